@@ -1,0 +1,31 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint format clean
+
+demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
+	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
+	$(BIN)/python evaluate.py --workdir=runs/demo
+
+test: .venv/installed  ## The default tests: under ten minutes.
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed  ## The tests that take longer.
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv runs
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,41 @@
+"""Evaluate a trained Multi-Level VAE.
+
+    python evaluate.py --workdir=DIR [--dataset=SPEC] [flags]
+
+measures what content and style say of the group on held-out observations,
+prints a table, and leaves metrics.json, pictures and report.html in
+DIR/evaluation.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from mlvae_tf import command_line
+from mlvae_tf.config import DataConfig
+
+flags.DEFINE_string("workdir", None, "Folder of the run.")
+_COUNTS = flags.DEFINE_list(
+    "evidence_counts",
+    ["1", "2", "5", "10"],
+    "How many observations of a group to accumulate, comma-separated.",
+)
+command_line.define_flags(DataConfig)
+flags.adopt_module_key_flags(command_line)
+
+
+def main() -> None:
+    folder = command_line.folder("workdir")
+    counts = command_line.integers("evidence_counts", _COUNTS.value)
+
+    command_line.import_tensorflow()
+    from mlvae_tf.evaluation import report, run
+
+    settings = command_line.given_flags(DataConfig)
+    results = run.evaluate(folder, counts, settings)
+    print(report.format_table(report.table(results)))
+    print(f"Report: {folder / 'evaluation' / 'report.html'}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,114 @@
+"""What the model takes, checked once at its boundary, with what to do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mlvae_tf.errors import InputError
+
+Shape = tuple[int, ...]
+_MARK = "mlvae_tf: "
+
+
+def check_shapes(
+    observations: Any, observation_shape: Shape, group_ids: Any = None
+) -> None:
+    """Raise `InputError` unless the static shapes fit the model.
+
+    Args:
+        observations: Array or tensor that should be `[N, *observation_shape]`.
+        observation_shape: What the model was built for.
+        group_ids: If given, array or tensor that should be `[N]`, integers or
+            strings.
+    """
+    shape = tuple(observations.shape)
+    if shape[1:] != tuple(observation_shape):
+        raise InputError(
+            "observations must have shape "
+            f"[N, {', '.join(map(str, observation_shape))}]: got {shape}. "
+            "Resize or reshape them, or build the model with another "
+            "observation_shape."
+        )
+    if group_ids is None:
+        return
+    if len(group_ids.shape) != 1:
+        raise InputError(
+            "group_ids must have one axis: got shape "
+            f"{tuple(group_ids.shape)}. Pass group_ids of shape [N]."
+        )
+    lengths = shape[0], group_ids.shape[0]
+    if None not in lengths and lengths[0] != lengths[1]:
+        raise InputError(
+            "group_ids must have one id an observation: got "
+            f"{lengths[1]} ids for {lengths[0]} observations. Pass group_ids "
+            f"of shape [{lengths[0]}]."
+        )
+    if tf.as_dtype(group_ids.dtype).is_floating:
+        raise InputError(
+            f"group_ids must be integers or strings: got {group_ids.dtype}."
+        )
+
+
+def _requirement(likelihood: str) -> str:
+    if likelihood != "bernoulli":
+        return "observations must be finite numbers"
+    return (
+        "observations must be numbers in [0, 1] for the Bernoulli likelihood "
+        "(divide 8-bit images by 255)"
+    )
+
+
+def check_values(observations: np.ndarray, likelihood: str) -> None:
+    """Raise `InputError` on values that the likelihood does not take."""
+    low, high = float(np.min(observations)), float(np.max(observations))
+    within = low >= 0 and high <= 1
+    if np.isnan(low) or not np.isfinite(high - low):
+        raise InputError(
+            f"{_requirement(likelihood)}: got NaN or infinite values. Remove "
+            "or repair those observations."
+        )
+    if likelihood == "bernoulli" and not within:
+        raise InputError(
+            f"{_requirement(likelihood)}: got values from {low:g} to {high:g}."
+        )
+
+
+def assert_values(observations: tf.Tensor, likelihood: str) -> None:
+    """The same check within a graph: fails the step before it changes a thing.
+
+    `as_input_error` turns its failure into an `InputError`.
+    """
+    low, high = tf.reduce_min(observations), tf.reduce_max(observations)
+    if likelihood == "bernoulli":
+        good = (low >= 0) & (high <= 1)
+    else:
+        good = tf.math.is_finite(high - low)
+    got = tf.strings.format("got values from {} to {}.", (low, high))
+    message = tf.strings.join([f"{_MARK}{_requirement(likelihood)}: ", got])
+    tf.debugging.Assert(good, [message])
+
+
+def assert_finite(loss: tf.Tensor) -> None:
+    """Stop a training that has run away, within a graph."""
+    message = (
+        f"{_MARK}the loss must stay finite: it did not. Lower the learning "
+        "rate, or take up the last checkpoint with another seed."
+    )
+    tf.debugging.Assert(tf.math.is_finite(loss), [message])
+
+
+@contextlib.contextmanager
+def as_input_error() -> Iterator[None]:
+    """Turn a failed assertion of this module into an `InputError`."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if _MARK not in error.message:
+            raise
+        message = error.message.split(_MARK, 1)[1].splitlines()[0]
+        raise InputError(message.rstrip("'\"]")) from None

@@ -1,0 +1,129 @@
+"""What the scripts share: flags from dataclasses, and errors as one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags, logging
+
+from mlvae_tf.errors import InputError
+
+_DEFINE: dict[str, Callable[..., Any]] = {
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "bool": flags.DEFINE_bool,
+    "str": flags.DEFINE_string,
+    "tuple[int, ...]": flags.DEFINE_list,
+}
+
+
+def define_flags(*sections: type) -> None:
+    """Define a flag for every field of these dataclasses.
+
+    A flag that is not given is None, so that it replaces nothing.
+    """
+    for section in sections:
+        for field in dataclasses.fields(section):
+            text = field.metadata["help"]
+            if field.default is not None:
+                text += f" (default: {_format(field.default)})"
+            choices = field.metadata["choices"]
+            if choices:
+                flags.DEFINE_enum(field.name, None, choices, text)
+            else:
+                minimum = field.metadata["minimum"]
+                bound = {} if minimum is None else {"lower_bound": minimum}
+                define = _DEFINE[field.type.removesuffix(" | None")]
+                define(field.name, None, text, **bound)
+
+
+def _format(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def given_flags(*sections: type) -> dict[str, Any]:
+    """The values of the flags that were given, by field name."""
+    fields = [
+        field for section in sections for field in dataclasses.fields(section)
+    ]
+    values = {field.name: flags.FLAGS[field.name].value for field in fields}
+    return {
+        name: integers(name, value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def integers(name: str, values: list[str]) -> tuple[int, ...]:
+    """The value of a list flag as positive integers."""
+    if not values or not all(value.strip().isdecimal() for value in values):
+        raise InputError(
+            f"--{name} must be positive integers, comma-separated: got "
+            f"{','.join(values)!r}."
+        )
+    return tuple(int(value) for value in values)
+
+
+def folder(name: str) -> pathlib.Path:
+    """The folder that a required flag names."""
+    value = flags.FLAGS[name].value
+    if not value:
+        raise InputError(f"--{name}=DIR is required.")
+    return pathlib.Path(value)
+
+
+def fail(error: Exception) -> None:
+    """Print one line and exit with status 2."""
+    message = " ".join(str(error).split())
+    sys.stderr.write(f"{os.path.basename(sys.argv[0])}: {message}\n")
+    sys.exit(2)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(arguments)
+    except flags.Error as error:
+        fail(error)
+    if rest[1:]:
+        fail(
+            InputError(f"unexpected argument {rest[1]!r}: flags begin with --.")
+        )
+    return rest
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up notes on stderr.
+
+    Some are written by C++ code before any logging level is looked at.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), 2)
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parse the flags and call `main`; a user's mistake becomes one line."""
+
+    def guarded(arguments: list[str]) -> None:
+        del arguments
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)
+        try:
+            main()
+        except (InputError, OSError) as error:
+            fail(error)
+
+    app.run(guarded, flags_parser=_parse)

@@ -1,0 +1,249 @@
+"""Configuration: frozen dataclasses, presets, JSON.
+
+Every field is also a command line flag of the same name (`command_line.py`).
+TensorFlow is not imported here, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from mlvae_tf.errors import InputError
+
+
+def option(
+    default: Any,
+    help: str,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+) -> Any:
+    """A dataclass field with what its command line flag needs."""
+    metadata = {"help": help, "choices": choices, "minimum": minimum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which observations, and what is kept out of training."""
+
+    dataset: str = option(
+        "mnist_5k",
+        "mnist_5k, tfds:NAME, folder:PATH, npz:PATH or idx:PATH.",
+    )
+    observation_feature: str = option(
+        "image", "The feature of a tfds: dataset that is the observation."
+    )
+    group_feature: str = option(
+        "label", "The feature of a tfds: dataset that names the group."
+    )
+    image_size: int | None = option(
+        None,
+        "Resize the images of a folder: or tfds: to this height and width.",
+        minimum=1,
+    )
+    colors: str | None = option(
+        None,
+        "Convert the images of a folder: or tfds: to grey or rgb.",
+        choices=("grey", "rgb"),
+    )
+    holdout_groups: float = option(
+        0.0, "Fraction of the groups that training never sees."
+    )
+    holdout_observations: float | None = option(
+        None,
+        "Fraction of every group's observations that training never sees. "
+        "Default: 0.2 where the dataset has no test split, else 0.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Arguments of `mlvae_tf.MLVAE`."""
+
+    content_dim: int = option(10, "Dimensions of the content.", minimum=1)
+    style_dim: int = option(10, "Dimensions of the style.", minimum=1)
+    trunk: str = option("mlp", "The networks.", choices=("mlp", "conv"))
+    hidden_units: tuple[int, ...] = option(
+        (500,), "Units of the hidden layers, comma-separated."
+    )
+    activation: str = option(
+        "relu",
+        "Activation of the hidden layers.",
+        choices=("relu", "tanh", "elu", "gelu", "silu"),
+    )
+    likelihood: str = option(
+        "bernoulli",
+        "The likelihood p(x | c, s).",
+        choices=("bernoulli", "normal", "normal_learned_scale"),
+    )
+    observation_scale: float = option(1.0, "Scale of --likelihood=normal.")
+    content_samples: str = option(
+        "group",
+        "Sample the content once a group or once an observation.",
+        choices=("group", "observation"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How to train."""
+
+    epochs: int = option(
+        100, "Passes over the training observations.", minimum=1
+    )
+    seed: int = option(0, "Seed of the splits, weights, batches and noise.")
+    learning_rate: float = option(1e-3, "Adam's learning rate.", minimum=0.0)
+    learning_rate_decay: bool = option(
+        False, "Let the learning rate fall to zero along half a cosine."
+    )
+    groups_per_batch: int = option(64, "Groups in a batch.", minimum=1)
+    observations_per_group: int = option(
+        4, "Observations of a group in a batch, at most.", minimum=1
+    )
+    batch_size: int | None = option(
+        None,
+        "The paper's way: batches of this many shuffled observations, grouped "
+        "by what falls in. Replaces the two flags above.",
+        minimum=1,
+    )
+    content_kl_weight: float = option(
+        1.0, "Weight of the content KL.", minimum=0.0
+    )
+    style_kl_weight: float = option(1.0, "Weight of the style KL.", minimum=0.0)
+    content_kl_start: float = option(
+        1.0, "Weight of the content KL at first.", minimum=0.0
+    )
+    style_kl_start: float = option(
+        20.0,
+        "Weight of the style KL at first. Holding it high puts what a group "
+        "shares into content sooner.",
+        minimum=0.0,
+    )
+    kl_warmup: float = option(
+        0.5,
+        "Fraction of the training in which the weights of the KLs go from "
+        "their start to their end.",
+        minimum=0.0,
+    )
+    evaluate_epochs: int = option(
+        20,
+        "Validate, and draw the swap grid for TensorBoard, every so many "
+        "epochs.",
+        minimum=1,
+    )
+    checkpoint_seconds: int = option(
+        60, "Save a checkpoint at the first end of an epoch after so long."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def replace(self, values: dict[str, Any]) -> Config:
+        """A copy with some fields replaced, whichever section they are in."""
+        sections = {
+            section.name: dataclasses.replace(
+                getattr(self, section.name),
+                **{
+                    field.name: values[field.name]
+                    for field in dataclasses.fields(getattr(self, section.name))
+                    if field.name in values
+                },
+            )
+            for section in dataclasses.fields(self)
+        }
+        return Config(**sections)
+
+    def flat(self) -> dict[str, Any]:
+        """All fields by name."""
+        return {
+            name: value
+            for section in dataclasses.asdict(self).values()
+            for name, value in section.items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts and lists."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Config:
+        """The inverse of `to_json`; other keys are ignored."""
+        flat = {
+            name: tuple(value) if isinstance(value, list) else value
+            for section in dataclasses.fields(cls)
+            for name, value in values[section.name].items()
+        }
+        return cls().replace(flat)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "mnist_5k": {
+        "dataset": "mnist_5k",
+        "holdout_observations": 0.2,
+        "epochs": 300,
+    },
+    "mnist_paper": {
+        "dataset": "tfds:mnist",
+        "holdout_observations": 1 / 6,
+        "likelihood": "normal_learned_scale",
+        "activation": "tanh",
+        "batch_size": 256,
+        "style_kl_start": 1.0,
+        "epochs": 2000,
+    },
+    "mnist": {
+        "dataset": "tfds:mnist",
+        "epochs": 40,
+    },
+    "faces": {
+        "dataset": "tfds:lfw",
+        "image_size": 64,
+        "colors": "grey",
+        "holdout_groups": 0.25,
+        "trunk": "conv",
+        "content_dim": 32,
+        "style_dim": 16,
+        "epochs": 200,
+    },
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The fields that a preset sets.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(
+            f"--preset must be one of {', '.join(PRESETS)}: got {name!r}."
+        )
+    return PRESETS[name]
+
+
+def load(path: pathlib.Path) -> Config:
+    """Read the configuration that a run saved.
+
+    Raises:
+        InputError: If the file is missing or is no such configuration.
+    """
+    try:
+        return Config.from_json(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path.parent} holds no run: {path.name} is missing. Train one "
+            f"with: python train.py --workdir={path.parent}"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a run's configuration: {error}"
+        ) from None

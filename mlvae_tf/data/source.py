@@ -1,0 +1,51 @@
+"""What a dataset SPEC loads to, and what all sources share."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset as its publisher splits it.
+
+    Attributes:
+        train: Observations to learn from.
+        test: The dataset's own test split, if it has one.
+    """
+
+    train: GroupedData
+    test: GroupedData | None = None
+
+
+def check(data: GroupedData, spec: str) -> GroupedData:
+    """Raise `InputError` unless it is finite observations with ids."""
+    observations, group_ids = data.observations, data.group_ids
+    if len(observations) != len(group_ids):
+        raise InputError(
+            f"{spec}: group_ids must have one id an observation: got "
+            f"{len(group_ids)} ids for {len(observations)} observations."
+        )
+    if not len(observations):
+        raise InputError(f"{spec} has no observations.")
+    if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
+        raise InputError(
+            f"{spec}: group_ids must be one axis of integers or strings: got "
+            f"shape {group_ids.shape} of {group_ids.dtype}."
+        )
+    if observations.dtype == np.uint8:
+        return data
+    finite = np.isfinite(observations).reshape(len(observations), -1).all(1)
+    if not finite.all():
+        raise InputError(
+            f"{spec}: observations must be finite numbers: "
+            f"{np.count_nonzero(~finite)} of {len(finite)} hold NaN or "
+            f"infinite values, the first at row {np.argmin(finite)}. Remove or "
+            "repair them."
+        )
+    return data

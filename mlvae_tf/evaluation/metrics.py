@@ -1,0 +1,165 @@
+"""What content and style say about the group: probes, and the ELBO."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mlvae_tf import evidence
+from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset, scale
+
+if TYPE_CHECKING:
+    from mlvae_tf.model import MLVAE
+
+MAX_PROBE_OBSERVATIONS = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Posteriors:
+    """The posteriors of a set of observations.
+
+    Attributes:
+        content: What each proposes for its group's content, `[N, content_dim]`.
+        style_loc: Style means, `[N, style_dim]`.
+        group_ids: `[N]`.
+    """
+
+    content: evidence.Evidence
+    style_loc: np.ndarray
+    group_ids: np.ndarray
+
+    @classmethod
+    def of(cls, model: MLVAE, data: GroupedData) -> Posteriors:
+        """Infer them."""
+        observations = scale(data.observations).numpy()
+        content, style = model.infer_observations(observations)
+        return cls(
+            evidence.from_normal(content.loc, content.scale),
+            style.loc.numpy(),
+            data.group_ids,
+        )
+
+    def accumulate(
+        self, count: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Content means with the evidence of `count` observations each.
+
+        Every group is dealt out at random into as many disjoint sets as it
+        has; what is left over is left out.
+
+        Returns:
+            `(loc, group_ids)`, `[M, content_dim]` and `[M]`.
+        """
+        rows, groups = [], []
+        for group in np.unique(self.group_ids):
+            members = np.flatnonzero(self.group_ids == group)
+            sets = len(members) // count
+            rows.append(generator.permutation(members)[: sets * count])
+            groups.append(np.repeat(group, sets))
+        rows, groups = np.concatenate(rows), np.concatenate(groups)
+        chosen = evidence.Evidence(
+            *(tf.gather(part, rows) for part in self.content)
+        )
+        segment_ids = np.repeat(np.arange(len(groups)), count)
+        total = evidence.accumulate(chosen, segment_ids, len(groups))
+        return evidence.to_normal(total)[0].numpy(), groups
+
+
+def fit_probe(
+    features: np.ndarray, group_ids: np.ndarray, seed: int
+) -> Pipeline:
+    """Learn to tell the group: an MLP with one hidden layer of 256.
+
+    It stops early on a tenth of what it is given, unless that is too little to
+    have every group in it.
+    """
+    if len(features) > MAX_PROBE_OBSERVATIONS:
+        generator = np.random.default_rng(seed)
+        rows = generator.permutation(len(features))[:MAX_PROBE_OBSERVATIONS]
+        features, group_ids = features[rows], group_ids[rows]
+    groups, counts = np.unique(group_ids, return_counts=True)
+    early = counts.min() >= 2 and len(features) // 10 >= len(groups)
+    probe = make_pipeline(
+        StandardScaler(),
+        MLPClassifier(256, early_stopping=early, random_state=seed),
+    )
+    return probe.fit(features, group_ids)
+
+
+def _score(
+    probe: Pipeline, features: np.ndarray, group_ids: np.ndarray
+) -> tuple[float, float]:
+    """Accuracy, and cross-entropy in nats."""
+    probabilities = probe.predict_proba(features)
+    entropy = log_loss(group_ids, probabilities, labels=probe.classes_)
+    return probe.score(features, group_ids), entropy
+
+
+def probe_groups(
+    train: Posteriors,
+    test: Posteriors,
+    evidence_counts: tuple[int, ...],
+    seed: int,
+    repeats: int = 10,
+) -> dict[str, Any]:
+    """Classify the group from content and from style.
+
+    Probes learn from the means of single training observations. They are
+    scored on test observations: from content with the evidence of k of a
+    group's accumulated, over `repeats` random divisions for k > 1.
+
+    Returns:
+        `content_accuracy` and `content_entropy` by k, `style_accuracy`,
+        `style_entropy` and `chance_accuracy`, that of always naming the most
+        frequent group. Entropies are the probe's cross-entropy in nats: upper
+        bounds of H(group | content) and H(group | style).
+    """
+    loc, _ = evidence.to_normal(train.content)
+    content_probe = fit_probe(loc.numpy(), train.group_ids, seed)
+    style_probe = fit_probe(train.style_loc, train.group_ids, seed)
+    generator = np.random.default_rng(seed)
+    _, sizes = np.unique(test.group_ids, return_counts=True)
+    accuracy, entropy = {}, {}
+    for count in sorted(evidence_counts):
+        if count > sizes.max():
+            continue
+        scores = [
+            _score(content_probe, *test.accumulate(count, generator))
+            for _ in range(repeats if count > 1 else 1)
+        ]
+        accuracy[str(count)], entropy[str(count)] = np.mean(scores, 0).tolist()
+    style = _score(style_probe, test.style_loc, test.group_ids)
+    return {
+        "content_accuracy": accuracy,
+        "style_accuracy": style[0],
+        "chance_accuracy": float(sizes.max() / sizes.sum()),
+        "content_entropy": entropy,
+        "style_entropy": style[1],
+    }
+
+
+def group_elbo(
+    model: MLVAE, data: GroupedData, batches: Batches, seed: int
+) -> dict[str, float]:
+    """The averaged group ELBO and its terms, nats a group.
+
+    The groups are dealt out as in training: the ELBO of a group depends on how
+    many observations it has.
+    """
+    terms = model.evaluate(
+        make_dataset(data, batches, seed), verbose=0, return_dict=True
+    )
+    names = {
+        "group_elbo": "elbo",
+        "group_reconstruction": "reconstruction",
+        "group_content_kl": "content_kl",
+        "group_style_kl": "style_kl",
+    }
+    return {name: terms[term] for name, term in names.items()}

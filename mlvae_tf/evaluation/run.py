@@ -1,0 +1,118 @@
+"""Evaluate the run in a workdir."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shlex
+from typing import Any
+
+import keras
+
+from mlvae_tf import config as config_module
+from mlvae_tf import data, workdir
+from mlvae_tf.checks import check_shapes
+from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation import figures, metrics, report
+from mlvae_tf.model import MLVAE
+from mlvae_tf.training import make_batches
+
+CAPTION = (
+    "Each column shares the content of a group, accumulated over up to "
+    "{count} held-out observations of which the uppermost is one. Each row "
+    "shares the style of the held-out observation on its left. None of the "
+    "observations within the grid exists."
+)
+
+
+def load_model(folder: pathlib.Path) -> MLVAE:
+    """The trained model of a run.
+
+    Raises:
+        InputError: If the training has not left one.
+    """
+    path = folder / "model.keras"
+    if not path.exists():
+        raise InputError(
+            f"{path} is missing: the training has not come to its end. Go on "
+            f"with: python train.py --workdir={folder} --resume"
+        )
+    return keras.saving.load_model(path)
+
+
+def _held_out(splits: Splits, dataset: str) -> GroupedData:
+    if splits.evaluation is None:
+        raise InputError(
+            f"{dataset} has no held-out observations to evaluate on. Train "
+            "with --holdout_observations, such as 0.2."
+        )
+    return splits.evaluation
+
+
+def evaluate(
+    folder: pathlib.Path,
+    evidence_counts: tuple[int, ...] = (1, 2, 5, 10),
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Measure the run in `folder` and leave `folder/evaluation`.
+
+    Args:
+        folder: The workdir.
+        evidence_counts: How many observations of a group to accumulate.
+        settings: Fields of the configuration to replace, such as `dataset`.
+
+    Returns:
+        What `metrics.json` holds.
+    """
+    config = config_module.load(folder / "config.json")
+    record = {**config.to_json(), "versions": workdir.versions()}
+    model = load_model(folder)
+    config = config.replace(settings or {})
+    seed = config.training.seed
+    splits = data.load(config.data, seed)
+    check_shapes(splits.train.observations, model.observation_shape)
+    held_out = _held_out(splits, config.data.dataset)
+    posteriors = [
+        metrics.Posteriors.of(model, part) for part in (splits.train, held_out)
+    ]
+    batches = make_batches(config.training)
+    results = {
+        **metrics.probe_groups(*posteriors, evidence_counts, seed),
+        **metrics.group_elbo(model, held_out, batches, seed),
+    }
+    count = max(evidence_counts)
+    picture = figures.swap_grid(model, held_out, evidence_count=count)
+    pictures = {CAPTION.format(count=count): picture}
+    commands = _commands(folder, record)
+    page = report.html(results, record, pictures, commands)
+    output = folder / "evaluation"
+    workdir.write_json(output / "metrics.json", results)
+    with workdir.whole(output / "swap.png") as partial:
+        partial.write_bytes(picture)
+    with workdir.whole(output / "report.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+    return results
+
+
+def _commands(folder: pathlib.Path, record: dict[str, Any]) -> str:
+    """The two commands that lead to these results, defaults left out."""
+    defaults = config_module.Config().flat()
+    arguments = [
+        f"--{name}={_flag(value)}"
+        for section in ("data", "model", "training")
+        for name, value in record[section].items()
+        if value != _plain(defaults[name])
+    ]
+    train = ["python", "train.py", f"--workdir={folder}", *arguments]
+    evaluate = ["python", "evaluate.py", f"--workdir={folder}"]
+    return "\n".join(map(shlex.join, (train, evaluate)))
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

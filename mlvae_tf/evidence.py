@@ -1,0 +1,134 @@
+"""Evidence about a latent: natural parameters that add up.
+
+An observation that proposes the normal N(loc, scale^2) for a latent gives the
+*evidence*
+
+    precision    = 1 / scale^2
+    weighted_loc = precision * loc,
+
+the natural parameters of that normal. A product of normals is a normal whose
+natural parameters are the sums, so what a group knows is the sum of what its
+observations say (Bouchacourt et al. 2018, section 3, "accumulating group
+evidence"):
+
+    precision_G    = sum_i precision_i
+    weighted_loc_G = sum_i weighted_loc_i
+    loc_G          = weighted_loc_G / precision_G
+    scale_G        = precision_G^(-1/2).
+
+The order does not matter, parts may be merged, and the evidence of no
+observation is zero: an Abelian monoid. There is no division by the prior and no
+averaging. Everything that accumulates evidence calls these functions, which are
+pure and keep the dtype of what they get.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Evidence(NamedTuple):
+    """Natural parameters of a diagonal normal, any shape, last axis latent."""
+
+    precision: tf.Tensor
+    weighted_loc: tf.Tensor
+
+
+def from_normal(loc: tf.Tensor, scale: tf.Tensor) -> Evidence:
+    """The evidence that the normal N(loc, scale^2) carries.
+
+    Args:
+        loc: Mean, shape `[..., dim]`.
+        scale: Standard deviation, positive, same shape.
+
+    Returns:
+        `Evidence` of that shape.
+    """
+    precision = 1 / tf.square(scale)
+    return Evidence(precision, precision * loc)
+
+
+def to_normal(evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
+    """The `loc` and `scale` of the normal that has this evidence.
+
+    No evidence (precision zero) is the flat limit: `loc` 0 and `scale`
+    infinity, with gradients of zero rather than NaN.
+
+    Args:
+        evidence: `Evidence` of any shape, precision not negative.
+
+    Returns:
+        `(loc, scale)`, each of the shape of the evidence.
+    """
+    known = evidence.precision > 0
+    precision = tf.where(known, evidence.precision, 1)
+    loc = tf.where(known, evidence.weighted_loc / precision, 0)
+    infinity = tf.constant(float("inf"), precision.dtype)
+    return loc, tf.where(known, tf.math.rsqrt(precision), infinity)
+
+
+def zero(shape: tuple[int, ...], dtype: str = "float32") -> Evidence:
+    """The evidence of no observation: the neutral element of `add`."""
+    return Evidence(tf.zeros(shape, dtype), tf.zeros(shape, dtype))
+
+
+def add(left: Evidence, right: Evidence) -> Evidence:
+    """The evidence of two disjoint sets of observations taken together."""
+    return Evidence(
+        left.precision + right.precision,
+        left.weighted_loc + right.weighted_loc,
+    )
+
+
+def subtract(total: Evidence, part: Evidence) -> Evidence:
+    """What is left of `total` when the observations of `part` are taken out.
+
+    The inverse of `add`. It is evidence only where `part` is contained in
+    `total`; otherwise a precision may turn out negative, and no normal has it.
+    """
+    return Evidence(
+        total.precision - part.precision,
+        total.weighted_loc - part.weighted_loc,
+    )
+
+
+def total(evidence: Evidence) -> Evidence:
+    """The evidence of one group's observations: `[N, dim]` to `[dim]`."""
+    return Evidence(*(tf.reduce_sum(part, axis=0) for part in evidence))
+
+
+def accumulate(
+    evidence: Evidence, segment_ids: tf.Tensor, num_groups: int | tf.Tensor
+) -> Evidence:
+    """Add up the evidence of every group's observations.
+
+    Args:
+        evidence: `Evidence` of shape `[N, dim]`, one row an observation.
+        segment_ids: int32 `[N]`, the row of each observation's group, in any
+            order. A negative one leaves its observation out.
+        num_groups: Number of groups, above every segment id.
+
+    Returns:
+        `Evidence` of shape `[num_groups, dim]`, zero for an empty group.
+    """
+    return Evidence(
+        *(
+            tf.math.unsorted_segment_sum(part, segment_ids, num_groups)
+            for part in evidence
+        )
+    )
+
+
+def index_groups(group_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Number the groups of a batch in order of first appearance.
+
+    Args:
+        group_ids: `[N]`, integers or strings, in any order.
+
+    Returns:
+        `(groups, segment_ids)`: the distinct ids `[G]`, and int32 `[N]` with
+        `groups[segment_ids] == group_ids`.
+    """
+    return tf.unique(group_ids)

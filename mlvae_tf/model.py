@@ -1,0 +1,483 @@
+"""The Multi-Level VAE as a Keras model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf import checks, evidence, objective
+from mlvae_tf.errors import InputError
+from mlvae_tf.layers import EvidenceAccumulation, NormalHead
+from mlvae_tf.likelihoods import LIKELIHOODS
+from mlvae_tf.networks import TRUNKS, Architecture
+
+tfd = tfp.distributions
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+Batch = dict[str, tf.Tensor]
+
+
+def _choose(name: str, value: str, choices: Any) -> str:
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise InputError(f"{name} must be one of {known}: got {value!r}.")
+    return value
+
+
+@keras.saving.register_keras_serializable("mlvae_tf")
+class MLVAE(keras.Model):
+    """Multi-Level Variational Autoencoder.
+
+    Observations x_i come in groups. Every group G has one latent content c_G,
+    every observation one latent style s_i, both with prior N(0, I):
+
+        q(s_i | x_i) = N(mu_s(x_i), sigma_s(x_i)^2)
+        q(c_G | X_G) = product over i in G of N(mu_c(x_i), sigma_c(x_i)^2)
+
+    Training maximises the mean over the groups of a batch of their ELBO
+    (`mlvae_tf.objective`). `fit` takes a `tf.data.Dataset` of batches
+    `{"observations": [N, ...], "group_ids": [N]}`, or a dict of such arrays,
+    which Keras then batches. Within a batch, equal ids make a group; the ids
+    are integers or strings in any order. `predict` reconstructs.
+
+    Args:
+        observation_shape: Shape of one observation, such as `(28, 28, 1)`.
+        content_dim: Dimensions of the content, one a group.
+        style_dim: Dimensions of the style, one an observation.
+        trunk: `"mlp"` or `"conv"`.
+        hidden_units: Units of the encoder's hidden layers, an integer or a
+            tuple; the decoder has them in reverse order.
+        activation: Activation of the hidden layers.
+        likelihood: `"bernoulli"`, `"normal"` (fixed scale) or
+            `"normal_learned_scale"` (a variance a value, the paper's).
+        observation_scale: Scale of the `"normal"` likelihood.
+        content_samples: `"group"` samples the content once a group,
+            `"observation"` once an observation (the paper's footnote 1).
+        content_kl_weight: Factor of the content KL in the loss, a number or a
+            schedule of the step, such as `mlvae_tf.Warmup`.
+        style_kl_weight: The same for the style KL.
+        seed: Seed of the noise in training. Every draw derives from it and the
+            optimizer's step.
+        **kwargs: Arguments of `keras.Model`.
+
+    Raises:
+        ValueError: For an unknown name or an impossible shape.
+
+    References:
+        Bouchacourt, Tomioka, Nowozin: Multi-Level Variational Autoencoder,
+        AAAI 2018 (arXiv 1705.08841).
+
+    Example:
+
+    >>> model = MLVAE(observation_shape=(28, 28, 1))
+    >>> model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    >>> model.fit({"observations": images, "group_ids": digits}, batch_size=256)
+    >>> groups, content = model.infer_content(images, digits)
+    """
+
+    def __init__(
+        self,
+        observation_shape: tuple[int, ...],
+        content_dim: int = 10,
+        style_dim: int = 10,
+        trunk: str = "mlp",
+        hidden_units: int | tuple[int, ...] = 500,
+        activation: str = "tanh",
+        likelihood: str = "bernoulli",
+        observation_scale: float = 1.0,
+        content_samples: str = "group",
+        content_kl_weight: float | Schedule = 1.0,
+        style_kl_weight: float | Schedule = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.observation_shape = tuple(observation_shape)
+        self.content_dim, self.style_dim = content_dim, style_dim
+        self.trunk = _choose("trunk", trunk, TRUNKS)
+        self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
+        self.activation = activation
+        self.likelihood = _choose("likelihood", likelihood, LIKELIHOODS)
+        self.observation_scale = observation_scale
+        self.content_samples = _choose(
+            "content_samples", content_samples, ("group", "observation")
+        )
+        self.content_kl_weight = content_kl_weight
+        self.style_kl_weight = style_kl_weight
+        self.seed = random.randrange(2**31) if seed is None else seed
+        self._build_networks()
+        self._trackers = [
+            keras.metrics.Mean(name)
+            for name in (
+                "loss",
+                "elbo",
+                "reconstruction",
+                "content_kl",
+                "style_kl",
+            )
+        ]
+
+    def _build_networks(self) -> None:
+        *axes, channels = self.observation_shape
+        parameters = LIKELIHOODS[self.likelihood].num_parameters
+        spec = Architecture(
+            self.observation_shape,
+            self.content_dim + self.style_dim,
+            (*axes, channels * parameters),
+            self.hidden_units,
+            self.activation,
+            self.dtype_policy,
+        )
+        make_encoder, make_decoder = TRUNKS[self.trunk]
+        self.encoder, self.decoder = make_encoder(spec), make_decoder(spec)
+        dtype = self.dtype_policy
+        self.content_head = NormalHead(self.content_dim, dtype=dtype)
+        self.style_head = NormalHead(self.style_dim, dtype=dtype)
+        self.content_head.build(self.encoder.output_shape)
+        self.style_head.build(self.encoder.output_shape)
+        self.accumulation = EvidenceAccumulation(dtype=dtype)
+        self.built = True
+
+    # Inference.
+
+    def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
+        """What each observation says of its content and of its style.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+
+        Returns:
+            `(content, style)`: the normal that each observation proposes for
+            its group's content, batch shape `[N, content_dim]`, and its style
+            posterior, batch shape `[N, style_dim]`.
+        """
+        features = self.encoder(observations)
+        return self.content_head(features), self.style_head(features)
+
+    def decode(self, content: tf.Tensor, style: tf.Tensor) -> tfd.Distribution:
+        """The likelihood p(x | c, s).
+
+        Args:
+            content: `[N, content_dim]`.
+            style: `[N, style_dim]`.
+
+        Returns:
+            A distribution with batch shape `[N]` and event shape
+            `observation_shape`.
+        """
+        latents = tf.concat([content, style], axis=-1)
+        distribution = LIKELIHOODS[self.likelihood].distribution
+        return distribution(self.decoder(latents), self.observation_scale)
+
+    def infer_observations(
+        self, observations: Any, group_ids: Any = None, batch_size: int = 1024
+    ) -> tuple[tfd.Normal, tfd.Normal]:
+        """`encode` for any number of observations, checked, batch by batch.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+            group_ids: `[N]`, only checked.
+            batch_size: Observations to encode at once.
+
+        Returns:
+            `(content, style)` as from `encode`.
+
+        Raises:
+            ValueError: If the shapes or values do not fit the model.
+        """
+        observations = np.asarray(observations)
+        checks.check_shapes(observations, self.observation_shape, group_ids)
+        checks.check_values(observations, self.likelihood)
+        parts = []
+        for start in range(0, len(observations), batch_size):
+            batch = observations[start : start + batch_size]
+            content, style = self.encode(tf.cast(batch, self.compute_dtype))
+            parts.append((content.loc, content.scale, style.loc, style.scale))
+        joined = [tf.concat(part, axis=0) for part in zip(*parts)]
+        return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
+
+    def infer_content(
+        self, observations: Any, group_ids: Any
+    ) -> tuple[np.ndarray, tfd.Normal]:
+        """The content posterior of every group, its evidence accumulated.
+
+        Args:
+            observations: `[N, *observation_shape]`, any number.
+            group_ids: `[N]`, integers or strings, in any order.
+
+        Returns:
+            `(groups, content)`: the distinct ids `[G]` in order of first
+            appearance, and the posterior, batch shape `[G, content_dim]`.
+
+        Raises:
+            ValueError: If the shapes or values do not fit the model.
+        """
+        group_ids = np.asarray(group_ids)
+        proposed, _ = self.infer_observations(observations, group_ids)
+        _, segment_ids = evidence.index_groups(tf.constant(group_ids))
+        _, first = np.unique(segment_ids, return_index=True)
+        content = self.accumulation(
+            proposed.loc, proposed.scale, segment_ids, num_groups=len(first)
+        )
+        return group_ids[first], content
+
+    def infer_style(self, observations: Any) -> tfd.Normal:
+        """The style posterior of every observation.
+
+        Args:
+            observations: `[N, *observation_shape]`, any number.
+
+        Returns:
+            The posterior, batch shape `[N, style_dim]`.
+
+        Raises:
+            ValueError: If the shapes or values do not fit the model.
+        """
+        return self.infer_observations(observations)[1]
+
+    def reconstruct(
+        self, observations: tf.Tensor, group_ids: tf.Tensor
+    ) -> tf.Tensor:
+        """Each observation from its group's content and its own style.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+            group_ids: `[N]`, integers or strings, in any order.
+
+        Returns:
+            The likelihood's means at the posteriors' means, shaped like
+            `observations`.
+        """
+        proposed, style = self.encode(observations)
+        groups, segment_ids = evidence.index_groups(group_ids)
+        content = self.accumulation(
+            proposed.loc,
+            proposed.scale,
+            segment_ids,
+            num_groups=tf.size(groups),
+        )
+        contents = tf.gather(content.loc, segment_ids)
+        return self.decode(contents, style.loc).mean()
+
+    def swap(
+        self, content_observations: tf.Tensor, style_observations: tf.Tensor
+    ) -> tf.Tensor:
+        """One group's content in the style of other observations.
+
+        Args:
+            content_observations: `[M, *observation_shape]`, all of one group.
+            style_observations: `[N, *observation_shape]`, of any groups.
+
+        Returns:
+            The likelihood's means at the posteriors' means, shaped like
+            `style_observations`.
+        """
+        proposed, _ = self.encode(content_observations)
+        _, style = self.encode(style_observations)
+        group = tf.zeros_like(proposed.loc[:, 0], tf.int32)
+        content = self.accumulation(
+            proposed.loc, proposed.scale, group, num_groups=1
+        )
+        contents = tf.repeat(content.loc, tf.shape(style.loc)[0], axis=0)
+        return self.decode(contents, style.loc).mean()
+
+    def call(self, inputs: Batch) -> tf.Tensor:
+        """`reconstruct` for a batch as `fit` takes it."""
+        return self.reconstruct(inputs["observations"], inputs["group_ids"])
+
+    # Training.
+
+    def kl_weights(self) -> list[float | tf.Tensor]:
+        """The weights of the content and style KLs at the current step."""
+        return [
+            weight(self.optimizer.iterations) if callable(weight) else weight
+            for weight in (self.content_kl_weight, self.style_kl_weight)
+        ]
+
+    def _content_per_observation(
+        self, content: tfd.Normal, segment_ids: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        # Padding rows have a negative id: any group will do for them.
+        rows = tf.maximum(segment_ids, 0)
+        if self.content_samples == "group":
+            return tf.gather(_sample(content.loc, content.scale, seed), rows)
+        loc, scale = (
+            tf.gather(content.loc, rows),
+            tf.gather(content.scale, rows),
+        )
+        return _sample(loc, scale, seed)
+
+    def group_terms(
+        self,
+        observations: tf.Tensor,
+        segment_ids: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> objective.Terms:
+        """A one-sample estimate of every group's ELBO terms.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+            segment_ids: int32 `[N]`, groups numbered from 0 without a gap, in
+                any order; negative for padding.
+            seed: int32 `[2]`; equal seeds give equal estimates.
+
+        Returns:
+            `Terms` of shape `[N]`, nats: one row a group, and zeros beyond.
+            As many rows as observations, since XLA wants a static number.
+        """
+        seeds = tf.unstack(tf.random.split(seed, 2))
+        num_rows = tf.shape(segment_ids)[0]
+        proposed, style = self.encode(observations)
+        content = self.accumulation(
+            proposed.loc, proposed.scale, segment_ids, num_groups=num_rows
+        )
+        used = tf.range(num_rows) <= tf.reduce_max(segment_ids)
+        # An unused row takes the prior's scale: its KL and gradient are zero.
+        scale = tf.where(used[:, tf.newaxis], content.scale, 1)
+        content = tfd.Normal(content.loc, scale)
+        likelihood = self.decode(
+            self._content_per_observation(content, segment_ids, seeds[0]),
+            _sample(style.loc, style.scale, seeds[1]),
+        )
+        return objective.group_terms(
+            likelihood.log_prob(observations),
+            objective.standard_normal_kl(style.loc, style.scale),
+            objective.standard_normal_kl(content.loc, content.scale),
+            segment_ids,
+        )
+
+    def _loss(
+        self, observations: tf.Tensor, segment_ids: tf.Tensor, stream: int
+    ) -> tf.Tensor:
+        """The loss of a batch; its terms go to the metrics."""
+        step = self.optimizer.iterations
+        seed = tf.random.fold_in([self.seed, stream], tf.cast(step, "int32"))
+        num_groups = tf.reduce_max(segment_ids) + 1
+        terms = objective.average(
+            self.group_terms(observations, segment_ids, seed), num_groups
+        )
+        loss = objective.loss(terms, *self.kl_weights())
+        for tracker, value in zip(self._trackers, (loss, terms.elbo, *terms)):
+            tracker.update_state(value, sample_weight=num_groups)
+        return loss
+
+    def _update(
+        self, observations: tf.Tensor, segment_ids: tf.Tensor
+    ) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = self._loss(observations, segment_ids, stream=0)
+        variables = self.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables))
+        return loss
+
+    def _test(
+        self, observations: tf.Tensor, segment_ids: tf.Tensor
+    ) -> tf.Tensor:
+        return self._loss(observations, segment_ids, stream=1)
+
+    def _step(
+        self, step: Callable[..., tf.Tensor], data: Batch
+    ) -> dict[str, tf.Tensor]:
+        """Number the groups outside XLA, which has no strings; then compute."""
+        observations, group_ids = data["observations"], data["group_ids"]
+        checks.check_shapes(observations, self.observation_shape, group_ids)
+        observations = tf.cast(observations, self.compute_dtype)
+        checks.assert_values(observations, self.likelihood)
+        _, segment_ids = evidence.index_groups(group_ids)
+        if self._compiles_step and not self.run_eagerly:
+            observations, segment_ids = _pad(observations, segment_ids)
+            step = tf.function(step, jit_compile=True)
+        checks.assert_finite(step(observations, segment_ids))
+        return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return self._step(self._update, data)
+
+    def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
+        return self._step(self._test, data)
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        with checks.as_input_error():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        with checks.as_input_error():
+            return super().evaluate(*args, **kwargs)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self._trackers
+
+    # Keras would give its whole step to XLA, string ids included. It is told
+    # nothing here (None), and `_step` compiles what comes after the ids.
+    @property
+    def jit_compile(self) -> None:
+        return None
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        self._compiles_step = value
+
+    def _resolve_auto_jit_compile(self) -> bool:
+        # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
+        return self._distribute_strategy is None
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "observation_shape": self.observation_shape,
+            "content_dim": self.content_dim,
+            "style_dim": self.style_dim,
+            "trunk": self.trunk,
+            "hidden_units": self.hidden_units,
+            "activation": self.activation,
+            "likelihood": self.likelihood,
+            "observation_scale": self.observation_scale,
+            "content_samples": self.content_samples,
+            "content_kl_weight": serialize(self.content_kl_weight),
+            "style_kl_weight": serialize(self.style_kl_weight),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MLVAE:
+        deserialize = keras.saving.deserialize_keras_object
+        weights = {
+            name: deserialize(config[name])
+            for name in ("content_kl_weight", "style_kl_weight")
+        }
+        return cls(**{**config, **weights})
+
+
+def _sample(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Reparametrised draw from N(loc, scale^2)."""
+    noise = tf.random.stateless_normal(tf.shape(loc), seed, dtype=loc.dtype)
+    return loc + scale * noise
+
+
+def _pad(
+    observations: tf.Tensor, segment_ids: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pad to one of a few sizes, so that XLA compiles only a few programs.
+
+    Sizes are multiples of an eighth of the power of two below: at most an
+    eighth is wasted, and eight programs serve all sizes up to twice as large.
+    """
+    size = tf.shape(segment_ids)[0]
+    exponent = tf.math.log(tf.cast(size, "float32")) / tf.math.log(2.0)
+    unit = 2 ** tf.maximum(tf.cast(exponent + 1e-4, "int32") - 3, 0)
+    extra = -size % unit
+    paddings = [[0, extra]] + [[0, 0]] * (len(observations.shape) - 1)
+    return (
+        tf.pad(observations, paddings),
+        tf.pad(segment_ids, [[0, extra]], constant_values=-1),
+    )

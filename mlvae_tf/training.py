@@ -1,0 +1,147 @@
+"""From a configuration to a trained model in a workdir."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import keras
+
+from mlvae_tf import callbacks, data, export, workdir
+from mlvae_tf import config as config_module
+from mlvae_tf.config import Config, TrainingConfig
+from mlvae_tf.data.grouping import Batches, make_dataset
+from mlvae_tf.errors import InputError
+from mlvae_tf.model import MLVAE
+from mlvae_tf.schedules import Warmup
+
+# What may differ between a run and its continuation.
+_FREE = {"epochs", "evaluate_epochs", "checkpoint_seconds"}
+
+
+def make_batches(training: TrainingConfig) -> Batches:
+    """How a configuration batches."""
+    return Batches(
+        training.groups_per_batch,
+        training.observations_per_group,
+        training.batch_size,
+    )
+
+
+def _kl_weight(start: float, end: float, steps: int) -> float | Warmup:
+    return end if start == end or steps < 1 else Warmup(start, end, steps)
+
+
+def make_model(
+    config: Config, observation_shape: tuple[int, ...], steps: int
+) -> MLVAE:
+    """The compiled model of a configuration.
+
+    Args:
+        config: The configuration.
+        observation_shape: Shape of one observation.
+        steps: Steps of the whole training, for the schedules.
+    """
+    training = config.training
+    keras.utils.set_random_seed(training.seed)
+    warmup = round(training.kl_warmup * steps)
+    model = MLVAE(
+        observation_shape,
+        **dataclasses.asdict(config.model),
+        content_kl_weight=_kl_weight(
+            training.content_kl_start, training.content_kl_weight, warmup
+        ),
+        style_kl_weight=_kl_weight(
+            training.style_kl_start, training.style_kl_weight, warmup
+        ),
+        seed=training.seed,
+    )
+    rate = training.learning_rate
+    if training.learning_rate_decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    model.compile(optimizer=keras.optimizers.Adam(rate))
+    return model
+
+
+def check_continues(config: Config, before: Config) -> None:
+    """Raise `InputError` where a run can't be continued with other settings."""
+    old, new = before.flat(), config.flat()
+    changed = [
+        f"--{name}={new[name]} (was {old[name]})"
+        for name in old
+        if name not in _FREE and old[name] != new[name]
+    ]
+    if changed:
+        raise InputError(
+            "--resume goes on with the settings of the run, which differ: "
+            f"{', '.join(changed)}. Drop these flags, or start over with "
+            "--overwrite."
+        )
+
+
+def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
+    """Train a model and leave the run in `folder`, which `prepare` made ready.
+
+    Args:
+        config: The whole configuration.
+        folder: The workdir.
+        resume: Go on from the last checkpoint in it.
+
+    Returns:
+        The trained model.
+    """
+    if resume:
+        check_continues(config, config_module.load(folder / "config.json"))
+    training = config.training
+    splits = data.load(config.data, training.seed)
+    config = config.replace(
+        {"holdout_observations": splits.holdout_observations}
+    )
+    batches = make_batches(training)
+    steps_per_epoch = batches.per_epoch(splits.train.group_index)
+    model = make_model(
+        config,
+        splits.train.observations.shape[1:],
+        steps_per_epoch * training.epochs,
+    )
+    if not resume:
+        workdir.clear(folder)
+    checkpoints = callbacks.Checkpoints(
+        folder / "checkpoints", model, training.checkpoint_seconds
+    )
+    first_epoch = checkpoints.restore()
+    workdir.write_json(folder / "config.json", run_record(config))
+    validation = splits.evaluation
+    model.fit(
+        make_dataset(
+            splits.train, batches, training.seed, training.epochs, first_epoch
+        ),
+        epochs=training.epochs,
+        initial_epoch=first_epoch,
+        steps_per_epoch=steps_per_epoch,
+        shuffle=False,
+        verbose=0,
+        validation_data=validation
+        and make_dataset(validation, batches, training.seed),
+        validation_freq=training.evaluate_epochs,
+        callbacks=[
+            callbacks.Progress(steps_per_epoch, first_epoch),
+            callbacks.TensorBoard(
+                folder / "logs",
+                validation or splits.train,
+                len(splits.train),
+                training.evaluate_epochs,
+            ),
+            checkpoints,
+        ],
+    )
+    with workdir.whole(folder / "model.keras") as partial:
+        model.save(partial)
+    export.export(model, folder / "export" / "1")
+    return model
+
+
+def run_record(config: Config) -> dict[str, Any]:
+    """What `config.json` holds."""
+    return {**config.to_json(), "versions": workdir.versions()}

@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import mlvae_tf
+from mlvae_tf.layers import EvidenceAccumulation, NormalHead
+
+
+@pytest.fixture
+def ragged(generator):
+    loc = generator.normal(size=(9, 3))
+    scale = np.exp(generator.normal(size=(9, 3)))
+    return loc, scale
+
+
+def test_normal_head_matches_the_oracle(generator):
+    head = NormalHead(3, dtype="float64")
+    features = generator.normal(size=(5, 4))
+    posterior = head(features)
+    assert isinstance(posterior, tfp.distributions.Normal)
+    assert posterior.batch_shape == (5, 3)
+    kernel, bias = head.get_weights()
+    loc, scale = reference.normal_head(features, kernel, bias)
+    np.testing.assert_allclose(posterior.loc, loc, rtol=1e-10)
+    np.testing.assert_allclose(posterior.scale, scale, rtol=1e-10)
+
+
+def test_normal_head_scale_is_bounded():
+    head = NormalHead(2)
+    head.build((None, 1))
+    head.set_weights([np.array([[0, 0, 1, -1]]), np.zeros(4)])
+    scale = head(tf.constant([[1e30]])).scale.numpy()
+    np.testing.assert_allclose(scale, [[np.exp(7), np.exp(-7)]], rtol=1e-5)
+
+
+def test_normal_head_round_trip():
+    config = NormalHead(4, kernel_initializer="he_normal").get_config()
+    assert NormalHead.from_config(config).get_config() == config
+
+
+def test_normal_head_wants_a_dimension():
+    with pytest.raises(ValueError, match="dim must be at least 1"):
+        NormalHead(0)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [5, -3, 5, 0, 0, 5, 9, -3, 5],
+        ["x", "y", "x", "z", "z", "x", "w", "y", "x"],
+        list(range(9)),
+        [4] * 9,
+    ],
+)
+def test_accumulation_matches_the_oracle(ragged, ids):
+    content = EvidenceAccumulation(dtype="float64")(*ragged, tf.constant(ids))
+    groups, loc, scale = reference.accumulate(*ragged, ids)
+    assert isinstance(content, tfp.distributions.Normal)
+    assert content.batch_shape == (len(groups), 3)
+    np.testing.assert_allclose(content.loc, loc, rtol=1e-10)
+    np.testing.assert_allclose(content.scale, scale, rtol=1e-10)
+
+
+def test_accumulation_of_rows_leaves_empty_groups_flat(ragged):
+    rows = tf.constant([0, 0, 2, 2, 2, -1, -1, -1, -1])
+    layer = EvidenceAccumulation(dtype="float64")
+    content = layer(*ragged, rows, num_groups=4)
+    _, loc, scale = reference.accumulate(
+        ragged[0][:5], ragged[1][:5], [0, 0, 2, 2, 2]
+    )
+    np.testing.assert_allclose(content.loc.numpy()[[0, 2]], loc, rtol=1e-10)
+    np.testing.assert_allclose(content.scale.numpy()[[0, 2]], scale, rtol=1e-10)
+    assert np.isinf(content.scale.numpy()[[1, 3]]).all()
+
+
+def test_accumulation_is_built_on_unsorted_segment_sum(ragged, monkeypatch):
+    calls = []
+    original = tf.math.unsorted_segment_sum
+    monkeypatch.setattr(
+        tf.math,
+        "unsorted_segment_sum",
+        lambda *args: calls.append(args) or original(*args),
+    )
+    EvidenceAccumulation()(*ragged, tf.constant([0] * 9))
+    np.testing.assert_allclose(calls[0][0], 1 / ragged[1] ** 2, rtol=1e-6)
+
+
+def test_accumulation_round_trip():
+    config = EvidenceAccumulation(name="content").get_config()
+    assert EvidenceAccumulation.from_config(config).get_config() == config
+
+
+def test_layers_are_public_and_registered():
+    assert mlvae_tf.layers.NormalHead is NormalHead
+    name = keras.saving.get_registered_name(EvidenceAccumulation)
+    assert name == "mlvae_tf>EvidenceAccumulation"
