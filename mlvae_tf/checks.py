@@ -27,6 +27,8 @@ def check_shapes(
             strings.
     """
     shape = tuple(observations.shape)
+    if shape[:1] == (0,):
+        raise InputError("expected at least one observation: got none.")
     if shape[1:] != tuple(observation_shape):
         raise InputError(
             "observations must have shape "
@@ -78,8 +80,8 @@ def check_values(observations: np.ndarray, likelihood: str) -> None:
         )
 
 
-def assert_values(observations: tf.Tensor, likelihood: str) -> None:
-    """The same check within a graph: fails the step before it changes a thing.
+def assert_values(observations: tf.Tensor, likelihood: str) -> tf.Tensor:
+    """The same check within a graph: `observations`, once they have passed.
 
     `as_input_error` turns its failure into an `InputError`.
     """
@@ -90,7 +92,10 @@ def assert_values(observations: tf.Tensor, likelihood: str) -> None:
         good = tf.math.is_finite(high - low)
     got = tf.strings.format("got values from {} to {}.", (low, high))
     message = tf.strings.join([f"{_MARK}{_requirement(likelihood)}: ", got])
-    tf.debugging.Assert(good, [message])
+    check = tf.debugging.Assert(good, [message])
+    # What follows waits for it, or bad values would reach the weights.
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(observations)
 
 
 def assert_finite(loss: tf.Tensor) -> None:
@@ -100,6 +105,20 @@ def assert_finite(loss: tf.Tensor) -> None:
         "rate, or take up the last checkpoint with another seed."
     )
     tf.debugging.Assert(tf.math.is_finite(loss), [message])
+
+
+def number_string_ids(data: Any) -> Any:
+    """Keras batches arrays of numbers only: number ids that are strings.
+
+    Args:
+        data: What `fit` was given; only a dict of arrays is changed.
+    """
+    if not isinstance(data, dict) or "group_ids" not in data:
+        return data
+    group_ids = np.asarray(data["group_ids"])
+    if group_ids.dtype.kind in "OSU":
+        group_ids = np.unique(group_ids, return_inverse=True)[1]
+    return {**data, "group_ids": group_ids}
 
 
 @contextlib.contextmanager

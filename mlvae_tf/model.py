@@ -123,6 +123,16 @@ class MLVAE(keras.Model):
         ]
 
     def _build_networks(self) -> None:
+        if not self.observation_shape or min(self.observation_shape) < 1:
+            raise InputError(
+                "observation_shape must have at least one axis and positive "
+                f"sizes: got {self.observation_shape}."
+            )
+        if not self.observation_scale > 0:
+            raise InputError(
+                f"observation_scale must be positive: got "
+                f"{self.observation_scale}."
+            )
         *axes, channels = self.observation_shape
         parameters = LIKELIHOODS[self.likelihood].num_parameters
         spec = Architecture(
@@ -388,7 +398,7 @@ class MLVAE(keras.Model):
         observations, group_ids = data["observations"], data["group_ids"]
         checks.check_shapes(observations, self.observation_shape, group_ids)
         observations = tf.cast(observations, self.compute_dtype)
-        checks.assert_values(observations, self.likelihood)
+        observations = checks.assert_values(observations, self.likelihood)
         _, segment_ids = evidence.index_groups(group_ids)
         if self._compiles_step and not self.run_eagerly:
             observations, segment_ids = _pad(observations, segment_ids)
@@ -404,13 +414,20 @@ class MLVAE(keras.Model):
     def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
         return self._step(self._test, data)
 
-    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(
+        self, x: Any = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         with checks.as_input_error():
-            return super().fit(*args, **kwargs)
+            return super().fit(checks.number_string_ids(x), *args, **kwargs)
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         with checks.as_input_error():
-            return super().evaluate(*args, **kwargs)
+            return super().evaluate(
+                checks.number_string_ids(x), *args, **kwargs
+            )
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+        return super().predict(checks.number_string_ids(x), *args, **kwargs)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -1,0 +1,165 @@
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mlvae_tf
+from mlvae_tf import evidence, export
+
+SHAPE = (8, 8, 1)
+# Each line calls a signature and saves what it returns.
+CLIENT = """
+    import sys
+    import numpy as np
+    import tensorflow as tf
+
+    folder, inputs, outputs = sys.argv[1:]
+    served = tf.saved_model.load(folder).signatures
+    given = {k: tf.constant(v) for k, v in np.load(inputs).items()}
+    x, ids = given["x"], given["ids"]
+    results = {
+        "serving_default": served["serving_default"](observations=x),
+        "encode": served["encode"](observations=x),
+        "infer_groups": served["infer_groups"](observations=x, group_ids=ids),
+        "accumulate": served["accumulate"](
+            precision=tf.zeros(3), weighted_loc=tf.zeros(3), observations=x
+        ),
+        "decode": served["decode"](
+            content=given["content"], style=given["style"]
+        ),
+        "reconstruct": served["reconstruct"](observations=x, group_ids=ids),
+        "swap": served["swap"](
+            content_observations=x[:5], style_observations=x[5:]
+        ),
+    }
+    half = served["accumulate"](
+        precision=tf.zeros(3), weighted_loc=tf.zeros(3), observations=x[:7]
+    )
+    results["continued"] = served["accumulate"](
+        precision=half["precision"],
+        weighted_loc=half["weighted_loc"],
+        observations=x[7:],
+    )
+    assert set(served) == set(results) - {"continued"}
+    assert "mlvae_tf" not in sys.modules
+    assert "tensorflow_probability" not in sys.modules
+    np.savez(outputs, **{
+        f"{name}/{key}": value.numpy().astype(str)
+        if value.dtype == tf.string else value.numpy()
+        for name, result in results.items()
+        for key, value in result.items()
+    })
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return mlvae_tf.MLVAE(SHAPE, content_dim=3, style_dim=2, hidden_units=16)
+
+
+@pytest.fixture(scope="module")
+def given():
+    generator = np.random.default_rng(0)
+    return {
+        "x": generator.uniform(size=(12, *SHAPE)).astype(np.float32),
+        "ids": np.array(list("bacabbdeaabd")),
+        "content": generator.normal(size=(4, 3)).astype(np.float32),
+        "style": generator.normal(size=(4, 2)).astype(np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def served(model, given, tmp_path_factory):
+    """What a process with TensorFlow alone gets from the SavedModel."""
+    folder = tmp_path_factory.mktemp("export")
+    export.export(model, folder / "export" / "1")
+    np.savez(folder / "in.npz", **given)
+    paths = folder / "export" / "1", folder / "in.npz", folder / "out.npz"
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(CLIENT), *paths],
+        check=True,
+        cwd=folder,  # The package cannot be found from here by accident.
+    )
+    results = {}
+    for name, value in np.load(folder / "out.npz").items():
+        signature, key = name.split("/")
+        results.setdefault(signature, {})[key] = value
+    return results
+
+
+def assert_same(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["serving_default", "encode"])
+def test_encode(served, model, given, name):
+    content, style = model.encode(tf.constant(given["x"]))
+    result = served[name]
+    assert set(result) == {
+        "content_loc",
+        "content_scale",
+        "style_loc",
+        "style_scale",
+    }
+    assert_same(result["content_loc"], content.loc)
+    assert_same(result["content_scale"], content.scale)
+    assert_same(result["style_loc"], style.loc)
+    assert_same(result["style_scale"], style.scale)
+
+
+def test_infer_groups(served, model, given):
+    groups, content = model.infer_content(given["x"], given["ids"])
+    result = served["infer_groups"]
+    assert result["groups"].tolist() == groups.tolist()
+    assert_same(result["content_loc"], content.loc)
+    assert_same(result["content_scale"], content.scale)
+    expected = evidence.from_normal(content.loc, content.scale)
+    np.testing.assert_allclose(
+        result["precision"], expected.precision, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        result["weighted_loc"], expected.weighted_loc, rtol=1e-4, atol=1e-6
+    )
+    assert result["count"].dtype == np.int64
+    assert result["count"].tolist() == [4, 4, 1, 2, 1]
+
+
+@pytest.mark.parametrize("name", ["accumulate", "continued"])
+def test_accumulate_in_one_or_in_two(served, model, given, name):
+    _, content = model.infer_content(given["x"], np.zeros(12, int))
+    result = served[name]
+    assert_same(result["content_loc"], content.loc[0])
+    assert_same(result["content_scale"], content.scale[0])
+    assert result["precision"].shape == (3,)
+
+
+def test_decode(served, model, given):
+    expected = model.decode(given["content"], given["style"]).mean()
+    assert_same(served["decode"]["observations"], expected)
+
+
+def test_reconstruct(served, model, given):
+    expected = model.reconstruct(tf.constant(given["x"]), given["ids"])
+    assert_same(served["reconstruct"]["observations"], expected)
+
+
+def test_swap(served, model, given):
+    x = tf.constant(given["x"])
+    assert_same(served["swap"]["observations"], model.swap(x[:5], x[5:]))
+
+
+def test_nothing_is_left_where_the_export_fails(model, tmp_path, monkeypatch):
+    def fail(archive, path, *args, **kwargs):
+        (pathlib.Path(path) / "variables").mkdir(parents=True)
+        raise OSError("no space")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        export.export(model, tmp_path / "export" / "1")
+    assert list((tmp_path / "export").iterdir()) == []

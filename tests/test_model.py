@@ -1,0 +1,400 @@
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import mlvae_tf
+from mlvae_tf import model as model_module
+from mlvae_tf import objective
+
+SEED = tf.constant([3, 4])
+
+
+def expected_elbo(model, observations, rows):
+    """The one-sample ELBO in NumPy, from the weights and the noise."""
+    count = len(rows)
+    seeds = tf.unstack(tf.random.split(SEED, 2))
+    content_noise, style_noise = (
+        tf.random.stateless_normal((count, dim), seed, dtype="float64").numpy()
+        for dim, seed in zip((model.content_dim, model.style_dim), seeds)
+    )
+    first, second, last = (
+        layer.get_weights()
+        for layer in (model.encoder.layers[1], *model.decoder.layers[:2])
+    )
+    features = np.tanh(reference.dense(observations.reshape(count, -1), *first))
+    loc, scale = reference.normal_head(
+        features, *model.content_head.get_weights()
+    )
+    style_loc, style_scale = reference.normal_head(
+        features, *model.style_head.get_weights()
+    )
+    groups, content_loc, content_scale = reference.accumulate(loc, scale, rows)
+    row = np.array([groups.index(r) for r in rows])
+    if model.content_samples == "group":
+        samples = content_loc + content_scale * content_noise[: len(groups)]
+        content = samples[row]
+    else:
+        content = content_loc[row] + content_scale[row] * content_noise
+    latents = np.hstack([content, style_loc + style_scale * style_noise])
+    hidden = np.tanh(reference.dense(latents, *second))
+    logits = reference.dense(hidden, *last).reshape(observations.shape)
+    return reference.average_group_elbo(
+        reference.bernoulli_log_prob(logits, observations),
+        reference.standard_normal_kl(style_loc, style_scale),
+        dict(
+            zip(
+                groups, reference.standard_normal_kl(content_loc, content_scale)
+            )
+        ),
+        rows,
+    )
+
+
+def rows_of(batch):
+    return tf.unique(batch["group_ids"])[1]
+
+
+@pytest.mark.parametrize("content_samples", ["group", "observation"])
+def test_elbo_matches_the_oracle(make_model, batch, content_samples):
+    model = make_model(content_samples=content_samples)
+    rows = rows_of(batch)
+    terms = model.group_terms(batch["observations"], rows, SEED)
+    mean = objective.average(terms, 5)
+    expected = expected_elbo(model, batch["observations"], rows.numpy())
+    np.testing.assert_allclose(mean.elbo, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("content_samples", ["group", "observation"])
+def test_gradients_match_finite_differences(make_model, batch, content_samples):
+    model = make_model(content_samples=content_samples)
+
+    def loss():
+        rows = rows_of(batch)
+        terms = model.group_terms(batch["observations"], rows, SEED)
+        return objective.loss(objective.average(terms, 5))
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    variables = [model.content_head.kernel, model.encoder.weights[0]]
+    for variable, gradient in zip(variables, tape.gradient(value, variables)):
+        for index in [(0, 0), (3, 2), (7, 5)]:
+            start = variable.numpy()
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = start.copy()
+                moved[index] += step
+                variable.assign(moved)
+                ends.append(loss().numpy())
+            variable.assign(start)
+            slope = (ends[0] - ends[1]) / 2e-6
+            assert abs(slope) > 1e-4
+            np.testing.assert_allclose(gradient[index], slope, rtol=1e-5)
+
+
+def test_every_variable_has_a_gradient(make_model, batch):
+    model = make_model(likelihood="normal_learned_scale")
+    with tf.GradientTape() as tape:
+        terms = model.group_terms(batch["observations"], rows_of(batch), SEED)
+        loss = objective.loss(objective.average(terms, 5))
+    for gradient in tape.gradient(loss, model.trainable_variables):
+        assert np.all(np.isfinite(gradient))
+        assert np.any(gradient != 0)
+
+
+def test_padding_changes_nothing(make_model, batch):
+    model = make_model()
+    rows = rows_of(batch)
+    plain = model.group_terms(batch["observations"], rows, SEED)
+    padded = model.group_terms(
+        np.concatenate([batch["observations"], np.zeros((4, 4, 4, 1))]),
+        tf.concat([rows, [-1] * 4], 0),
+        SEED,
+    )
+    # Noise is drawn by the row, in a shape that padding extends.
+    np.testing.assert_allclose(
+        padded.content_kl[:12], plain.content_kl, rtol=1e-12
+    )
+    np.testing.assert_allclose(padded.style_kl[:5], plain.style_kl[:5])
+    for term in padded:
+        assert not np.any(term[5:])
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 100, 129, 250, 256, 1000, 1024])
+def test_few_padded_sizes(size):
+    observations, rows = model_module._pad(
+        tf.ones((size, 2)), tf.zeros(size, tf.int32)
+    )
+    assert len(rows) == len(observations) <= size * 9 / 8
+    assert np.count_nonzero(rows == 0) == np.sum(observations) / 2 == size
+    unit = 2 ** max(size.bit_length() - 4, 0)
+    assert len(rows) % unit == 0
+
+
+def test_eager_graph_and_xla_report_the_same(make_model, batch):
+    results = []
+    for settings in (
+        {"run_eagerly": True, "jit_compile": False},
+        {"jit_compile": False},
+        {"jit_compile": True},
+    ):
+        keras.utils.set_random_seed(0)
+        model = make_model()
+        model.compile(optimizer="adam", **settings)
+        results.append(model.evaluate(batch, verbose=0, return_dict=True))
+    assert set(results[0]) == {
+        "loss",
+        "elbo",
+        "reconstruction",
+        "content_kl",
+        "style_kl",
+    }
+    for name in ("content_kl", "style_kl"):  # The others depend on the noise.
+        values = [result[name] for result in results]
+        np.testing.assert_allclose(values, values[0], rtol=1e-6)
+    elbos = [result["elbo"] for result in results]
+    np.testing.assert_allclose(elbos[:2], elbos[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ids", ["string", "integer"])
+def test_fit_improves_the_elbo(make_model, batch, ids):
+    if ids == "integer":
+        batch["group_ids"] = -batch["group_ids"].view(np.int32)
+    model = make_model(dtype="float32")
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    dataset = tf.data.Dataset.from_tensors(batch).repeat(100)
+    history = model.fit(dataset, epochs=3, verbose=0).history["elbo"]
+    assert history[0] < history[1] < history[2]
+
+
+def test_fit_takes_arrays(make_model, batch):
+    model = make_model(dtype="float32")
+    model.compile(optimizer="adam")
+    history = model.fit(batch, batch_size=8, epochs=2, verbose=0).history
+    assert len(history["elbo"]) == 2
+
+
+def test_epoch_means_weigh_groups_not_batches(make_model, batch):
+    model = make_model()
+    model.compile(optimizer="adam", run_eagerly=True)
+    parts = [{k: v[s] for k, v in batch.items()} for s in (
+        slice(0, 1), slice(1, 12)
+    )]  # fmt: skip
+    single = [model.evaluate(p, verbose=0, return_dict=True) for p in parts]
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter(parts),
+        output_signature={
+            "observations": tf.TensorSpec((None, 4, 4, 1), tf.float64),
+            "group_ids": tf.TensorSpec((None,), tf.string),
+        },
+    )
+    both = model.evaluate(dataset, verbose=0, return_dict=True)
+    expected = (single[0]["content_kl"] + 5 * single[1]["content_kl"]) / 6
+    np.testing.assert_allclose(both["content_kl"], expected, rtol=1e-5)
+
+
+def test_weights_of_the_divergences_follow_the_step(make_model, batch):
+    model = make_model(
+        dtype="float32",
+        content_kl_weight=3.0,
+        style_kl_weight=mlvae_tf.Warmup(16.0, 1.0, steps=4),
+    )
+    model.compile(optimizer=keras.optimizers.Adam(0.0))
+    dataset = tf.data.Dataset.from_tensors(batch)
+    losses = []
+    for weight in (16, 8, 4, 2, 1, 1):
+        result = {
+            name: values[0]
+            for name, values in model.fit(dataset, verbose=0).history.items()
+        }
+        expected = (
+            3 * result["content_kl"]
+            + weight * result["style_kl"]
+            - result["reconstruction"]
+        )
+        np.testing.assert_allclose(result["loss"], expected, rtol=1e-5)
+        losses.append(result["loss"])
+    assert losses[0] > losses[3]
+
+
+def test_equal_seeds_give_equal_bits_and_steps_new_noise(make_model, batch):
+    def history():
+        keras.utils.set_random_seed(0)
+        model = make_model(dtype="float32")
+        model.compile(optimizer=keras.optimizers.Adam(0.0))
+        dataset = tf.data.Dataset.from_tensors(batch)
+        return model.fit(dataset, epochs=2, verbose=0).history["elbo"]
+
+    first, second = history(), history()
+    assert first == second
+    assert first[0] != first[1]
+
+
+def test_infer_content_matches_the_oracle(make_model, batch):
+    model = make_model()
+    observations, ids = batch["observations"], batch["group_ids"]
+    groups, content = model.infer_content(observations, ids)
+    proposed, _ = model.encode(tf.constant(observations))
+    expected_groups, loc, scale = reference.accumulate(
+        proposed.loc.numpy(), proposed.scale.numpy(), ids.tolist()
+    )
+    assert groups.tolist() == expected_groups == ["b", "a", "c", "d", "e"]
+    assert isinstance(content, tfp.distributions.Normal)
+    np.testing.assert_allclose(content.loc, loc, rtol=1e-10)
+    np.testing.assert_allclose(content.scale, scale, rtol=1e-10)
+
+
+def test_inference_does_not_depend_on_its_batches(make_model, batch):
+    model = make_model()
+    whole = model.infer_observations(batch["observations"])
+    parts = model.infer_observations(batch["observations"], batch_size=5)
+    for a, b in zip(whole, parts):
+        np.testing.assert_allclose(a.loc, b.loc, rtol=1e-12)
+        np.testing.assert_allclose(a.scale, b.scale, rtol=1e-12)
+
+
+def test_inference_of_nothing_is_an_error(make_model):
+    with pytest.raises(ValueError, match="at least one observation"):
+        make_model().infer_style(np.zeros((0, 4, 4, 1)))
+
+
+def test_style_decode_reconstruct_and_swap_agree(make_model, batch):
+    model = make_model()
+    observations, ids = batch["observations"], batch["group_ids"]
+    style = model.infer_style(observations)
+    assert style.batch_shape == (12, 2)
+    groups, content = model.infer_content(observations, ids)
+    rows = [groups.tolist().index(i) for i in ids]
+    likelihood = model.decode(content.loc.numpy()[rows], style.loc)
+    assert likelihood.event_shape == (4, 4, 1)
+    means = likelihood.mean()
+    reconstructed = model.reconstruct(tf.constant(observations), ids)
+    np.testing.assert_allclose(reconstructed, means, rtol=1e-10)
+    np.testing.assert_allclose(model.predict(batch, verbose=0), means, 1e-6)
+    of_b = tf.constant(observations[ids == "b"])
+    swapped = model.swap(of_b, tf.constant(observations))
+    np.testing.assert_allclose(
+        swapped.numpy()[ids == "b"], means.numpy()[ids == "b"], rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("trunk", ["mlp", "conv"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "normal_learned_scale"])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (64, 64, 3)])
+def test_trunks_and_likelihoods_train_and_decode(trunk, likelihood, shape):
+    model = mlvae_tf.MLVAE(
+        shape, trunk=trunk, likelihood=likelihood, hidden_units=16
+    )
+    model.compile(optimizer="adam", jit_compile=False)
+    data = {"observations": np.zeros((2, *shape)), "group_ids": [0, 1]}
+    history = model.fit(tf.data.Dataset.from_tensors(data), verbose=0).history
+    assert np.isfinite(history["elbo"][0])
+    assert model.decode(tf.zeros((2, 10)), tf.zeros((2, 10))).mean().shape == (
+        2,
+        *shape,
+    )
+
+
+def test_vectors_and_deep_networks():
+    model = mlvae_tf.MLVAE((13,), hidden_units=(20, 10), likelihood="normal")
+    assert [w.shape[-1] for w in model.encoder.weights] == [20, 20, 10, 10]
+    assert model.infer_style(np.zeros((2, 13))).batch_shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trunk": "rnn"}, "trunk must be one of 'mlp', 'conv': got 'rnn'"),
+        ({"likelihood": "x"}, "likelihood must be one of 'bernoulli'"),
+        ({"content_samples": "x"}, "content_samples must be one of 'group'"),
+        ({"content_dim": 0}, "dim must be at least 1"),
+        ({"observation_scale": 0.0}, "observation_scale must be positive"),
+        (
+            {"trunk": "conv", "observation_shape": (30, 28, 1)},
+            r"sides divisible by 4: got observation_shape=\(30, 28, 1\)",
+        ),
+        ({"observation_shape": ()}, "observation_shape must have"),
+    ],
+)
+def test_bad_settings(make_model, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**settings)
+
+
+BAD_BATCHES = [
+    (
+        lambda b: {**b, "group_ids": b["group_ids"][:10]},
+        "one id an observation: got 10 ids for 12 observations",
+    ),
+    (
+        lambda b: {**b, "observations": b["observations"][:, :3]},
+        r"must have shape \[N, 4, 4, 1\]: got",
+    ),
+    (lambda b: {**b, "observations": b["observations"] * 255}, r"in \[0, 1\]"),
+    (lambda b: {**b, "observations": b["observations"] * np.nan}, "NaN|nan"),
+    (lambda b: {**b, "group_ids": np.ones(12)}, "integers or strings"),
+    (lambda b: {**b, "group_ids": np.ones((12, 1), int)}, "one axis"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_BATCHES)
+def test_bad_batches_for_inference(make_model, batch, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        make_model().infer_content(**spoil(batch))
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_BATCHES[1:])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_bad_batches_for_fit(make_model, batch, spoil, message, jit_compile):
+    model = make_model(dtype="float32")
+    model.compile(optimizer="adam", jit_compile=jit_compile)
+    before = [w.copy() for w in model.get_weights()]
+    with pytest.raises(ValueError, match=message):
+        model.fit(tf.data.Dataset.from_tensors(spoil(batch)), verbose=0)
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_runaway_loss_is_an_error(make_model, batch):
+    model = make_model(dtype="float32", likelihood="normal")
+    model.compile(optimizer=keras.optimizers.SGD(1e30))
+    dataset = tf.data.Dataset.from_tensors(batch).repeat(10)
+    with pytest.raises(ValueError, match="the loss must stay finite"):
+        model.fit(dataset, verbose=0)
+
+
+def test_config_round_trip(make_model):
+    model = make_model(
+        likelihood="normal",
+        observation_scale=0.5,
+        content_samples="observation",
+        style_kl_weight=mlvae_tf.Warmup(20.0, 1.0, 10),
+        name="mine",
+    )
+    config = model.get_config()
+    again = mlvae_tf.MLVAE.from_config(config)
+    assert again.get_config() == config
+    assert again.style_kl_weight.start == 20.0
+
+
+def test_keras_file_gives_the_same_outputs(make_model, batch, tmp_path):
+    model = make_model(dtype="float32")
+    model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    model.fit(batch, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for method in ("infer_style", "infer_content"):
+        arguments = [batch["observations"]]
+        if method == "infer_content":
+            arguments.append(batch["group_ids"])
+        a, b = (getattr(m, method)(*arguments) for m in (model, loaded))
+        if method == "infer_content":
+            assert a[0].tolist() == b[0].tolist()
+            a, b = a[1], b[1]
+        np.testing.assert_allclose(a.loc, b.loc, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(a.scale, b.scale, rtol=0, atol=1e-6)
+    # The optimizer comes back too: both go on alike.
+    a, b = (m.fit(batch, verbose=0, shuffle=False) for m in (model, loaded))
+    np.testing.assert_allclose(a.history["elbo"], b.history["elbo"], 1e-6)

@@ -1,0 +1,142 @@
+"""A model whose truth is known: linear decoder, normal likelihood.
+
+x_i = W_c c + W_s s_i + b + noise, so that a group's observations are jointly
+normal, and log p(X_G) is exact.
+"""
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+import mlvae_tf
+from mlvae_tf.evaluation.likelihood import importance_weighted_bound
+from mlvae_tf.objective import standard_normal_kl
+
+SCALE = 0.5
+CONTENT, STYLE, SIZE = 2, 2, 8
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """Ragged groups drawn from a linear model."""
+    generator = np.random.default_rng(0)
+    content_map = generator.normal(size=(CONTENT, SIZE))
+    style_map = generator.normal(size=(STYLE, SIZE))
+    sizes = generator.integers(1, 6, size=400)
+    ids = np.repeat(np.arange(400), sizes)
+    content = generator.normal(size=(400, CONTENT))[ids]
+    style = generator.normal(size=(len(ids), STYLE))
+    noise = SCALE * generator.normal(size=(len(ids), SIZE))
+    return content @ content_map + style @ style_map + noise, ids
+
+
+@pytest.fixture(scope="module")
+def model(groups):
+    keras.utils.set_random_seed(0)
+    observations, ids = groups
+    model = mlvae_tf.MLVAE(
+        (SIZE,),
+        CONTENT,
+        STYLE,
+        hidden_units=(),
+        likelihood="normal",
+        observation_scale=SCALE,
+        seed=0,
+    )
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    data = {"observations": observations, "group_ids": ids}
+    dataset = tf.data.Dataset.from_tensors(data).repeat(1500)
+    model.fit(dataset, verbose=0)
+    return model
+
+
+def maps(model):
+    kernel, bias = model.decoder.get_weights()
+    return kernel[:CONTENT], kernel[CONTENT:], bias
+
+
+def log_likelihood(model, x):
+    """The exact log p(X_G) of one group `[n, SIZE]`, from its covariance."""
+    content_map, style_map, bias = (m.astype(np.float64) for m in maps(model))
+    shared = content_map.T @ content_map
+    own = style_map.T @ style_map + SCALE**2 * np.eye(SIZE)
+    count = len(x)
+    covariance = np.kron(np.ones((count, count)), shared)
+    covariance += np.kron(np.eye(count), own)
+    normal = scipy.stats.multivariate_normal(np.tile(bias, count), covariance)
+    return normal.logpdf(x.ravel())
+
+
+def expected_elbo(model, x, content, style):
+    """The ELBO of one group with its expectation done by hand.
+
+    E||x - m - A z||^2 = ||x - m - A mean||^2 + trace(A cov A^T).
+    """
+    content_map, style_map, bias = (m.astype(np.float64) for m in maps(model))
+    (c, c_scale), (s, s_scale) = content, style
+    residual = x - bias - c @ content_map - s @ style_map
+    spread = (c_scale**2 @ content_map**2).sum() * len(x)
+    spread += (s_scale**2 @ style_map**2).sum()
+    squares = (residual**2).sum() + spread
+    constant = x.size * np.log(2 * np.pi * SCALE**2)
+    reconstruction = -0.5 * (constant + squares / SCALE**2)
+    return reconstruction - kl(c, c_scale) - kl(s, s_scale).sum()
+
+
+def kl(loc, scale):
+    return standard_normal_kl(loc, scale).numpy()
+
+
+def posteriors(model, x):
+    _, content = model.infer_content(x, np.zeros(len(x), int))
+    style = model.infer_style(x)
+    as_float64 = [
+        (p.loc.numpy().astype(np.float64), p.scale.numpy().astype(np.float64))
+        for p in (content, style)
+    ]
+    (loc, scale), style = as_float64
+    return (loc[0], scale[0]), style
+
+
+def test_the_elbo_never_exceeds_the_truth(model, groups):
+    untrained = mlvae_tf.MLVAE(
+        (SIZE,), CONTENT, STYLE, hidden_units=(), likelihood="normal"
+    )
+    untrained.observation_scale = SCALE
+    observations, ids = groups
+    for current, largest in ((model, 0.5), (untrained, np.inf)):
+        for group in range(50):
+            x = observations[ids == group]
+            elbo = expected_elbo(current, x, *posteriors(current, x))
+            gap = log_likelihood(current, x) - elbo
+            assert 0 <= gap / len(x) < largest
+
+
+def test_the_models_elbo_has_the_right_expectation(model, groups):
+    observations, ids = groups
+    x = tf.constant(observations[ids == 0], tf.float32)
+    rows = tf.zeros(len(x), tf.int32)
+    terms = tf.function(model.group_terms)
+    samples = [
+        terms(x, rows, tf.constant([0, i])).elbo[0].numpy() for i in range(2000)
+    ]
+    expected = expected_elbo(model, x.numpy(), *posteriors(model, x.numpy()))
+    # Five standard errors of the mean of 2,000 draws.
+    tolerance = 5 * np.std(samples) / np.sqrt(len(samples))
+    assert tolerance < 0.5
+    assert abs(np.mean(samples) - expected) < tolerance
+
+
+def test_the_importance_weighted_bound_comes_close(model, groups):
+    observations, ids = (part[:150] for part in groups)
+    truth = np.array(
+        [log_likelihood(model, observations[ids == i]) for i in np.unique(ids)]
+    )
+    bound = importance_weighted_bound(model, observations, ids, 1000)
+    elbo = importance_weighted_bound(model, observations, ids, 1)
+    error = abs(truth - bound).sum() / len(ids)
+    assert error < 0.05
+    # One sample is far worse: the weights do the work.
+    assert abs(truth - elbo).sum() / len(ids) > 3 * error
