@@ -9,6 +9,8 @@ DIR/evaluation.
 
 from __future__ import annotations
 
+__flags_first__ = True  # See mlvae_tf/__init__.py.
+
 from absl import flags
 
 from mlvae_tf import command_line

@@ -8,6 +8,8 @@ and the exported SavedModel. `python evaluate.py --workdir=DIR` comes next.
 
 from __future__ import annotations
 
+__flags_first__ = True  # See mlvae_tf/__init__.py.
+
 from absl import flags
 
 from mlvae_tf import command_line, workdir

@@ -16,29 +16,23 @@ arXiv 1705.08841) to the words used here:
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import __main__
 
 __version__ = "0.1.0"
+__all__ = [
+    "MLVAE",
+    "InputError",
+    "Warmup",
+    "evidence",
+    "layers",
+    "objective",
+]
 
-# Loaded when first used: the scripts answer --help without TensorFlow.
-_PUBLIC = {
-    "MLVAE": "mlvae_tf.model",
-    "Warmup": "mlvae_tf.schedules",
-    "InputError": "mlvae_tf.errors",
-}
-_MODULES = ("evidence", "layers", "objective")
-
-__all__ = [*_PUBLIC, *_MODULES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"mlvae_tf.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+# Importing the package registers its classes with Keras, which needs them to
+# load a saved model. Only our scripts look at their flags before that, so that
+# they answer --help without waiting for TensorFlow.
+if not hasattr(__main__, "__flags_first__"):
+    from mlvae_tf import evidence, layers, objective
+    from mlvae_tf.errors import InputError
+    from mlvae_tf.model import MLVAE
+    from mlvae_tf.schedules import Warmup

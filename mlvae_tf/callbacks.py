@@ -24,6 +24,7 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self._steps_per_epoch = steps_per_epoch
         self._first_epoch = first_epoch
+        self._bar = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._bar = tqdm.tqdm(
@@ -45,8 +46,10 @@ class Progress(keras.callbacks.Callback):
             refresh=False,
         )
 
-    def on_train_end(self, logs: Logs = None) -> None:
-        self._bar.close()
+    def close(self) -> None:
+        """End the bar's line."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class TensorBoard(keras.callbacks.TensorBoard):

@@ -94,6 +94,8 @@ def _parse(arguments: list[str]) -> list[str]:
         fail(
             InputError(f"unexpected argument {rest[1]!r}: flags begin with --.")
         )
+    if flags.FLAGS["verbosity"].using_default_value:
+        flags.FLAGS.verbosity = logging.ERROR
     return rest
 
 
@@ -119,8 +121,6 @@ def run(main: Callable[[], None]) -> None:
 
     def guarded(arguments: list[str]) -> None:
         del arguments
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)
         try:
             main()
         except (InputError, OSError) as error:

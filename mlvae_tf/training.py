@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any
 
 import keras
+import numpy as np
 
-from mlvae_tf import callbacks, data, export, workdir
+from mlvae_tf import callbacks, checks, data, export, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, TrainingConfig
 from mlvae_tf.data.grouping import Batches, make_dataset
+from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
 from mlvae_tf.schedules import Warmup
@@ -80,6 +83,12 @@ def check_continues(config: Config, before: Config) -> None:
         )
 
 
+def _check_values(splits: Splits, likelihood: str) -> None:
+    for part in (splits.train, splits.validation, splits.test, splits.unseen):
+        if part is not None and part.observations.dtype != np.uint8:
+            checks.check_values(part.observations, likelihood)
+
+
 def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     """Train a model and leave the run in `folder`, which `prepare` made ready.
 
@@ -95,6 +104,7 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         check_continues(config, config_module.load(folder / "config.json"))
     training = config.training
     splits = data.load(config.data, training.seed)
+    _check_values(splits, config.model.likelihood)
     config = config.replace(
         {"holdout_observations": splits.holdout_observations}
     )
@@ -112,34 +122,50 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     )
     first_epoch = checkpoints.restore()
     workdir.write_json(folder / "config.json", run_record(config))
-    validation = splits.evaluation
-    model.fit(
-        make_dataset(
-            splits.train, batches, training.seed, training.epochs, first_epoch
-        ),
-        epochs=training.epochs,
-        initial_epoch=first_epoch,
-        steps_per_epoch=steps_per_epoch,
-        shuffle=False,
-        verbose=0,
-        validation_data=validation
-        and make_dataset(validation, batches, training.seed),
-        validation_freq=training.evaluate_epochs,
-        callbacks=[
-            callbacks.Progress(steps_per_epoch, first_epoch),
-            callbacks.TensorBoard(
-                folder / "logs",
-                validation or splits.train,
-                len(splits.train),
-                training.evaluate_epochs,
-            ),
-            checkpoints,
-        ],
-    )
+    _fit(model, splits, training, folder, checkpoints, first_epoch)
     with workdir.whole(folder / "model.keras") as partial:
         model.save(partial)
     export.export(model, folder / "export" / "1")
     return model
+
+
+def _fit(
+    model: MLVAE,
+    splits: Splits,
+    training: TrainingConfig,
+    folder: pathlib.Path,
+    checkpoints: callbacks.Checkpoints,
+    first_epoch: int,
+) -> None:
+    batches = make_batches(training)
+    steps_per_epoch = batches.per_epoch(splits.train.group_index)
+    held_out = splits.evaluation
+    progress = callbacks.Progress(steps_per_epoch, first_epoch)
+    tensorboard = callbacks.TensorBoard(
+        folder / "logs",
+        held_out or splits.train,
+        len(splits.train),
+        training.evaluate_epochs,
+    )
+    with contextlib.closing(progress):
+        model.fit(
+            make_dataset(
+                splits.train,
+                batches,
+                training.seed,
+                training.epochs,
+                first_epoch,
+            ),
+            epochs=training.epochs,
+            initial_epoch=first_epoch,
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,
+            verbose=0,
+            validation_data=held_out
+            and make_dataset(held_out, batches, training.seed),
+            validation_freq=training.evaluate_epochs,
+            callbacks=[progress, tensorboard, checkpoints],
+        )
 
 
 def run_record(config: Config) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from mlvae_tf.data.source import Source
 from mlvae_tf.data.splits import Splits, split
 from mlvae_tf.errors import InputError
 
-_KINDS = ("mnist_5k", "tfds", "folder", "npz", "idx")
+KINDS = ("mnist_5k", "tfds", "folder", "npz", "idx")
 
 
 def _load(config: DataConfig) -> Source:
     kind, _, argument = config.dataset.partition(":")
-    if kind not in _KINDS or bool(argument) != (kind != "mnist_5k"):
+    if kind not in KINDS or bool(argument) != (kind != "mnist_5k"):
         raise InputError(
             "--dataset must be mnist_5k, tfds:NAME, folder:PATH, npz:PATH or "
             f"idx:PATH: got {config.dataset!r}."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -13,22 +15,24 @@ from mlvae_tf.errors import InputError
 
 
 def _read(path: str) -> dict[str, np.ndarray]:
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"npz:{path}: there is no such file.")
     try:
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"npz:{path} is damaged, or no .npz archive.")
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is not an .npz archive.")
             return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise InputError(f"npz:{path}: there is no such file.") from None
+    except InputError:
+        raise
     except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise InputError(
-                f"npz:{path} holds an array of Python objects, which is never "
-                "unpickled. Save numbers or fixed-width strings, such as "
-                "group_ids.astype(str)."
-            ) from None
-        raise InputError(f"npz:{path} cannot be read: {error}") from None
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        if "allow_pickle" not in str(error):
+            raise InputError(f"npz:{path} cannot be read: {error}") from None
+        raise InputError(
+            f"npz:{path} holds an array of Python objects, which is never "
+            "unpickled. Save numbers or fixed-width strings, such as "
+            "group_ids.astype(str)."
+        ) from None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"npz:{path} cannot be read: {error}") from None
 
 
@@ -67,7 +71,7 @@ def _split(data: GroupedData, split: np.ndarray, path: str) -> Source:
         raise InputError(
             f"npz:{path}: split must name train or test for every one of the "
             f"{len(data)} observations: got shape {split.shape} with "
-            f"{', '.join(map(repr, sorted(names))[:3])}."
+            f"{', '.join(map(repr, sorted(names)[:3]))}."
         )
     test = data[split == "test"]
     return Source(data[split == "train"], test if len(test) else None)

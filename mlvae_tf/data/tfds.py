@@ -48,9 +48,9 @@ def _require_data(builder: Any, name: str) -> None:
         raise InputError(
             f"tfds:{name} {problem}. Either prepare it where there is a "
             f"network (tfds build {name}) and copy it to "
-            f"{os.path.dirname(builder.data_dir)}, or TFDS_DATA_DIR; or save "
-            "the images yourself and pass folder:PATH or npz:PATH"
-            + (" or idx:PATH." if "mnist" in name else ".")
+            f"{os.path.dirname(builder.data_dir)}; or get the images another "
+            "way and pass folder:PATH, npz:PATH or, for MNIST's own files, "
+            "idx:PATH."
         )
 
 
@@ -98,7 +98,7 @@ def load(name: str, config: DataConfig) -> Source:
         if feature not in builder.info.features:
             raise InputError(
                 f"--{flag}_feature must be a feature of tfds:{name}, one of "
-                f"{', '.join(builder.info.features)}: got {feature!r}."
+                f"{', '.join(sorted(builder.info.features))}: got {feature!r}."
             )
     _require_data(builder, name)
     splits = {}

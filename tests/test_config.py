@@ -1,0 +1,71 @@
+import dataclasses
+import json
+
+import pytest
+
+from mlvae_tf import config
+from mlvae_tf.config import Config
+
+
+def test_json_round_trip():
+    settings = Config().replace({"hidden_units": (20, 10), "epochs": 3})
+    text = json.dumps(settings.to_json())
+    assert Config.from_json(json.loads(text)) == settings
+
+
+def test_replace_finds_the_section():
+    replaced = Config().replace({"dataset": "npz:x", "style_dim": 3})
+    assert replaced.data.dataset == "npz:x"
+    assert replaced.model.style_dim == 3
+    assert replaced.training == Config().training
+
+
+def test_field_names_are_unique():
+    names = [
+        field.name
+        for section in dataclasses.fields(Config)
+        for field in dataclasses.fields(section.default)
+    ]
+    assert len(names) == len(set(names)) == len(Config().flat())
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_presets_name_fields(name):
+    values = config.preset(name)
+    assert Config().replace(values).flat().items() >= values.items()
+
+
+def test_the_papers_setting():
+    paper = Config().replace(config.preset("mnist_paper")).flat()
+    expected = {
+        "trunk": "mlp",
+        "hidden_units": (500,),
+        "activation": "tanh",
+        "content_dim": 10,
+        "style_dim": 10,
+        "likelihood": "normal_learned_scale",
+        "batch_size": 256,
+        "learning_rate": 1e-3,
+        "epochs": 2000,
+        "content_kl_start": 1.0,
+        "style_kl_start": 1.0,
+    }
+    assert {name: paper[name] for name in expected} == expected
+    assert round(60_000 * paper["holdout_observations"]) == 10_000
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match=r"one of mnist_5k, .*: got 'x'"):
+        config.preset("x")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": 1}', "\x00"])
+def test_damaged_configuration(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="is not a run's configuration"):
+        config.load(tmp_path / "config.json")
+
+
+def test_missing_configuration(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no run: config\.json is miss"):
+        config.load(tmp_path / "config.json")

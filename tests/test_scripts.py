@@ -1,0 +1,317 @@
+"""The scripts as a user runs them: in a process of their own."""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parent.parent
+SMALL = ["--hidden_units=16", "--content_dim=3", "--style_dim=2"]
+
+
+def script(name, *arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, str(ROOT / name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **kwargs,
+    )
+
+
+def fails(process, *words):
+    """One line on stderr with these words, status 2."""
+    assert process.returncode == 2, process.stderr
+    lines = process.stderr.strip().splitlines()
+    assert len(lines) == 1, process.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Three groups of twelve 8x8 images that differ in where they are dark."""
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 0.2, size=(36, 8, 8, 1))
+    ids = np.repeat(["left", "mid", "right"], 12)
+    for group, column in (("left", 0), ("mid", 3), ("right", 6)):
+        images[ids == group, :, column : column + 2] += 0.7
+    np.savez(path, observations=images, group_ids=ids)
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    """A trained and evaluated run: its folder and what evaluate.py printed."""
+    folder = tmp_path_factory.mktemp("run") / "a"
+    trained = script(
+        "train.py",
+        f"--workdir={folder}",
+        f"--dataset={dataset}",
+        "--epochs=60",
+        "--holdout_observations=0.5",
+        "--evaluate_epochs=30",
+        *SMALL,
+    )
+    assert trained.returncode == 0, trained.stderr
+    evaluated = script("evaluate.py", f"--workdir={folder}")
+    assert evaluated.returncode == 0, evaluated.stderr
+    return folder, trained, evaluated
+
+
+def test_the_run_leaves_what_it_should(run):
+    folder, trained, _ = run
+    names = {
+        "config.json",
+        "checkpoints",
+        "logs",
+        "model.keras",
+        "export",
+        "evaluation",
+    }
+    assert {path.name for path in folder.iterdir()} == names
+    assert "elbo" in trained.stderr  # The progress bar shows the terms.
+    config = json.loads((folder / "config.json").read_text())
+    assert config["training"]["epochs"] == 60
+    assert config["data"]["holdout_observations"] == 0.5
+    assert config["versions"]["tensorflow"] == tf.__version__
+    model = keras.saving.load_model(folder / "model.keras")
+    assert model.observation_shape == (8, 8, 1)
+    served = tf.saved_model.load(str(folder / "export" / "1"))
+    assert "infer_groups" in served.signatures
+    assert not list(folder.rglob(".partial*"))
+
+
+def test_metrics(run):
+    folder, _, evaluated = run
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert list(metrics["content_accuracy"]) == ["1", "2", "5"]  # Of six.
+    assert metrics["content_accuracy"]["5"] == 1
+    assert (
+        metrics["content_entropy"].keys() == metrics["content_accuracy"].keys()
+    )
+    assert metrics["chance_accuracy"] == pytest.approx(1 / 3)
+    for name in ("style_accuracy", "style_entropy", "group_elbo"):
+        assert np.isfinite(metrics[name])
+    assert "content, k = 5     1.000" in evaluated.stdout
+    assert "report.html" in evaluated.stdout
+
+
+def test_report(run):
+    folder, _, _ = run
+    with Image.open(folder / "evaluation" / "swap.png") as picture:
+        assert min(picture.size) > 200
+    page = (folder / "evaluation" / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page.split("</style>")[1]  # One file, all inside.
+    assert "--holdout_observations=0.5" in page
+    assert tf.__version__ in page
+
+
+def test_tensorboard(run):
+    folder, _, _ = run
+    tags = {}
+    for path in (folder / "logs").rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                tags.setdefault(path.parent.name, []).append(value.tag)
+    for term in ("loss", "elbo", "reconstruction", "content_kl", "style_kl"):
+        assert tags["train"].count(f"epoch_{term}") == 60
+        assert tags["validation"].count(f"epoch_{term}") == 2
+    for extra in (
+        "learning_rate",
+        "observations_per_second",
+        "content_kl_weight",
+        "style_kl_weight",
+    ):
+        assert tags["train"].count(f"epoch_{extra}") == 60
+    assert tags["images"] == ["swap", "swap"]
+
+
+def test_another_dataset_can_be_evaluated(run, dataset):
+    folder, _, _ = run
+    before = (folder / "config.json").read_bytes()
+    arguments = f"--workdir={folder}", "--evidence_counts=3"
+    again = script("evaluate.py", *arguments, f"--dataset={dataset}")
+    assert again.returncode == 0, again.stderr
+    assert "content, k = 3" in again.stdout
+    assert (folder / "config.json").read_bytes() == before
+
+
+def test_a_run_is_not_overwritten(run, dataset):
+    folder, _, _ = run
+    process = script("train.py", f"--workdir={folder}", f"--dataset={dataset}")
+    fails(process, "holds a run already", "--resume", "--overwrite")
+
+
+def test_a_bad_flag_does_not_cost_the_old_run(run):
+    folder, _, _ = run
+    process = script(
+        "train.py", f"--workdir={folder}", "--overwrite", "--dataset=npz:/no"
+    )
+    fails(process, "npz:/no: there is no such file")
+    assert (folder / "model.keras").exists()
+
+
+def test_resume_refuses_other_settings(run):
+    folder, _, _ = run
+    process = script(
+        "train.py", f"--workdir={folder}", "--resume", "--style_dim=5"
+    )
+    fails(process, "--style_dim=5 (was 2)", "--overwrite")
+
+
+def weights(folder):
+    return keras.saving.load_model(folder / "model.keras").get_weights()
+
+
+def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
+    def arguments(name):
+        return [
+            f"--workdir={tmp_path / name}",
+            f"--dataset={dataset}",
+            "--epochs=60",
+            "--checkpoint_seconds=0",
+            "--evaluate_epochs=60",
+            "--groups_per_batch=2",
+            *SMALL,
+        ]
+
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments("killed")],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    while len(list(checkpoints.glob("*.index"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "model.keras").exists()
+    resumed = script("train.py", f"--workdir={tmp_path / 'killed'}", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    straight = script("train.py", *arguments("straight"))
+    assert straight.returncode == 0, straight.stderr
+    for a, b in zip(
+        weights(tmp_path / "killed"), weights(tmp_path / "straight")
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
+def test_help_does_not_import_tensorflow(name):
+    code = (
+        "import atexit, runpy, sys\n"
+        f"sys.argv = [{name!r}, '--help']\n"
+        "atexit.register(lambda: print('loaded:', 'tensorflow' in sys.modules))"
+        f"\nrunpy.run_path({name!r}, run_name='__main__')"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert "--workdir" in process.stdout
+    assert "--holdout_groups" in process.stdout
+    assert "loaded: False" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--workdir=DIR is required"]),
+        (["--epochs=0"], ["--epochs", "positive"]),
+        (["--no_such_flag=1"], ["no_such_flag"]),
+        (["stray"], ["unexpected argument 'stray'"]),
+        (["--trunk=rnn"], ["--trunk", "mlp"]),
+        (["--hidden_units=5,x"], ["--hidden_units", "5,x"]),
+        (["--workdir=/proc/no/run"], ["/proc/no/run cannot be written to"]),
+        (["--preset=x"], ["--preset", "mnist_5k"]),
+        (["--dataset=x"], ["--dataset", "folder:PATH"]),
+        (["--dataset=folder:/no"], ["folder:/no", "no such folder"]),
+        (["--holdout_groups=2"], ["--holdout_groups", "[0, 1)", "2"]),
+    ],
+)
+def test_mistakes_of_train(arguments, words, tmp_path):
+    given = [f"--workdir={tmp_path / 'run'}", *arguments] if arguments else []
+    fails(script("train.py", *given), *words)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_values_that_the_likelihood_does_not_take(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, observations=np.full((9, 4), 7.0), group_ids=np.arange(9))
+    process = script(
+        "train.py", f"--workdir={tmp_path / 'run'}", f"--dataset=npz:{path}"
+    )
+    fails(process, "[0, 1]", "Bernoulli", "7")
+
+
+def test_conv_takes_images_only(dataset, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, observations=np.zeros((9, 4)), group_ids=np.arange(9))
+    process = script(
+        "train.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--dataset=npz:{path}",
+        "--trunk=conv",
+    )
+    fails(process, "divisible by 4", "observation_shape=(4,)")
+
+
+def test_a_full_disk(dataset, tmp_path):
+    def limit_file_size():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    process = script(
+        "train.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--dataset={dataset}",
+        "--epochs=1",
+        "--hidden_units=200",
+        preexec_fn=limit_file_size,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert process.returncode == 2
+    message = process.stderr.strip().splitlines()[-1]
+    assert message.startswith("train.py: ")
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "run" / "model.keras").exists()
+    assert not (tmp_path / "run" / "export").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--workdir=DIR is required"]),
+        (["--workdir=/no/run"], ["/no/run holds no run"]),
+        (["--workdir=/no/run", "--evidence_counts=a"], ["--evidence_counts"]),
+    ],
+)
+def test_mistakes_of_evaluate(arguments, words):
+    fails(script("evaluate.py", *arguments), *words)
+
+
+def test_evaluate_wants_observations_of_the_models_shape(run, tmp_path):
+    folder, _, _ = run
+    path = tmp_path / "data.npz"
+    np.savez(path, observations=np.zeros((9, 4)), group_ids=np.arange(9))
+    process = script(
+        "evaluate.py", f"--workdir={folder}", f"--dataset=npz:{path}"
+    )
+    fails(process, "[N, 8, 8, 1]", "(9, 4)")

@@ -1,0 +1,343 @@
+"""Every kind of SPEC on data made here, and what is said of damaged data."""
+
+import gzip
+import pathlib
+import struct
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from mlvae_tf import data
+from mlvae_tf.config import DataConfig
+
+
+def load(spec, **settings):
+    settings.setdefault("holdout_observations", 0.0)
+    return data.load(DataConfig(dataset=spec, **settings), seed=0)
+
+
+def write_images(folder, groups=("ann", "bob"), count=3, shape=(6, 5)):
+    """PATH/GROUP/N.png, each of one shade of its own."""
+    for g, group in enumerate(groups):
+        (folder / group).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.full(shape, 100 * g + i, np.uint8)
+            Image.fromarray(pixels).save(folder / group / f"{i}.png")
+
+
+def test_mnist_5k():
+    splits = load("mnist_5k", holdout_observations=0.2)
+    assert splits.train.observations.shape == (4000, 28, 28, 1)
+    assert splits.train.observations.dtype == np.uint8
+    counts = np.bincount(splits.validation.group_ids)
+    assert counts.tolist() == [100] * 10
+    assert splits.train.observations.max() == 255
+
+
+class TestFolder:
+    def test_groups_are_folders(self, tmp_path):
+        write_images(tmp_path)
+        train = load(f"folder:{tmp_path}").train
+        assert train.observations.shape == (6, 6, 5, 1)
+        assert train.group_ids.tolist() == ["ann"] * 3 + ["bob"] * 3
+        shades = train.observations[:, 0, 0, 0]
+        assert shades.tolist() == [0, 1, 2, 100, 101, 102]
+
+    def test_splits(self, tmp_path):
+        write_images(tmp_path / "train")
+        write_images(tmp_path / "test", ("bob", "eve"), 2)
+        splits = load(f"folder:{tmp_path}")
+        assert len(splits.train) == 6
+        assert splits.test.group_ids.tolist() == ["bob"] * 2
+        assert splits.unseen.group_ids.tolist() == ["eve"] * 2
+
+    def test_groups_named_train_and_test(self, tmp_path):
+        write_images(tmp_path, ("test", "train"))
+        assert set(load(f"folder:{tmp_path}").train.group_ids) == {
+            "test",
+            "train",
+        }
+
+    def test_resized_and_in_colour(self, tmp_path):
+        write_images(tmp_path, ("a",))
+        write_images(tmp_path, ("b",), shape=(9, 9, 3))
+        config = {"image_size": 8, "colors": "rgb"}
+        train = load(f"folder:{tmp_path}", **config).train
+        assert train.observations.shape == (6, 8, 8, 3)
+        assert np.all(train.observations[1] == 1)
+
+    def test_jpeg_and_colour_as_it_is(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        image = Image.new("RGB", (8, 8), (200, 100, 50))
+        image.save(tmp_path / "a" / "1.JPG", quality=95)
+        train = load(f"folder:{tmp_path}").train
+        pixel = train.observations[0, 4, 4].astype(int)
+        assert np.abs(pixel - [200, 100, 50]).max() <= 3
+
+    def test_sizes_that_differ(self, tmp_path):
+        write_images(tmp_path, ("a",))
+        write_images(tmp_path, ("b",), shape=(7, 7))
+        with pytest.raises(ValueError, match=r"one size.*--image_size"):
+            load(f"folder:{tmp_path}")
+
+    def test_an_empty_folder(self, tmp_path):
+        with pytest.raises(ValueError, match=r"no group folders: expected"):
+            load(f"folder:{tmp_path}")
+
+    def test_images_without_groups(self, tmp_path):
+        Image.new("L", (4, 4)).save(tmp_path / "1.png")
+        with pytest.raises(ValueError, match=r"no group folders: expected"):
+            load(f"folder:{tmp_path}")
+
+    def test_a_group_without_images(self, tmp_path):
+        write_images(tmp_path)
+        (tmp_path / "zoe").mkdir()
+        with pytest.raises(ValueError, match=r"zoe has no PNG or JPEG"):
+            load(f"folder:{tmp_path}")
+
+    def test_a_missing_folder(self, tmp_path):
+        with pytest.raises(ValueError, match="there is no such folder"):
+            load(f"folder:{tmp_path}/nope")
+
+    @pytest.mark.parametrize("kept", [0, 20, 50])
+    def test_a_truncated_image(self, tmp_path, kept):
+        write_images(tmp_path, shape=(60, 50))
+        path = tmp_path / "bob" / "1.png"
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(ValueError, match=r"bob/1.png (cannot|is no)"):
+            load(f"folder:{tmp_path}")
+
+
+class TestNpz:
+    @pytest.fixture
+    def arrays(self, generator):
+        return {
+            "observations": generator.normal(size=(6, 3)),
+            "group_ids": np.array(list("aabbab")),
+        }
+
+    def load(self, tmp_path, **arrays):
+        np.savez(tmp_path / "data.npz", **arrays)
+        return load(f"npz:{tmp_path}/data.npz")
+
+    def test_numbers(self, tmp_path, arrays):
+        train = self.load(tmp_path, **arrays).train
+        np.testing.assert_allclose(train.observations, arrays["observations"])
+        assert train.observations.dtype == np.float32
+        assert train.group_ids.tolist() == list("aabbab")
+
+    def test_grey_images_get_their_channel(self, tmp_path, arrays):
+        arrays["observations"] = np.zeros((6, 5, 4), np.uint8)
+        train = self.load(tmp_path, **arrays).train
+        assert train.observations.shape == (6, 5, 4, 1)
+
+    def test_split(self, tmp_path, arrays):
+        split = np.array(["train"] * 4 + ["test"] * 2)
+        splits = self.load(tmp_path, **arrays, split=split)
+        assert (len(splits.train), len(splits.test)) == (4, 2)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"group_ids": np.array(list("aab"))}, "3 ids for 6 observations"),
+            ({"group_ids": np.ones(6)}, "integers or strings"),
+            ({"observations": np.array(["x"] * 6)}, "observations must be"),
+            ({"observations": np.full((6, 3), np.nan)}, "6 of 6 hold NaN"),
+            ({"observations": np.zeros((0, 3)), "group_ids": np.zeros(0, int)},
+             "has no observations"),
+            ({"split": np.array(["val"] * 6)}, "split must name train or"),
+            ({"split": np.array(["test"] * 6)}, "no observations"),
+            ({"group_ids": np.array([1, "a", None] * 2, object)},
+             "Python objects, which is never unpickled"),
+        ],
+    )  # fmt: skip
+    def test_bad_arrays(self, tmp_path, arrays, change, message):
+        with pytest.raises(ValueError, match=message):
+            self.load(tmp_path, **{**arrays, **change})
+
+    def test_missing_array(self, tmp_path):
+        with pytest.raises(ValueError, match=r"must have the arrays.*got x"):
+            self.load(tmp_path, x=np.zeros(3))
+
+    @pytest.mark.parametrize("content", [b"", b"PK\3\4abc", b"no archive"])
+    def test_a_damaged_file(self, tmp_path, content):
+        (tmp_path / "data.npz").write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"data\.npz (is damaged|cannot be read)"
+        ):
+            load(f"npz:{tmp_path}/data.npz")
+
+    def test_a_truncated_file(self, tmp_path, arrays):
+        self.load(tmp_path, **arrays)
+        path = tmp_path / "data.npz"
+        path.write_bytes(path.read_bytes()[:-40])
+        with pytest.raises(ValueError, match=r"is damaged|cannot be read"):
+            load(f"npz:{path}")
+
+    def test_a_single_array(self, tmp_path):
+        np.save(tmp_path / "one.npy", np.zeros(3))
+        with pytest.raises(ValueError, match=r"or no \.npz archive"):
+            load(f"npz:{tmp_path}/one.npy")
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(ValueError, match="there is no such file"):
+            load(f"npz:{tmp_path}/nope.npz")
+
+
+def idx(array):
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+class TestIdx:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for prefix, count in (("train", 6), ("t10k", 4)):
+            images = np.arange(count * 12).reshape(count, 4, 3)
+            labels = np.arange(count) % 2
+            path = tmp_path / f"{prefix}-images-idx3-ubyte.gz"
+            path.write_bytes(gzip.compress(idx(images)))
+            path = tmp_path / f"{prefix}-labels.idx1-ubyte"
+            path.write_bytes(idx(labels))
+        return tmp_path
+
+    def test_gzipped_or_not(self, folder):
+        splits = load(f"idx:{folder}")
+        assert splits.train.observations.shape == (6, 4, 3, 1)
+        assert splits.train.observations.ravel().tolist() == list(range(72))
+        assert splits.train.group_ids.tolist() == [0, 1] * 3
+        assert len(splits.test) == 4
+
+    @pytest.mark.parametrize("name", ["train-labels.idx1-ubyte"])
+    @pytest.mark.parametrize("kept", [0, 3, 6, 10])
+    def test_a_truncated_file(self, folder, name, kept):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(ValueError, match=f"{name} is (no IDX|truncated)"):
+            load(f"idx:{folder}")
+
+    def test_a_truncated_archive(self, folder):
+        path = folder / "train-images-idx3-ubyte.gz"
+        path.write_bytes(path.read_bytes()[:40])
+        with pytest.raises(ValueError, match="cannot be read"):
+            load(f"idx:{folder}")
+
+    def test_labels_for_other_images(self, folder):
+        (folder / "train-labels.idx1-ubyte").write_bytes(idx(np.zeros(5)))
+        with pytest.raises(ValueError, match=r"got \(6, 4, 3\) and \(5,\)"):
+            load(f"idx:{folder}")
+
+    def test_a_missing_file(self, folder):
+        (folder / "t10k-labels.idx1-ubyte").unlink()
+        with pytest.raises(ValueError, match="t10k-labels-idx"):
+            load(f"idx:{folder}")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data set in TFDS's own format, and the folder it lies in."""
+    import tensorflow_datasets as tfds
+
+    class TinyFaces(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "small": tfds.features.Image(shape=(4, 4, 1)),
+                "who": tfds.features.Text(),
+                "label": tfds.features.ClassLabel(names=["x", "y"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, download_manager):
+            return {"train": self._examples(8), "test": self._examples(4)}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+        def _examples(self, count):
+            for i in range(count):
+                yield (
+                    i,
+                    {
+                        "image": np.full((8 + i % 2, 8, 3), 10 * i, np.uint8),
+                        "small": np.full((4, 4, 1), i, np.uint8),
+                        "who": f"person {i % 4}",
+                        "label": i % 2,
+                    },
+                )
+
+    folder = tmp_path_factory.mktemp("tfds")
+    TinyFaces(data_dir=folder).download_and_prepare()
+    return folder
+
+
+class TestTfds:
+    @pytest.fixture(autouse=True)
+    def _folder(self, prepared, monkeypatch):
+        monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
+        monkeypatch.setattr(
+            "tensorflow_datasets.core.constants.DATA_DIR", str(prepared)
+        )
+
+    def test_features_and_splits(self):
+        splits = load("tfds:tiny_faces", observation_feature="small")
+        assert splits.train.observations.shape == (8, 4, 4, 1)
+        shades = splits.train.observations[:, 0, 0, 0]
+        assert sorted(shades) == list(range(8))
+        assert np.array_equal(splits.train.group_ids, shades % 2)
+        assert len(splits.test) == 4
+
+    def test_resized_grey_images_of_named_people(self):
+        config = {"image_size": 4, "colors": "grey", "group_feature": "who"}
+        train = load("tfds:tiny_faces", **config).train
+        assert train.observations.shape == (8, 4, 4, 1)
+        assert train.observations.dtype == np.uint8
+        shades = train.observations[:, 0, 0, 0].astype(int)
+        assert np.abs(np.sort(shades) - np.arange(0, 80, 10)).max() <= 1
+        people = [f"person {round(s / 10) % 4}" for s in shades]
+        assert train.group_ids.tolist() == people
+
+    def test_sizes_that_differ(self):
+        with pytest.raises(ValueError, match=r"differ in size.*--image_size"):
+            load("tfds:tiny_faces")
+
+    def test_an_unknown_feature(self):
+        message = r"--group_feature must be .* one of image, label, small, who"
+        with pytest.raises(ValueError, match=message):
+            load("tfds:tiny_faces", group_feature="age")
+
+    def test_an_unknown_name(self):
+        with pytest.raises(ValueError, match="tfds:no_such_set is not in"):
+            load("tfds:no_such_set")
+
+    def test_what_cannot_be_downloaded_is_not_tried(self, monkeypatch):
+        def refuse(url, timeout, **kwargs):
+            assert timeout <= 5
+            raise requests.ConnectionError
+
+        def never(*args, **kwargs):
+            raise AssertionError("tfds.load was called")
+
+        monkeypatch.setattr(requests, "head", refuse)
+        monkeypatch.setattr("tensorflow_datasets.load", never)
+        message = r"tfds:mnist is not .* reached.*tfds build mnist.*idx:PATH"
+        with pytest.raises(ValueError, match=message):
+            load("tfds:mnist")
+
+
+@pytest.mark.parametrize("spec", ["", "mnist", "csv:x", "npz:", "mnist_5k:x"])
+def test_unknown_specs(spec):
+    with pytest.raises(ValueError, match="--dataset must be mnist_5k, tfds:"):
+        load(spec)
+
+
+def test_every_kind_has_its_module():
+    folder = pathlib.Path(data.__file__).parent
+    for kind in data.KINDS:
+        assert (folder / f"{kind}.py").exists()

@@ -1,0 +1,104 @@
+import json
+import math
+
+import pytest
+
+from mlvae_tf import workdir
+
+
+def test_whole_files_replace_what_was_there(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    for text in ("one", "two"):
+        with workdir.whole(path) as partial:
+            assert partial.parent == path.parent
+            assert partial.suffix == path.suffix
+            partial.write_text(text)
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_whole_folders_replace_what_was_there(tmp_path):
+    path = tmp_path / "1"
+    for name in ("old", "new"):
+        with workdir.whole(path) as partial:
+            partial.mkdir()
+            (partial / name).touch()
+    assert [p.name for p in path.iterdir()] == ["new"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail():
+        with workdir.whole(path) as partial:
+            partial.write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_has_no_nan(tmp_path):
+    workdir.write_json(tmp_path / "a.json", {"x": 1.5})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1.5}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        workdir.write_json(tmp_path / "b.json", {"x": math.nan})
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "config.json").touch()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    return tmp_path
+
+
+def test_prepare_makes_the_folder(tmp_path):
+    assert not workdir.prepare(tmp_path / "a" / "b", False, False)
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_prepare_refuses_a_run(run):
+    with pytest.raises(
+        ValueError, match=r"holds a run already\. Pass --resume"
+    ):
+        workdir.prepare(run, resume=False, overwrite=False)
+
+
+def test_prepare_resumes_or_overwrites_as_asked(run):
+    assert workdir.prepare(run, resume=True, overwrite=False)
+    assert not workdir.prepare(run, resume=False, overwrite=True)
+    assert (run / "config.json").exists()  # Until `clear`.
+    with pytest.raises(ValueError, match="not both"):
+        workdir.prepare(run, resume=True, overwrite=True)
+
+
+def test_clear_removes_the_run_alone(run):
+    workdir.clear(run)
+    assert [path.name for path in run.iterdir()] == ["notes.txt"]
+
+
+def test_prepare_refuses_what_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot be written to: Not a dir"):
+        workdir.prepare(tmp_path / "file" / "run", False, False)
+
+
+def test_prepare_refuses_a_full_disk(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(ValueError, match="No space left on device"):
+        workdir.prepare(tmp_path, False, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions():
+    assert {"mlvae_tf", "python", "tensorflow", "keras"} <= set(
+        workdir.versions()
+    )
