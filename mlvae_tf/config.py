@@ -189,7 +189,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "mnist_5k": {
         "dataset": "mnist_5k",
         "holdout_observations": 0.2,
-        "epochs": 300,
+        "hidden_units": (500, 500),
+        "epochs": 250,
     },
     "mnist_paper": {
         "dataset": "tfds:mnist",
