@@ -23,6 +23,7 @@ __all__ = [
     "MLVAE",
     "InputError",
     "Warmup",
+    "control",
     "evidence",
     "layers",
     "objective",
@@ -32,7 +33,7 @@ __all__ = [
 # load a saved model. Only our scripts look at their flags before that, so that
 # they answer --help without waiting for TensorFlow.
 if not hasattr(__main__, "__flags_first__"):
-    from mlvae_tf import evidence, layers, objective
+    from mlvae_tf import control, evidence, layers, objective
     from mlvae_tf.errors import InputError
     from mlvae_tf.model import MLVAE
     from mlvae_tf.schedules import Warmup

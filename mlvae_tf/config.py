@@ -80,6 +80,12 @@ class ModelConfig:
         choices=("bernoulli", "normal", "normal_learned_scale"),
     )
     observation_scale: float = option(1.0, "Scale of --likelihood=normal.")
+    accumulation: str = option(
+        "product",
+        "How a group's observations make its content: the paper's product, "
+        "the product with the prior as one more factor, or the GVAE's average.",
+        choices=("product", "product_with_prior", "average"),
+    )
     content_samples: str = option(
         "group",
         "Sample the content once a group or once an observation.",

@@ -74,6 +74,11 @@ def zero(shape: tuple[int, ...], dtype: str = "float32") -> Evidence:
     return Evidence(tf.zeros(shape, dtype), tf.zeros(shape, dtype))
 
 
+def prior(shape: tuple[int, ...], dtype: str = "float32") -> Evidence:
+    """The evidence that the standard normal prior carries."""
+    return Evidence(tf.ones(shape, dtype), tf.zeros(shape, dtype))
+
+
 def add(left: Evidence, right: Evidence) -> Evidence:
     """The evidence of two disjoint sets of observations taken together."""
     return Evidence(
@@ -119,6 +124,45 @@ def accumulate(
             for part in evidence
         )
     )
+
+
+def average(
+    loc: tf.Tensor,
+    scale: tf.Tensor,
+    segment_ids: tf.Tensor,
+    num_groups: int | tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance of a group as the averages of its observations'.
+
+    Not evidence accumulation, but what the GVAE does instead, for comparison:
+    the scale does not shrink as observations are added.
+
+    Args:
+        loc: Means, `[N, dim]`.
+        scale: Standard deviations, `[N, dim]`.
+        segment_ids: int32 `[N]` as in `accumulate`.
+        num_groups: Number of groups.
+
+    Returns:
+        `(loc, scale)` of shape `[num_groups, dim]`; 0 and infinity for an empty
+        group.
+
+    References:
+        Hosoya 2019, Group-based Learning of Disentangled Representations with
+        Generalizability for Novel Contents (IJCAI), Eq. 6.
+    """
+    counts = tf.math.unsorted_segment_sum(
+        tf.ones_like(loc), segment_ids, num_groups
+    )
+    mean, variance = (
+        tf.math.unsorted_segment_sum(part, segment_ids, num_groups)
+        / tf.maximum(counts, 1)
+        for part in (loc, tf.square(scale))
+    )
+    infinity = tf.constant(float("inf"), mean.dtype)
+    known = counts > 0
+    root = tf.sqrt(tf.where(known, variance, 1))
+    return mean, tf.where(known, root, infinity)
 
 
 def index_groups(group_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

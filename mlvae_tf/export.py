@@ -8,7 +8,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from mlvae_tf import evidence, workdir
+from mlvae_tf import control, evidence, workdir
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.model import MLVAE
 
@@ -101,14 +101,16 @@ class Signatures:
         self, observations: tf.Tensor, group_ids: tf.Tensor
     ) -> Tensors:
         """Each observation from its group's content and its own style."""
-        means = self._model.reconstruct(observations, group_ids)
+        means = control.reconstruct(self._model, observations, group_ids)
         return {"observations": means}
 
     def swap(
         self, content_observations: tf.Tensor, style_observations: tf.Tensor
     ) -> Tensors:
         """One group's content in the style of other observations."""
-        means = self._model.swap(content_observations, style_observations)
+        means = control.swap(
+            self._model, content_observations, style_observations
+        )
         return {"observations": means}
 
 

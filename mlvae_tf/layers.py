@@ -14,6 +14,7 @@ from mlvae_tf.errors import InputError
 tfd = tfp.distributions
 
 MAX_LOG_SCALE = 7.0
+RULES = ("product", "product_with_prior", "average")
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
@@ -94,6 +95,12 @@ class EvidenceAccumulation(keras.layers.Layer):
     The groups may have any number of observations, in any order. The layer has
     no weights; the mathematics is `mlvae_tf.evidence`.
 
+    Args:
+        rule: `"product"`, the paper's; `"product_with_prior"`, where the prior
+            N(0, I) is one more factor, so that an empty group has the prior;
+            or `"average"`, the GVAE's, which averages means and variances.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
     Call arguments:
         loc: Means that the observations propose, `[N, dim]`.
         scale: Their standard deviations, `[N, dim]`.
@@ -107,7 +114,8 @@ class EvidenceAccumulation(keras.layers.Layer):
         `tfd.Normal`, batch shape `[G, dim]`, scalar event shape.
 
     References:
-        Bouchacourt et al. 2018 (arXiv 1705.08841), section 3.
+        Bouchacourt et al. 2018 (arXiv 1705.08841), section 3; Hosoya 2019
+        (arXiv 1809.02383) for the average.
 
     Example: two observations of one group, one of another.
 
@@ -115,6 +123,14 @@ class EvidenceAccumulation(keras.layers.Layer):
     ...     [[0.0], [2.0], [5.0]], [[1.0], [1.0], [3.0]], ["a", "a", "b"])
     >>> content.loc, content.scale     # [[1.], [5.]], [[0.7071], [3.]]
     """
+
+    def __init__(self, rule: str = "product", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if rule not in RULES:
+            raise InputError(
+                f"rule must be one of {', '.join(RULES)}: got {rule!r}."
+            )
+        self.rule = rule
 
     def call(
         self,
@@ -126,6 +142,28 @@ class EvidenceAccumulation(keras.layers.Layer):
         if num_groups is None:
             groups, group_ids = evidence.index_groups(group_ids)
             num_groups = tf.shape(groups)[0]
+        if self.rule == "average":
+            return tfd.Normal(
+                *evidence.average(loc, scale, group_ids, num_groups)
+            )
         proposed = evidence.from_normal(loc, scale)
-        total = evidence.accumulate(proposed, group_ids, num_groups)
+        return self.posterior(
+            evidence.accumulate(proposed, group_ids, num_groups)
+        )
+
+    def posterior(self, total: evidence.Evidence) -> tfd.Normal:
+        """The posterior given the accumulated evidence of observations.
+
+        Args:
+            total: `Evidence` of shape `[..., dim]`.
+
+        Returns:
+            `tfd.Normal` of that batch shape.
+        """
+        if self.rule == "product_with_prior":
+            prior = evidence.prior(tf.shape(total.precision), total[0].dtype)
+            total = evidence.add(total, prior)
         return tfd.Normal(*evidence.to_normal(total))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rule": self.rule}

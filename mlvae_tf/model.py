@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,15 +10,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf import checks, evidence, objective
+from mlvae_tf import checks, control, evidence, objective
 from mlvae_tf.errors import InputError
+from mlvae_tf.grouped_model import Batch, GroupedModel, Schedule
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
 from mlvae_tf.likelihoods import LIKELIHOODS
 from mlvae_tf.networks import TRUNKS, Architecture
 
 tfd = tfp.distributions
-Schedule = keras.optimizers.schedules.LearningRateSchedule
-Batch = dict[str, tf.Tensor]
 
 
 def _choose(name: str, value: str, choices: Any) -> str:
@@ -30,7 +28,7 @@ def _choose(name: str, value: str, choices: Any) -> str:
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
-class MLVAE(keras.Model):
+class MLVAE(GroupedModel):
     """Multi-Level Variational Autoencoder.
 
     Observations x_i come in groups. Every group G has one latent content c_G,
@@ -56,6 +54,9 @@ class MLVAE(keras.Model):
         likelihood: `"bernoulli"`, `"normal"` (fixed scale) or
             `"normal_learned_scale"` (a variance a value, the paper's).
         observation_scale: Scale of the `"normal"` likelihood.
+        accumulation: How a group's observations make its content:
+            `"product"`, `"product_with_prior"` or `"average"`; see
+            `mlvae_tf.layers.EvidenceAccumulation`.
         content_samples: `"group"` samples the content once a group,
             `"observation"` once an observation (the paper's footnote 1).
         content_kl_weight: Factor of the content KL in the loss, a number or a
@@ -90,13 +91,14 @@ class MLVAE(keras.Model):
         activation: str = "tanh",
         likelihood: str = "bernoulli",
         observation_scale: float = 1.0,
+        accumulation: str = "product",
         content_samples: str = "group",
         content_kl_weight: float | Schedule = 1.0,
         style_kl_weight: float | Schedule = 1.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(content_kl_weight, style_kl_weight, **kwargs)
         self.observation_shape = tuple(observation_shape)
         self.content_dim, self.style_dim = content_dim, style_dim
         self.trunk = _choose("trunk", trunk, TRUNKS)
@@ -104,23 +106,14 @@ class MLVAE(keras.Model):
         self.activation = activation
         self.likelihood = _choose("likelihood", likelihood, LIKELIHOODS)
         self.observation_scale = observation_scale
+        self.accumulation = EvidenceAccumulation(
+            accumulation, dtype=self.dtype_policy
+        )
         self.content_samples = _choose(
             "content_samples", content_samples, ("group", "observation")
         )
-        self.content_kl_weight = content_kl_weight
-        self.style_kl_weight = style_kl_weight
         self.seed = random.randrange(2**31) if seed is None else seed
         self._build_networks()
-        self._trackers = [
-            keras.metrics.Mean(name)
-            for name in (
-                "loss",
-                "elbo",
-                "reconstruction",
-                "content_kl",
-                "style_kl",
-            )
-        ]
 
     def _build_networks(self) -> None:
         if not self.observation_shape or min(self.observation_shape) < 1:
@@ -150,7 +143,6 @@ class MLVAE(keras.Model):
         self.style_head = NormalHead(self.style_dim, dtype=dtype)
         self.content_head.build(self.encoder.output_shape)
         self.style_head.build(self.encoder.output_shape)
-        self.accumulation = EvidenceAccumulation(dtype=dtype)
         self.built = True
 
     # Inference.
@@ -250,64 +242,13 @@ class MLVAE(keras.Model):
         """
         return self.infer_observations(observations)[1]
 
-    def reconstruct(
-        self, observations: tf.Tensor, group_ids: tf.Tensor
-    ) -> tf.Tensor:
-        """Each observation from its group's content and its own style.
-
-        Args:
-            observations: `[N, *observation_shape]`.
-            group_ids: `[N]`, integers or strings, in any order.
-
-        Returns:
-            The likelihood's means at the posteriors' means, shaped like
-            `observations`.
-        """
-        proposed, style = self.encode(observations)
-        groups, segment_ids = evidence.index_groups(group_ids)
-        content = self.accumulation(
-            proposed.loc,
-            proposed.scale,
-            segment_ids,
-            num_groups=tf.size(groups),
-        )
-        contents = tf.gather(content.loc, segment_ids)
-        return self.decode(contents, style.loc).mean()
-
-    def swap(
-        self, content_observations: tf.Tensor, style_observations: tf.Tensor
-    ) -> tf.Tensor:
-        """One group's content in the style of other observations.
-
-        Args:
-            content_observations: `[M, *observation_shape]`, all of one group.
-            style_observations: `[N, *observation_shape]`, of any groups.
-
-        Returns:
-            The likelihood's means at the posteriors' means, shaped like
-            `style_observations`.
-        """
-        proposed, _ = self.encode(content_observations)
-        _, style = self.encode(style_observations)
-        group = tf.zeros_like(proposed.loc[:, 0], tf.int32)
-        content = self.accumulation(
-            proposed.loc, proposed.scale, group, num_groups=1
-        )
-        contents = tf.repeat(content.loc, tf.shape(style.loc)[0], axis=0)
-        return self.decode(contents, style.loc).mean()
-
     def call(self, inputs: Batch) -> tf.Tensor:
-        """`reconstruct` for a batch as `fit` takes it."""
-        return self.reconstruct(inputs["observations"], inputs["group_ids"])
+        """Reconstruct a batch as `fit` takes it."""
+        return control.reconstruct(
+            self, inputs["observations"], inputs["group_ids"]
+        )
 
     # Training.
-
-    def kl_weights(self) -> list[float | tf.Tensor]:
-        """The weights of the content and style KLs at the current step."""
-        return [
-            weight(self.optimizer.iterations) if callable(weight) else weight
-            for weight in (self.content_kl_weight, self.style_kl_weight)
-        ]
 
     def _content_per_observation(
         self, content: tfd.Normal, segment_ids: tf.Tensor, seed: tf.Tensor
@@ -316,11 +257,8 @@ class MLVAE(keras.Model):
         rows = tf.maximum(segment_ids, 0)
         if self.content_samples == "group":
             return tf.gather(_sample(content.loc, content.scale, seed), rows)
-        loc, scale = (
-            tf.gather(content.loc, rows),
-            tf.gather(content.scale, rows),
-        )
-        return _sample(loc, scale, seed)
+        content_loc = tf.gather(content.loc, rows)
+        return _sample(content_loc, tf.gather(content.scale, rows), seed)
 
     def group_terms(
         self,
@@ -328,18 +266,6 @@ class MLVAE(keras.Model):
         segment_ids: tf.Tensor,
         seed: tf.Tensor,
     ) -> objective.Terms:
-        """A one-sample estimate of every group's ELBO terms.
-
-        Args:
-            observations: `[N, *observation_shape]`.
-            segment_ids: int32 `[N]`, groups numbered from 0 without a gap, in
-                any order; negative for padding.
-            seed: int32 `[2]`; equal seeds give equal estimates.
-
-        Returns:
-            `Terms` of shape `[N]`, nats: one row a group, and zeros beyond.
-            As many rows as observations, since XLA wants a static number.
-        """
         seeds = tf.unstack(tf.random.split(seed, 2))
         num_rows = tf.shape(segment_ids)[0]
         proposed, style = self.encode(observations)
@@ -361,92 +287,6 @@ class MLVAE(keras.Model):
             segment_ids,
         )
 
-    def _loss(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor, stream: int
-    ) -> tf.Tensor:
-        """The loss of a batch; its terms go to the metrics."""
-        step = self.optimizer.iterations
-        seed = tf.random.fold_in([self.seed, stream], tf.cast(step, "int32"))
-        num_groups = tf.reduce_max(segment_ids) + 1
-        terms = objective.average(
-            self.group_terms(observations, segment_ids, seed), num_groups
-        )
-        loss = objective.loss(terms, *self.kl_weights())
-        for tracker, value in zip(self._trackers, (loss, terms.elbo, *terms)):
-            tracker.update_state(value, sample_weight=num_groups)
-        return loss
-
-    def _update(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor
-    ) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = self._loss(observations, segment_ids, stream=0)
-        variables = self.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables))
-        return loss
-
-    def _test(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor
-    ) -> tf.Tensor:
-        return self._loss(observations, segment_ids, stream=1)
-
-    def _step(
-        self, step: Callable[..., tf.Tensor], data: Batch
-    ) -> dict[str, tf.Tensor]:
-        """Number the groups outside XLA, which has no strings; then compute."""
-        observations, group_ids = data["observations"], data["group_ids"]
-        checks.check_shapes(observations, self.observation_shape, group_ids)
-        observations = tf.cast(observations, self.compute_dtype)
-        observations = checks.assert_values(observations, self.likelihood)
-        _, segment_ids = evidence.index_groups(group_ids)
-        if self._compiles_step and not self.run_eagerly:
-            observations, segment_ids = _pad(observations, segment_ids)
-            step = tf.function(step, jit_compile=True)
-        checks.assert_finite(step(observations, segment_ids))
-        return {tracker.name: tracker.result() for tracker in self._trackers}
-
-    def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-        return self._step(self._update, data)
-
-    def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
-        return self._step(self._test, data)
-
-    def fit(
-        self, x: Any = None, *args: Any, **kwargs: Any
-    ) -> keras.callbacks.History:
-        with checks.as_input_error():
-            return super().fit(checks.number_string_ids(x), *args, **kwargs)
-
-    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        with checks.as_input_error():
-            return super().evaluate(
-                checks.number_string_ids(x), *args, **kwargs
-            )
-
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> np.ndarray:
-        return super().predict(checks.number_string_ids(x), *args, **kwargs)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return self._trackers
-
-    # Keras would give its whole step to XLA, string ids included. It is told
-    # nothing here (None), and `_step` compiles what comes after the ids.
-    @property
-    def jit_compile(self) -> None:
-        return None
-
-    @jit_compile.setter
-    def jit_compile(self, value: bool) -> None:
-        self._compiles_step = value
-
-    def _resolve_auto_jit_compile(self) -> bool:
-        # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
-        return self._distribute_strategy is None
-
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
@@ -459,6 +299,7 @@ class MLVAE(keras.Model):
             "activation": self.activation,
             "likelihood": self.likelihood,
             "observation_scale": self.observation_scale,
+            "accumulation": self.accumulation.rule,
             "content_samples": self.content_samples,
             "content_kl_weight": serialize(self.content_kl_weight),
             "style_kl_weight": serialize(self.style_kl_weight),
@@ -479,22 +320,3 @@ def _sample(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Reparametrised draw from N(loc, scale^2)."""
     noise = tf.random.stateless_normal(tf.shape(loc), seed, dtype=loc.dtype)
     return loc + scale * noise
-
-
-def _pad(
-    observations: tf.Tensor, segment_ids: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pad to one of a few sizes, so that XLA compiles only a few programs.
-
-    Sizes are multiples of an eighth of the power of two below: at most an
-    eighth is wasted, and eight programs serve all sizes up to twice as large.
-    """
-    size = tf.shape(segment_ids)[0]
-    exponent = tf.math.log(tf.cast(size, "float32")) / tf.math.log(2.0)
-    unit = 2 ** tf.maximum(tf.cast(exponent + 1e-4, "int32") - 3, 0)
-    extra = -size % unit
-    paddings = [[0, extra]] + [[0, 0]] * (len(observations.shape) - 1)
-    return (
-        tf.pad(observations, paddings),
-        tf.pad(segment_ids, [[0, extra]], constant_values=-1),
-    )

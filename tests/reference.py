@@ -31,6 +31,18 @@ def accumulate(loc, scale, group_ids):
     return groups, np.array(locs), np.array(scales)
 
 
+def average(loc, scale, group_ids):
+    """Groups in order of first appearance, means and variances averaged."""
+    groups = list(dict.fromkeys(group_ids))
+    locs, scales = [], []
+    for group in groups:
+        rows = [i for i, g in enumerate(group_ids) if g == group]
+        locs.append(np.mean([loc[i] for i in rows], axis=0))
+        variance = np.mean([scale[i] ** 2 for i in rows], axis=0)
+        scales.append(np.sqrt(variance))
+    return groups, np.array(locs), np.array(scales)
+
+
 def standard_normal_kl(loc, scale):
     """KL(N(loc, scale^2) || N(0, 1)) by its definition, E_q[log q - log p].
 

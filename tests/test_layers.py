@@ -76,6 +76,39 @@ def test_accumulation_of_rows_leaves_empty_groups_flat(ragged):
     assert np.isinf(content.scale.numpy()[[1, 3]]).all()
 
 
+IDS = [5, -3, 5, 0, 0, 5, 9, -3, 5]
+
+
+def test_the_prior_is_one_more_factor(ragged):
+    layer = EvidenceAccumulation("product_with_prior", dtype="float64")
+    content = layer(*ragged, tf.constant(IDS))
+    loc = np.concatenate([ragged[0], np.zeros((4, 3))])
+    scale = np.concatenate([ragged[1], np.ones((4, 3))])
+    _, loc, scale = reference.accumulate(loc, scale, [*IDS, 5, -3, 0, 9])
+    np.testing.assert_allclose(content.loc, loc, rtol=1e-10)
+    np.testing.assert_allclose(content.scale, scale, rtol=1e-10)
+
+
+def test_an_empty_group_has_the_prior_where_the_prior_counts(ragged):
+    layer = EvidenceAccumulation("product_with_prior", dtype="float64")
+    content = layer(*ragged, tf.zeros(9, tf.int32), num_groups=2)
+    assert content.loc.numpy()[1].tolist() == [0, 0, 0]
+    assert content.scale.numpy()[1].tolist() == [1, 1, 1]
+
+
+def test_the_average_matches_the_oracle(ragged):
+    layer = EvidenceAccumulation("average", dtype="float64")
+    content = layer(*ragged, tf.constant(IDS))
+    _, loc, scale = reference.average(*ragged, IDS)
+    np.testing.assert_allclose(content.loc, loc, rtol=1e-10)
+    np.testing.assert_allclose(content.scale, scale, rtol=1e-10)
+
+
+def test_an_unknown_rule():
+    with pytest.raises(ValueError, match="rule must be one of product, "):
+        EvidenceAccumulation("sum")
+
+
 def test_accumulation_is_built_on_unsorted_segment_sum(ragged, monkeypatch):
     calls = []
     original = tf.math.unsorted_segment_sum
@@ -89,7 +122,8 @@ def test_accumulation_is_built_on_unsorted_segment_sum(ragged, monkeypatch):
 
 
 def test_accumulation_round_trip():
-    config = EvidenceAccumulation(name="content").get_config()
+    config = EvidenceAccumulation("average", name="content").get_config()
+    assert config["rule"] == "average"
     assert EvidenceAccumulation.from_config(config).get_config() == config
 
 

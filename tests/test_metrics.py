@@ -2,20 +2,23 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from mlvae_tf import evidence
 from mlvae_tf.data.grouping import Batches, GroupedData
 from mlvae_tf.evaluation import metrics
+from mlvae_tf.layers import EvidenceAccumulation
 
 
-def posteriors(content_loc, style_loc, group_ids, scale=1.0):
-    loc = tf.constant(content_loc)
+def posteriors(content_loc, style_loc, group_ids):
+    def normal(loc):
+        loc = tf.constant(loc)
+        return tfp.distributions.Normal(loc, tf.ones_like(loc))
+
     return metrics.Posteriors(
-        evidence.from_normal(
-            loc, tf.fill(loc.shape, tf.cast(scale, loc.dtype))
-        ),
-        np.asarray(style_loc),
+        normal(content_loc),
+        normal(style_loc),
         np.asarray(group_ids),
+        EvidenceAccumulation(dtype="float64"),
     )
 
 
@@ -27,18 +30,18 @@ def separated(generator, size, noise):
     return posteriors(content, generator.normal(size=(4 * size, 2)), group_ids)
 
 
-def test_accumulate_deals_out_disjoint_sets(generator):
+def test_sets_are_dealt_out_and_accumulated(generator):
     ids = np.array([0] * 7 + [1] * 3 + [2])
     loc = generator.normal(size=(11, 2))
     test = posteriors(loc, loc, ids)
-    means, groups = test.accumulate(3, generator)
+    rows, groups = test.deal(3, generator)
     assert groups.tolist() == [0, 0, 1]
-    # The third set is the whole of group 1.
-    _, expected, _ = reference.accumulate(loc[7:10], np.ones((3, 2)), [1] * 3)
-    np.testing.assert_allclose(means[2], expected[0], rtol=1e-10)
-    # With equal scales the sums over the sets are sums over members.
-    left_out = 3 * means[:2].sum(0) - loc[:7].sum(0)
-    assert np.abs(left_out + loc[:7]).sum(1).min() < 1e-9
+    assert len(set(rows.ravel())) == 9
+    assert np.array_equal(ids[rows], np.repeat(groups, 3).reshape(3, 3))
+    _, expected, _ = reference.accumulate(
+        loc[rows.ravel()], np.ones((9, 2)), np.repeat([0, 1, 2], 3).tolist()
+    )
+    np.testing.assert_allclose(test.accumulate(rows).loc, expected, rtol=1e-10)
 
 
 def test_probes_tell_what_there_is_to_tell(generator):
@@ -91,5 +94,5 @@ def test_posteriors_scale_eight_bit_images(make_model, generator):
     data = GroupedData(images, np.arange(5))
     model = make_model(dtype="float32")
     expected = model.infer_style(images / np.float32(255)).loc
-    actual = metrics.Posteriors.of(model, data).style_loc
+    actual = metrics.Posteriors.of(model, data).style.loc
     np.testing.assert_allclose(actual, expected, rtol=1e-5)

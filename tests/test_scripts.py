@@ -176,6 +176,7 @@ def weights(folder):
     return keras.saving.load_model(folder / "model.keras").get_weights()
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
     def arguments(name):
         return [

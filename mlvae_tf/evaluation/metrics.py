@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlvae_tf import evidence
 from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset, scale
+from mlvae_tf.layers import EvidenceAccumulation
 
 if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
 
+tfd = tfp.distributions
 MAX_PROBE_OBSERVATIONS = 20_000
 
 
@@ -26,50 +28,60 @@ class Posteriors:
     """The posteriors of a set of observations.
 
     Attributes:
-        content: What each proposes for its group's content, `[N, content_dim]`.
-        style_loc: Style means, `[N, style_dim]`.
+        content: What each proposes for its group's content, batch shape
+            `[N, content_dim]`.
+        style: Style posteriors, batch shape `[N, style_dim]`.
         group_ids: `[N]`.
+        accumulation: What makes a group's content of the proposals.
     """
 
-    content: evidence.Evidence
-    style_loc: np.ndarray
+    content: tfd.Normal
+    style: tfd.Normal
     group_ids: np.ndarray
+    accumulation: EvidenceAccumulation
 
     @classmethod
     def of(cls, model: MLVAE, data: GroupedData) -> Posteriors:
         """Infer them."""
-        observations = scale(data.observations).numpy()
-        content, style = model.infer_observations(observations)
-        return cls(
-            evidence.from_normal(content.loc, content.scale),
-            style.loc.numpy(),
-            data.group_ids,
+        content, style = model.infer_observations(
+            scale(data.observations).numpy()
         )
+        return cls(content, style, data.group_ids, model.accumulation)
 
-    def accumulate(
+    def deal(
         self, count: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Content means with the evidence of `count` observations each.
-
-        Every group is dealt out at random into as many disjoint sets as it
-        has; what is left over is left out.
+        """Deal every group out at random into disjoint sets of `count`.
 
         Returns:
-            `(loc, group_ids)`, `[M, content_dim]` and `[M]`.
+            `(rows, group_ids)`: the members of each set `[M, count]`, and the
+            group of each set `[M]`. What is left over is left out.
         """
         rows, groups = [], []
         for group in np.unique(self.group_ids):
             members = np.flatnonzero(self.group_ids == group)
             sets = len(members) // count
-            rows.append(generator.permutation(members)[: sets * count])
+            members = generator.permutation(members)[: sets * count]
+            rows.append(members.reshape(sets, count))
             groups.append(np.repeat(group, sets))
-        rows, groups = np.concatenate(rows), np.concatenate(groups)
-        chosen = evidence.Evidence(
-            *(tf.gather(part, rows) for part in self.content)
+        return np.concatenate(rows), np.concatenate(groups)
+
+    def accumulate(self, rows: np.ndarray) -> tfd.Normal:
+        """The content of each set of observations.
+
+        Args:
+            rows: `[M, count]`, the members of each set.
+
+        Returns:
+            The posterior, batch shape `[M, content_dim]`.
+        """
+        flat = rows.ravel()
+        return self.accumulation(
+            tf.gather(self.content.loc, flat),
+            tf.gather(self.content.scale, flat),
+            np.repeat(np.arange(len(rows)), rows.shape[1]),
+            num_groups=len(rows),
         )
-        segment_ids = np.repeat(np.arange(len(groups)), count)
-        total = evidence.accumulate(chosen, segment_ids, len(groups))
-        return evidence.to_normal(total)[0].numpy(), groups
 
 
 def fit_probe(
@@ -121,21 +133,22 @@ def probe_groups(
         frequent group. Entropies are the probe's cross-entropy in nats: upper
         bounds of H(group | content) and H(group | style).
     """
-    loc, _ = evidence.to_normal(train.content)
-    content_probe = fit_probe(loc.numpy(), train.group_ids, seed)
-    style_probe = fit_probe(train.style_loc, train.group_ids, seed)
+    alone = train.accumulate(np.arange(len(train.group_ids))[:, np.newaxis])
+    content_probe = fit_probe(alone.loc.numpy(), train.group_ids, seed)
+    style_probe = fit_probe(train.style.loc.numpy(), train.group_ids, seed)
     generator = np.random.default_rng(seed)
     _, sizes = np.unique(test.group_ids, return_counts=True)
     accuracy, entropy = {}, {}
     for count in sorted(evidence_counts):
         if count > sizes.max():
             continue
-        scores = [
-            _score(content_probe, *test.accumulate(count, generator))
-            for _ in range(repeats if count > 1 else 1)
-        ]
+        scores = []
+        for _ in range(repeats if count > 1 else 1):
+            sets, group_ids = test.deal(count, generator)
+            loc = test.accumulate(sets).loc.numpy()
+            scores.append(_score(content_probe, loc, group_ids))
         accuracy[str(count)], entropy[str(count)] = np.mean(scores, 0).tolist()
-    style = _score(style_probe, test.style_loc, test.group_ids)
+    style = _score(style_probe, test.style.loc.numpy(), test.group_ids)
     return {
         "content_accuracy": accuracy,
         "style_accuracy": style[0],

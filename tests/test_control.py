@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mlvae_tf import control
+
+
+@pytest.fixture
+def setting(make_model, batch):
+    """Model, observations, ids, and each group's accumulated content."""
+    model = make_model()
+    observations, ids = batch["observations"], batch["group_ids"]
+    groups, content = model.infer_content(observations, ids)
+    return model, observations, ids, dict(zip(groups, content.loc.numpy()))
+
+
+def decoded(model, content, style):
+    return model.decode(np.atleast_2d(content), np.atleast_2d(style)).mean()
+
+
+def test_reconstruct(setting):
+    model, observations, ids, contents = setting
+    style = model.infer_style(observations).loc
+    accumulated = control.reconstruct(model, observations, ids)
+    expected = decoded(model, [contents[i] for i in ids], style)
+    np.testing.assert_allclose(accumulated, expected, rtol=1e-10)
+    single = control.reconstruct(model, observations, ids, accumulate=False)
+    proposed, _ = model.encode(observations)
+    expected = decoded(model, proposed.loc, style)
+    np.testing.assert_allclose(single, expected, rtol=1e-10)
+
+
+def test_swap(setting):
+    model, observations, ids, contents = setting
+    swapped = control.swap(model, observations[ids == "b"], observations)
+    style = model.infer_style(observations).loc
+    expected = decoded(model, [contents["b"]] * 12, style)
+    np.testing.assert_allclose(swapped, expected, rtol=1e-10)
+
+
+def test_interpolation_ends_at_the_two(setting):
+    model, observations, ids, contents = setting
+    first, second = (observations[ids == group] for group in "ab")
+    grid = control.interpolate(model, first, second, steps=5)
+    assert grid.shape == (5, 5, 4, 4, 1)
+    styles = [model.infer_style(part[:1]).loc for part in (first, second)]
+    for row, style in ((0, styles[0]), (-1, styles[1])):
+        for column, group in ((0, "a"), (-1, "b")):
+            expected = decoded(model, contents[group], style)[0]
+            np.testing.assert_allclose(grid[row, column], expected, 1e-10)
+    middle = decoded(
+        model, (contents["a"] + contents["b"]) / 2, sum(styles) / 2
+    )
+    np.testing.assert_allclose(grid[2, 2], middle[0], rtol=1e-10)
+
+
+def test_generate(setting):
+    model, observations, ids, contents = setting
+    given = control.generate(model, 6, observations[ids == "b"], seed=1)
+    free = control.generate(model, 6, seed=1)
+    assert given.shape == free.shape == (6, 4, 4, 1)
+    assert np.unique(given, axis=0).shape[0] == 6  # Six styles.
+    again = control.generate(model, 6, observations[ids == "b"], seed=1)
+    np.testing.assert_array_equal(given, again)
+    other = control.generate(model, 6, observations[ids == "b"], seed=2)
+    assert not np.allclose(given, other)
+    # The same styles, whichever the content.
+    style = tf.random.stateless_normal(
+        (6, 2), tf.unstack(tf.random.split([1, 0], 2))[1], dtype="float64"
+    )
+    expected = decoded(model, [contents["b"]] * 6, style)
+    np.testing.assert_allclose(given, expected, rtol=1e-10)
