@@ -76,7 +76,7 @@ def test_probe_of_one_group():
 
 def test_group_elbo_names_and_sum(make_model, batch):
     model = make_model(dtype="float32")
-    model.compile(optimizer="adam")
+    model.compile(optimizer="adam", jit_compile=False)
     data = GroupedData(batch["observations"], batch["group_ids"])
     result = metrics.group_elbo(model, data, Batches(2, 3), seed=0)
     parts = (

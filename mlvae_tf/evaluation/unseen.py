@@ -1,0 +1,174 @@
+"""Groups never seen in training: who is it, and are these two the same?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf.evaluation.metrics import Posteriors
+
+PCA_COMPONENTS = 20
+MAX_PAIRS = 200_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Normals:
+    """Representations of observations or of sets: normals, or bare points.
+
+    Attributes:
+        loc: `[..., dim]`.
+        variance: Of the same shape, or zero.
+    """
+
+    loc: np.ndarray
+    variance: np.ndarray | float = 0.0
+
+    def __getitem__(self, rows: Any) -> Normals:
+        if isinstance(self.variance, float):
+            return Normals(self.loc[rows])
+        return Normals(self.loc[rows], self.variance[rows])
+
+
+def similarity(left: Normals, right: Normals) -> np.ndarray:
+    """How well two representations agree, summed over dimensions.
+
+    For normals, the log of the integral of their product (the mutual
+    likelihood of one latent), up to a constant:
+
+        -1/2 sum_d ((loc - loc')^2 / (var + var') + log(var + var'));
+
+    for points, the negative squared distance.
+
+    References:
+        Shi and Jain 2019, Probabilistic Face Embeddings (ICCV), Eq. 3.
+    """
+    squares = (left.loc - right.loc) ** 2
+    variance = left.variance + right.variance
+    if isinstance(variance, float):
+        return -squares.sum(-1)
+    return -0.5 * (squares / variance + np.log(variance)).sum(-1)
+
+
+# From rows [M, k] of observations to the representation of each set of k.
+Gather = Callable[[np.ndarray], Normals]
+
+
+def _mean(points: np.ndarray) -> Gather:
+    return lambda rows: Normals(points[rows].mean(axis=1))
+
+
+def representations(
+    posteriors: Posteriors, train: GroupedData, unseen: GroupedData
+) -> dict[str, Gather]:
+    """What is compared: contents, styles, and two baselines.
+
+    Contents accumulate the evidence of a set; the others are averaged.
+    `content` and `style` are compared as posteriors or points as their names
+    say; `pca` has the 20 first components of the training observations.
+    """
+
+    def content(rows: np.ndarray) -> Normals:
+        posterior = posteriors.accumulate(rows)
+        loc, deviation = posterior.loc.numpy(), posterior.scale.numpy()
+        return Normals(loc, deviation**2)
+
+    def flat(data: GroupedData) -> np.ndarray:
+        return scale(data.observations).numpy().reshape(len(data), -1)
+
+    pixels = flat(unseen)
+    components = min(PCA_COMPONENTS, len(train), pixels.shape[1])
+    pca = PCA(components, random_state=0).fit(flat(train))
+    return {
+        "content": content,
+        "content_means": lambda rows: Normals(content(rows).loc),
+        "style": _mean(posteriors.style.loc.numpy()),
+        "pixels": _mean(pixels),
+        "pca": _mean(pca.transform(pixels)),
+    }
+
+
+def identification(
+    gather: dict[str, Gather],
+    group_ids: np.ndarray,
+    shots: tuple[int, ...] = (1, 3, 5),
+    episodes: int = 1000,
+    max_groups: int = 50,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Few-shot identification: the fraction of queries named right.
+
+    In an episode every group (at most `max_groups`, drawn at random) shows
+    `shots` observations, its gallery, and is asked for with another one. The
+    query goes to the group whose gallery it resembles most. All
+    representations see the same episodes.
+
+    Returns:
+        For every representation, accuracy by the number of shots. Numbers of
+        shots that fewer than two groups have observations for are left out.
+    """
+    result: dict[str, dict[str, float]] = {name: {} for name in gather}
+    groups, sizes = np.unique(group_ids, return_counts=True)
+    members = {g: np.flatnonzero(group_ids == g) for g in groups.tolist()}
+    for count in shots:
+        able = groups[sizes > count]
+        if len(able) < 2:
+            continue
+        generator = np.random.default_rng([seed, count])
+        ways = min(len(able), max_groups)
+        drawn = np.array(
+            [
+                generator.permutation(members[group])[: count + 1]
+                for _ in range(episodes)
+                for group in generator.permutation(able)[:ways].tolist()
+            ]
+        )
+        for name, represent in gather.items():
+            gallery = represent(drawn[:, :count])
+            queries = represent(drawn[:, count:])
+            right = [
+                _name(queries[rows], gallery[rows])
+                for rows in np.arange(len(drawn)).reshape(episodes, ways)
+            ]
+            result[name][str(count)] = float(np.mean(right))
+    return result
+
+
+def _name(queries: Normals, gallery: Normals) -> np.ndarray:
+    """Whether each query resembles its own gallery most."""
+    scores = similarity(queries[:, np.newaxis], gallery[np.newaxis])
+    return scores.argmax(axis=1) == np.arange(len(scores))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """Same-or-different: the ROC curve and the area under it."""
+
+    auc: float
+    false_positive_rate: np.ndarray
+    true_positive_rate: np.ndarray
+
+
+def verification(
+    represent: Gather, group_ids: np.ndarray, seed: int = 0
+) -> Verification:
+    """Tell pairs of one group from pairs of two, by their similarity.
+
+    All pairs of observations are scored, or a random 200,000 of them.
+    """
+    left, right = np.triu_indices(len(group_ids), k=1)
+    if len(left) > MAX_PAIRS:
+        generator = np.random.default_rng(seed)
+        chosen = generator.choice(len(left), MAX_PAIRS, replace=False)
+        left, right = left[chosen], right[chosen]
+    single = represent(np.arange(len(group_ids))[:, np.newaxis])
+    scores = similarity(single[left], single[right])
+    same = group_ids[left] == group_ids[right]
+    false_positive, true_positive, _ = roc_curve(same, scores)
+    auc = float(roc_auc_score(same, scores))
+    return Verification(auc, false_positive, true_positive)
