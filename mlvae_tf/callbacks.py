@@ -134,7 +134,14 @@ class Checkpoints(keras.callbacks.Callback):
         """
         if self._manager.latest_checkpoint:
             path = self._manager.latest_checkpoint
-            self._manager.checkpoint.restore(path).assert_consumed()
+            try:
+                self._manager.checkpoint.restore(path).assert_consumed()
+            except (tf.errors.OpError, IndexError, AssertionError) as error:
+                raise InputError(
+                    f"the checkpoint {path} cannot be read: {error}. Put it "
+                    "back, name an older one in the file checkpoint beside "
+                    "it, or start over with --overwrite."
+                ) from None
         return int(self._epoch.numpy())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +14,71 @@ from mlvae_tf.errors import InputError
 
 Shape = tuple[int, ...]
 _MARK = "mlvae_tf: "
+
+
+def as_shape(shape: Any) -> Shape:
+    """A shape of one observation as a tuple of positive integers."""
+    try:
+        sizes = tuple(int(size) for size in shape)
+    except TypeError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise InputError(
+            "observation_shape must have at least one axis and positive "
+            f"sizes, such as (28, 28, 1): got {shape!r}."
+        )
+    return sizes
+
+
+def unpack(data: Any) -> tuple[Any, Any]:
+    """Observations and group ids of a batch as Keras hands it over."""
+    if isinstance(data, tuple):
+        data, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if targets is not None or weights is not None:
+            raise InputError(
+                "there are no targets and no sample weights: pass one dict of "
+                "observations and group_ids."
+            )
+    if not isinstance(data, dict) or not {"observations", "group_ids"} <= set(
+        data
+    ):
+        got = ", ".join(data) if isinstance(data, dict) else type(data).__name__
+        raise InputError(
+            'expected batches {"observations": [N, ...], "group_ids": [N]}: '
+            f"got {got}."
+        )
+    return data["observations"], data["group_ids"]
+
+
+def as_observations(
+    observations: Any,
+    observation_shape: Shape,
+    likelihood: str,
+    dtype: str,
+    group_ids: Any = None,
+) -> tf.Tensor:
+    """Observations as a tensor, checked; their values only outside a graph."""
+    observations = tf.cast(observations, dtype)
+    if group_ids is not None:
+        group_ids = tf.convert_to_tensor(group_ids)
+    check_shapes(observations, observation_shape, group_ids)
+    if tf.executing_eagerly():
+        check_values(observations.numpy(), likelihood)
+    return observations
+
+
+def check_latents(
+    content: tf.Tensor, style: tf.Tensor, content_dim: int, style_dim: int
+) -> None:
+    """Raise `InputError` unless the static shapes can be decoded."""
+    expected = [content_dim, style_dim]
+    if [content.shape[-1], style.shape[-1]] != expected or not content.shape[
+        :-1
+    ].is_compatible_with(style.shape[:-1]):
+        raise InputError(
+            f"expected content [N, {content_dim}] and style [N, {style_dim}]: "
+            f"got {tuple(content.shape)} and {tuple(style.shape)}."
+        )
 
 
 def check_shapes(
@@ -26,6 +92,11 @@ def check_shapes(
         group_ids: If given, array or tensor that should be `[N]`, integers or
             strings.
     """
+    if getattr(observations.shape, "rank", 0) is None:
+        raise InputError(
+            "observations must have a known number of axes: set the shape of "
+            "the dataset's elements."
+        )
     shape = tuple(observations.shape)
     if shape[:1] == (0,):
         raise InputError("expected at least one observation: got none.")
@@ -50,7 +121,13 @@ def check_shapes(
             f"{lengths[1]} ids for {lengths[0]} observations. Pass group_ids "
             f"of shape [{lengths[0]}]."
         )
-    if tf.as_dtype(group_ids.dtype).is_floating:
+    check_group_dtype(group_ids)
+
+
+def check_group_dtype(group_ids: Any) -> None:
+    """Raise `InputError` unless the ids are integers or strings."""
+    dtype = tf.as_dtype(group_ids.dtype)
+    if not (dtype.is_integer or dtype == tf.string):
         raise InputError(
             f"group_ids must be integers or strings: got {group_ids.dtype}."
         )
@@ -67,6 +144,10 @@ def _requirement(likelihood: str) -> str:
 
 def check_values(observations: np.ndarray, likelihood: str) -> None:
     """Raise `InputError` on values that the likelihood does not take."""
+    if np.asarray(observations).dtype.kind not in "biuf":
+        raise InputError(
+            f"{_requirement(likelihood)}: got {observations.dtype}."
+        )
     low, high = float(np.min(observations)), float(np.max(observations))
     within = low >= 0 and high <= 1
     if np.isnan(low) or not np.isfinite(high - low):
@@ -107,18 +188,32 @@ def assert_finite(loss: tf.Tensor) -> None:
     tf.debugging.Assert(tf.math.is_finite(loss), [message])
 
 
-def number_string_ids(data: Any) -> Any:
-    """Keras batches arrays of numbers only: number ids that are strings.
+def prepare_arrays(data: Any, observation_shape: Shape) -> Any:
+    """Check a dict of arrays before Keras batches it, and number its ids.
+
+    Keras batches arrays of numbers only.
 
     Args:
         data: What `fit` was given; only a dict of arrays is changed.
+        observation_shape: What the model was built for.
     """
-    if not isinstance(data, dict) or "group_ids" not in data:
+    if not isinstance(data, dict):
         return data
-    group_ids = np.asarray(data["group_ids"])
+    observations, group_ids = (np.asarray(part) for part in unpack(data))
+    check_shapes(observations, observation_shape, group_ids)
     if group_ids.dtype.kind in "OSU":
-        group_ids = np.unique(group_ids, return_inverse=True)[1]
-    return {**data, "group_ids": group_ids}
+        group_ids = np.unique(group_ids.astype(str), return_inverse=True)[1]
+    return {"observations": observations, "group_ids": group_ids}
+
+
+def check_finite_weights(variables: list[keras.Variable]) -> None:
+    """Raise `InputError` where a training has run away."""
+    for variable in variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise InputError(
+                f"the weights must stay finite: {variable.path} did not. "
+                "Lower the learning rate."
+            )
 
 
 @contextlib.contextmanager

@@ -38,7 +38,8 @@ def define_flags(*sections: type) -> None:
                 flags.DEFINE_enum(field.name, None, choices, text)
             else:
                 minimum = field.metadata["minimum"]
-                bound = {} if minimum is None else {"lower_bound": minimum}
+                numeric = minimum is not None and "tuple" not in field.type
+                bound = {"lower_bound": minimum} if numeric else {}
                 define = _DEFINE[field.type.removesuffix(" | None")]
                 define(field.name, None, text, **bound)
 
@@ -62,7 +63,8 @@ def given_flags(*sections: type) -> dict[str, Any]:
 
 def integers(name: str, values: list[str]) -> tuple[int, ...]:
     """The value of a list flag as positive integers."""
-    if not values or not all(value.strip().isdecimal() for value in values):
+    positive = [v.strip().isdecimal() and int(v) > 0 for v in values]
+    if not positive or not all(positive):
         raise InputError(
             f"--{name} must be positive integers, comma-separated: got "
             f"{','.join(values)!r}."
@@ -75,7 +77,7 @@ def folder(name: str) -> pathlib.Path:
     value = flags.FLAGS[name].value
     if not value:
         raise InputError(f"--{name}=DIR is required.")
-    return pathlib.Path(value)
+    return pathlib.Path(value).expanduser()
 
 
 def fail(error: Exception) -> None:
@@ -125,5 +127,8 @@ def run(main: Callable[[], None]) -> None:
             main()
         except (InputError, OSError) as error:
             fail(error)
+        except KeyboardInterrupt:
+            sys.stderr.write("\ninterrupted; train.py goes on with --resume\n")
+            sys.exit(130)
 
     app.run(guarded, flags_parser=_parse)

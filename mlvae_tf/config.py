@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -23,6 +24,35 @@ def option(
     """A dataclass field with what its command line flag needs."""
     metadata = {"help": help, "choices": choices, "minimum": minimum}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
+
+
+def _check(section: Any) -> None:
+    """Raise `InputError` on a value of another type or out of bounds."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        kind = field.type.removesuffix(" | None")
+        if value is None and kind != field.type:
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        minimum = field.metadata["minimum"]
+        expected = _TYPES.get(kind, int)
+        for item in values:
+            typed = isinstance(item, expected) and (
+                kind == "bool" or not isinstance(item, bool)
+            )
+            if not typed or (
+                isinstance(item, float) and not math.isfinite(item)
+            ):
+                raise InputError(
+                    f"--{field.name} must be {kind}, and finite: got {value!r}."
+                )
+            if minimum is not None and item < minimum:
+                raise InputError(
+                    f"--{field.name} must be at least {minimum}: got {value!r}."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +80,16 @@ class DataConfig:
         choices=("grey", "rgb"),
     )
     holdout_groups: float = option(
-        0.0, "Fraction of the groups that training never sees."
+        0.0, "Fraction of the groups that training never sees.", minimum=0.0
     )
     holdout_observations: float | None = option(
         None,
         "Fraction of every group's observations that training never sees. "
         "Default: 0.2 where the dataset has no test split, else 0.",
     )
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +100,9 @@ class ModelConfig:
     style_dim: int = option(10, "Dimensions of the style.", minimum=1)
     trunk: str = option("mlp", "The networks.", choices=("mlp", "conv"))
     hidden_units: tuple[int, ...] = option(
-        (500,), "Units of the hidden layers, comma-separated."
+        (500,),
+        "Units of the hidden layers, comma-separated.",
+        minimum=1,
     )
     activation: str = option(
         "relu",
@@ -92,15 +127,22 @@ class ModelConfig:
         choices=("group", "observation"),
     )
 
+    def __post_init__(self) -> None:
+        _check(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """How to train."""
 
     epochs: int = option(
-        100, "Passes over the training observations.", minimum=1
+        100,
+        "Passes over the training observations. The schedules span them all.",
+        minimum=1,
     )
-    seed: int = option(0, "Seed of the splits, weights, batches and noise.")
+    seed: int = option(
+        0, "Seed of the splits, weights, batches and noise.", minimum=0
+    )
     learning_rate: float = option(1e-3, "Adam's learning rate.", minimum=0.0)
     learning_rate_decay: bool = option(
         False, "Let the learning rate fall to zero along half a cosine."
@@ -143,6 +185,9 @@ class TrainingConfig:
     checkpoint_seconds: int = option(
         60, "Save a checkpoint at the first end of an epoch after so long."
     )
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +233,9 @@ class Config:
             for section in dataclasses.fields(cls)
             for name, value in values[section.name].items()
         }
+        missing = cls().flat().keys() - flat.keys()
+        if missing:
+            raise InputError(f"{', '.join(sorted(missing))} missing.")
         return cls().replace(flat)
 
 

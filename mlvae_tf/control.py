@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from mlvae_tf import evidence
+from mlvae_tf import checks, evidence
 
 if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
+
+
+def _checked(
+    model: MLVAE, observations: tf.Tensor, group_ids: tf.Tensor | None = None
+) -> tf.Tensor:
+    return checks.as_observations(
+        observations,
+        model.observation_shape,
+        model.likelihood,
+        model.compute_dtype,
+        group_ids,
+    )
 
 
 def group_content(model: MLVAE, observations: tf.Tensor) -> tf.Tensor:
@@ -24,7 +36,7 @@ def group_content(model: MLVAE, observations: tf.Tensor) -> tf.Tensor:
         model: The model.
         observations: `[N, *observation_shape]`, all of one group.
     """
-    proposed, _ = model.encode(observations)
+    proposed, _ = model.encode(_checked(model, observations))
     rows = tf.zeros_like(proposed.loc[:, 0], tf.int32)
     return model.accumulation(
         proposed.loc, proposed.scale, rows, num_groups=1
@@ -49,6 +61,7 @@ def reconstruct(
     Returns:
         Means, shaped like `observations`.
     """
+    observations = _checked(model, observations, group_ids)
     proposed, style = model.encode(observations)
     groups, rows = evidence.index_groups(group_ids)
     if not accumulate:
@@ -73,7 +86,7 @@ def swap(
         Means, shaped like `style_observations`.
     """
     content = group_content(model, content_observations)
-    _, style = model.encode(style_observations)
+    _, style = model.encode(_checked(model, style_observations))
     contents = tf.repeat(content, tf.shape(style.loc)[0], axis=0)
     return model.decode(contents, style.loc).mean()
 
@@ -96,7 +109,10 @@ def interpolate(
         style each move along a straight line.
     """
     contents = group_content(model, first), group_content(model, second)
-    styles = [model.encode(part[:1])[1].loc for part in (first, second)]
+    styles = [
+        model.encode(_checked(model, part[:1]))[1].loc
+        for part in (first, second)
+    ]
     weights = tf.linspace(tf.zeros((), contents[0].dtype), 1, steps)
     content, style = (
         (1 - weights[:, tf.newaxis]) * start + weights[:, tf.newaxis] * end

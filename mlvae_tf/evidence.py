@@ -54,15 +54,16 @@ def to_normal(evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
     """The `loc` and `scale` of the normal that has this evidence.
 
     No evidence (precision zero) is the flat limit: `loc` 0 and `scale`
-    infinity, with gradients of zero rather than NaN.
+    infinity, with gradients of zero rather than NaN. What is NaN stays NaN, and
+    a negative precision, which no normal has, becomes NaN.
 
     Args:
-        evidence: `Evidence` of any shape, precision not negative.
+        evidence: `Evidence` of any shape.
 
     Returns:
         `(loc, scale)`, each of the shape of the evidence.
     """
-    known = evidence.precision > 0
+    known = tf.not_equal(evidence.precision, 0)
     precision = tf.where(known, evidence.precision, 1)
     loc = tf.where(known, evidence.weighted_loc / precision, 0)
     infinity = tf.constant(float("inf"), precision.dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -107,7 +108,7 @@ class GroupedModel(keras.Model):
         self, step: Callable[..., tf.Tensor], data: Batch
     ) -> dict[str, tf.Tensor]:
         """Number the groups outside XLA, which has no strings; then compute."""
-        observations, group_ids = data["observations"], data["group_ids"]
+        observations, group_ids = checks.unpack(data)
         checks.check_shapes(observations, self.observation_shape, group_ids)
         observations = tf.cast(observations, self.compute_dtype)
         observations = checks.assert_values(observations, self.likelihood)
@@ -129,17 +130,36 @@ class GroupedModel(keras.Model):
     def fit(
         self, x: Any = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        with checks.as_input_error():
-            return super().fit(checks.number_string_ids(x), *args, **kwargs)
+        if "validation_data" in kwargs:
+            kwargs["validation_data"] = self._prepare(kwargs["validation_data"])
+        with self._guarded():
+            history = super().fit(self._prepare(x), *args, **kwargs)
+        # The loss of a step is finite before its update may be the last.
+        checks.check_finite_weights(self.trainable_variables)
+        return history
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        with checks.as_input_error():
-            return super().evaluate(
-                checks.number_string_ids(x), *args, **kwargs
-            )
+        with self._guarded():
+            return super().evaluate(self._prepare(x), *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> np.ndarray:
-        return super().predict(checks.number_string_ids(x), *args, **kwargs)
+        with self._guarded():
+            return super().predict(self._prepare(x), *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn failed checks into `InputError`, and stay usable after them."""
+        try:
+            with checks.as_input_error():
+                yield
+        except Exception:
+            # A function whose first trace failed would go on failing.
+            self.train_function = None
+            self.test_function = self.predict_function = None
+            raise
+
+    def _prepare(self, data: Any) -> Any:
+        return checks.prepare_arrays(data, self.observation_shape)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf import evidence
+from mlvae_tf import checks, evidence
 from mlvae_tf.errors import InputError
 
 tfd = tfp.distributions
@@ -120,7 +120,9 @@ class EvidenceAccumulation(keras.layers.Layer):
     Example: two observations of one group, one of another.
 
     >>> content = EvidenceAccumulation()(
-    ...     [[0.0], [2.0], [5.0]], [[1.0], [1.0], [3.0]], ["a", "a", "b"])
+    ...     tf.constant([[0.0], [2.0], [5.0]]),
+    ...     tf.constant([[1.0], [1.0], [3.0]]),
+    ...     tf.constant(["a", "a", "b"]))
     >>> content.loc, content.scale     # [[1.], [5.]], [[0.7071], [3.]]
     """
 
@@ -139,6 +141,12 @@ class EvidenceAccumulation(keras.layers.Layer):
         group_ids: tf.Tensor,
         num_groups: int | tf.Tensor | None = None,
     ) -> tfd.Normal:
+        if tuple(loc.shape) != tuple(scale.shape):
+            raise InputError(
+                f"loc and scale must have one shape: got {tuple(loc.shape)} "
+                f"and {tuple(scale.shape)}."
+            )
+        checks.check_group_dtype(group_ids)
         if num_groups is None:
             groups, group_ids = evidence.index_groups(group_ids)
             num_groups = tf.shape(groups)[0]

@@ -41,7 +41,9 @@ class MLVAE(GroupedModel):
     (`mlvae_tf.objective`). `fit` takes a `tf.data.Dataset` of batches
     `{"observations": [N, ...], "group_ids": [N]}`, or a dict of such arrays,
     which Keras then batches. Within a batch, equal ids make a group; the ids
-    are integers or strings in any order. `predict` reconstructs.
+    are integers or strings in any order. `predict` reconstructs, batch by
+    batch: a group that two batches share has two contents, so pass a
+    `batch_size` that holds all, or use `mlvae_tf.control.reconstruct`.
 
     Args:
         observation_shape: Shape of one observation, such as `(28, 28, 1)`.
@@ -99,7 +101,7 @@ class MLVAE(GroupedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(content_kl_weight, style_kl_weight, **kwargs)
-        self.observation_shape = tuple(observation_shape)
+        self.observation_shape = checks.as_shape(observation_shape)
         self.content_dim, self.style_dim = content_dim, style_dim
         self.trunk = _choose("trunk", trunk, TRUNKS)
         self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
@@ -116,11 +118,6 @@ class MLVAE(GroupedModel):
         self._build_networks()
 
     def _build_networks(self) -> None:
-        if not self.observation_shape or min(self.observation_shape) < 1:
-            raise InputError(
-                "observation_shape must have at least one axis and positive "
-                f"sizes: got {self.observation_shape}."
-            )
         if not self.observation_scale > 0:
             raise InputError(
                 f"observation_scale must be positive: got "
@@ -172,6 +169,11 @@ class MLVAE(GroupedModel):
             A distribution with batch shape `[N]` and event shape
             `observation_shape`.
         """
+        content, style = (
+            tf.convert_to_tensor(content),
+            tf.convert_to_tensor(style),
+        )
+        checks.check_latents(content, style, self.content_dim, self.style_dim)
         latents = tf.concat([content, style], axis=-1)
         distribution = LIKELIHOODS[self.likelihood].distribution
         return distribution(self.decoder(latents), self.observation_scale)
@@ -194,11 +196,13 @@ class MLVAE(GroupedModel):
         """
         observations = np.asarray(observations)
         checks.check_shapes(observations, self.observation_shape, group_ids)
+        with np.errstate(over="ignore"):  # Infinity is reported just below.
+            observations = observations.astype(self.compute_dtype)
         checks.check_values(observations, self.likelihood)
         parts = []
         for start in range(0, len(observations), batch_size):
             batch = observations[start : start + batch_size]
-            content, style = self.encode(tf.cast(batch, self.compute_dtype))
+            content, style = self.encode(tf.constant(batch))
             parts.append((content.loc, content.scale, style.loc, style.scale))
         joined = [tf.concat(part, axis=0) for part in zip(*parts)]
         return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
@@ -244,9 +248,10 @@ class MLVAE(GroupedModel):
 
     def call(self, inputs: Batch) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""
-        return control.reconstruct(
-            self, inputs["observations"], inputs["group_ids"]
-        )
+        observations, group_ids = checks.unpack(inputs)
+        checks.check_shapes(observations, self.observation_shape, group_ids)
+        observations = checks.assert_values(observations, self.likelihood)
+        return control.reconstruct(self, observations, group_ids)
 
     # Training.
 

@@ -33,9 +33,10 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
                 f"steps must be at least 1: got {steps}. Pass a plain number "
                 "as the weight for no warm-up."
             )
-        if start < 0 or end < 0:
+        if not (0 <= start < float("inf") and 0 <= end < float("inf")):
             raise InputError(
-                f"start and end must not be negative: got {start} and {end}."
+                "start and end must be finite and not negative: got "
+                f"{start} and {end}."
             )
         self.start, self.end, self.steps = start, end, steps
 

@@ -100,6 +100,8 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     Returns:
         The trained model.
     """
+    dataset = data.resolve(config.data.dataset)
+    config = config.replace({"dataset": dataset})
     if resume:
         check_continues(config, config_module.load(folder / "config.json"))
     training = config.training
@@ -121,6 +123,11 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         folder / "checkpoints", model, training.checkpoint_seconds
     )
     first_epoch = checkpoints.restore()
+    if first_epoch > training.epochs:
+        raise InputError(
+            f"--epochs={training.epochs} is less than the {first_epoch} epochs "
+            "that the run has seen."
+        )
     workdir.write_json(folder / "config.json", run_record(config))
     _fit(model, splits, training, folder, checkpoints, first_epoch)
     with workdir.whole(folder / "model.keras") as partial:

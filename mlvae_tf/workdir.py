@@ -96,6 +96,11 @@ def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
             f"{folder} holds a run already. Pass --resume to go on with it, "
             "--overwrite to replace it, or another --workdir."
         )
+    if resume and holds_run and not (folder / "config.json").exists():
+        raise InputError(
+            f"{folder} holds a run without its config.json. Restore that file, "
+            "or pass --overwrite to start over."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with whole(folder / "writable") as probe:
@@ -106,7 +111,7 @@ def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
             f"--workdir={folder} cannot be written to: {error.strerror}. "
             "Choose a folder that can, with space left."
         ) from None
-    return resume and (folder / "config.json").exists()
+    return resume and holds_run
 
 
 def clear(folder: pathlib.Path) -> None:

@@ -54,6 +54,31 @@ def test_the_papers_setting():
     assert round(60_000 * paper["holdout_observations"]) == 10_000
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": float("nan")},
+        {"style_kl_start": float("inf")},
+        {"seed": -1},
+        {"hidden_units": (5, 0)},
+        {"epochs": "x"},
+        {"epochs": True},
+        {"epochs": None},
+    ],
+)
+def test_bad_values(values):
+    with pytest.raises(ValueError, match=f"--{next(iter(values))} must be"):
+        Config().replace(values)
+
+
+def test_missing_fields(tmp_path):
+    values = Config().to_json()
+    del values["model"]["trunk"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="trunk missing"):
+        config.load(tmp_path / "config.json")
+
+
 def test_unknown_preset():
     with pytest.raises(ValueError, match=r"one of mnist_5k, .*: got 'x'"):
         config.preset("x")

@@ -54,6 +54,32 @@ def test_interpolation_ends_at_the_two(setting):
     np.testing.assert_allclose(grid[2, 2], middle[0], rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x * np.nan, "NaN"),
+        (lambda x: x * 255, r"in \[0, 1\]"),
+        (lambda x: x[:, :2], "must have shape"),
+        (lambda x: x[:0], "at least one observation"),
+    ],
+)
+def test_bad_observations(setting, spoil, message):
+    model, observations, ids, _ = setting
+    bad = spoil(observations)
+    with pytest.raises(ValueError, match=message):
+        control.swap(model, bad, observations)
+    with pytest.raises(ValueError, match=message):
+        control.reconstruct(model, bad, ids[: len(bad)])
+
+
+def test_latents_of_other_sizes(setting):
+    model = setting[0]
+    with pytest.raises(ValueError, match=r"content \[N, 3\] and style"):
+        model.decode(np.zeros((2, 2)), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"got \(2, 3\) and \(4, 2\)"):
+        model.decode(np.zeros((2, 3)), np.zeros((4, 2)))
+
+
 def test_generate(setting):
     model, observations, ids, contents = setting
     given = control.generate(model, 6, observations[ids == "b"], seed=1)

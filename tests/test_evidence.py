@@ -126,6 +126,13 @@ def test_no_evidence_is_flat_and_has_no_nan_gradient():
         assert gradient is None or np.all(gradient.numpy() == 0)
 
 
+def test_nan_and_negative_precisions_stay_bad():
+    for precision in (np.nan, -1.0):
+        bad = evidence.Evidence(tf.constant([precision]), tf.constant([1.0]))
+        _, scale = evidence.to_normal(bad)
+        assert np.isnan(scale.numpy()).all()
+
+
 def test_negative_segments_are_left_out_with_and_without_xla():
     parts = evidence.from_normal(tf.constant([[1.0], [9.0]]), tf.ones((2, 1)))
     for jit_compile in (False, True):

@@ -104,6 +104,24 @@ def test_the_average_matches_the_oracle(ragged):
     np.testing.assert_allclose(content.scale, scale, rtol=1e-10)
 
 
+def test_the_example_of_the_docstring():
+    content = EvidenceAccumulation()(
+        tf.constant([[0.0], [2.0], [5.0]]),
+        tf.constant([[1.0], [1.0], [3.0]]),
+        tf.constant(["a", "a", "b"]),
+    )
+    np.testing.assert_allclose(content.loc, [[1], [5]])
+    np.testing.assert_allclose(content.scale, [[0.5**0.5], [3]], rtol=1e-6)
+
+
+def test_ids_that_are_no_ids_and_shapes_that_differ(ragged):
+    layer = EvidenceAccumulation()
+    with pytest.raises(ValueError, match="integers or strings"):
+        layer(*ragged, tf.ones(9))
+    with pytest.raises(ValueError, match="must have one shape"):
+        layer(ragged[0], ragged[1][:, :2], tf.zeros(9, tf.int32))
+
+
 def test_an_unknown_rule():
     with pytest.raises(ValueError, match="rule must be one of product, "):
         EvidenceAccumulation("sum")

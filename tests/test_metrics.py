@@ -62,6 +62,15 @@ def test_probes_tell_what_there_is_to_tell(generator):
     assert result["content_entropy"]["25"] < result["content_entropy"]["1"]
 
 
+def test_what_cannot_be_probed(generator):
+    some = separated(generator, 5, noise=0.1)
+    with pytest.raises(ValueError, match="one of at most 5"):
+        metrics.probe_groups(some, some, (6, 50), seed=0)
+    one = posteriors(np.zeros((4, 2)), np.zeros((4, 2)), np.zeros(4, int))
+    with pytest.raises(ValueError, match="at least two groups"):
+        metrics.probe_groups(one, one, (1,), seed=0)
+
+
 def test_probe_of_groups_of_one():
     features = np.arange(6.0).reshape(6, 1)
     probe = metrics.fit_probe(features, np.array([0, 1, 2, 3, 4, 4]), seed=0)

@@ -363,6 +363,53 @@ def test_bad_batches_for_fit(make_model, batch, spoil, message, jit_compile):
         np.testing.assert_array_equal(old, new)
 
 
+def test_a_run_away_last_step_is_an_error(make_model, batch):
+    model = make_model(dtype="float32", likelihood="normal")
+    model.compile(optimizer=keras.optimizers.SGD(1e38), jit_compile=False)
+    with pytest.raises(ValueError, match="weights must stay finite"):
+        model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+
+
+def test_batches_of_another_kind(make_model, batch):
+    model = make_model(dtype="float32")
+    model.compile(optimizer="adam", jit_compile=False)
+    x, ids = batch["observations"], batch["group_ids"]
+    for data, message in (
+        ((x, x), "no targets"),
+        ({"images": x, "group_ids": ids}, "got images, group_ids"),
+        (x, "expected batches"),
+    ):
+        dataset = tf.data.Dataset.from_tensors(data)
+        with pytest.raises(ValueError, match=message):
+            model.fit(dataset, verbose=0)
+    with pytest.raises(ValueError, match="10 ids for 12"):
+        model.fit({**batch, "group_ids": ids[:10]}, verbose=0)
+
+
+def test_validation_data_may_have_string_ids(make_model, batch):
+    model = make_model(dtype="float32")
+    model.compile(optimizer="adam", jit_compile=False)
+    history = model.fit(batch, validation_data=batch, verbose=0).history
+    assert np.isfinite(history["val_elbo"][0])
+
+
+def test_train_on_batch(make_model, batch):
+    model = make_model(dtype="float32")
+    model.compile(optimizer="adam", jit_compile=False)
+    data = {"observations": tf.constant(batch["observations"], tf.float32),
+            "group_ids": rows_of(batch)}  # fmt: skip
+    before = model.get_weights()
+    assert model.train_on_batch(data, return_dict=True)["elbo"] < 0
+    assert any(np.any(a != b) for a, b in zip(before, model.get_weights()))
+
+
+def test_predict_refuses_bad_values(make_model, batch):
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        make_model().predict(
+            {**batch, "observations": batch["observations"] * 9}
+        )
+
+
 def test_a_runaway_loss_is_an_error(make_model, batch):
     model = make_model(dtype="float32", likelihood="normal")
     model.compile(optimizer=keras.optimizers.SGD(1e30))

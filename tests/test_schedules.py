@@ -27,7 +27,11 @@ def test_round_trip():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((1.0, 1.0, 0), "steps must be"), ((-1.0, 1.0, 5), "not be negative")],
+    [
+        ((1.0, 1.0, 0), "steps must be"),
+        ((-1.0, 1.0, 5), "not negative"),
+        ((float("nan"), 1.0, 5), "finite"),
+    ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):

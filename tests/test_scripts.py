@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,12 +156,35 @@ def test_a_run_is_not_overwritten(run, dataset):
     fails(process, "holds a run already", "--resume", "--overwrite")
 
 
+@pytest.mark.parametrize(
+    ("flag", "word"),
+    [
+        ("--holdout_observations=0.9", "the run's own"),
+        ("--evidence_counts=0", "positive integers"),
+        ("--evidence_counts=50", "at most 6"),
+    ],
+)
+def test_evaluations_that_make_no_sense(run, flag, word):
+    folder, _, _ = run
+    fails(script("evaluate.py", f"--workdir={folder}", flag), word)
+
+
+def test_a_damaged_model(run, tmp_path):
+    folder, _, _ = run
+    shutil.copytree(folder, tmp_path / "run")
+    (tmp_path / "run" / "model.keras").write_bytes(b"PK")
+    process = script("evaluate.py", f"--workdir={tmp_path / 'run'}")
+    fails(process, "model.keras is damaged", "--resume")
+
+
 def test_a_bad_flag_does_not_cost_the_old_run(run):
     folder, _, _ = run
     process = script(
         "train.py", f"--workdir={folder}", "--overwrite", "--dataset=npz:/no"
     )
     fails(process, "npz:/no: there is no such file")
+    arguments = f"--workdir={folder}", "--overwrite", "--learning_rate=nan"
+    fails(script("train.py", *arguments), "--learning_rate", "finite")
     assert (folder / "model.keras").exists()
 
 

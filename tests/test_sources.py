@@ -76,6 +76,37 @@ class TestFolder:
         pixel = train.observations[0, 4, 4].astype(int)
         assert np.abs(pixel - [200, 100, 50]).max() <= 3
 
+    def test_sixteen_bits(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+        Image.fromarray(ramp).save(tmp_path / "a" / "1.png")
+        train = load(f"folder:{tmp_path}").train
+        assert train.observations.ravel().tolist() == list(range(256))
+
+    def test_transparent_is_white_whatever_colour_hides_there(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a/1.png")
+        assert np.all(load(f"folder:{tmp_path}").train.observations == 255)
+
+    def test_photographs_stand_upright(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image = Image.new("L", (12, 8))
+        image.save(tmp_path / "a" / "1.jpg", exif=exif)
+        train = load(f"folder:{tmp_path}").train
+        assert train.observations.shape == (1, 12, 8, 1)
+
+    @pytest.mark.parametrize("name", ["x.webp", "x.TIFF", "inner"])
+    def test_what_would_be_left_out(self, tmp_path, name):
+        write_images(tmp_path)
+        if "." in name:
+            (tmp_path / "ann" / name).touch()
+        else:
+            (tmp_path / "ann" / name).mkdir()
+        with pytest.raises(ValueError, match=f"{name} is "):
+            load(f"folder:{tmp_path}")
+
     def test_sizes_that_differ(self, tmp_path):
         write_images(tmp_path, ("a",))
         write_images(tmp_path, ("b",), shape=(7, 7))

@@ -77,6 +77,12 @@ def test_prepare_resumes_or_overwrites_as_asked(run):
         workdir.prepare(run, resume=True, overwrite=True)
 
 
+def test_prepare_does_not_resume_without_a_configuration(run):
+    (run / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"without its config\.json"):
+        workdir.prepare(run, resume=True, overwrite=False)
+
+
 def test_clear_removes_the_run_alone(run):
     workdir.clear(run)
     assert [path.name for path in run.iterdir()] == ["notes.txt"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
 
 from mlvae_tf.config import DataConfig
 from mlvae_tf.data import source as source_module
@@ -11,6 +12,15 @@ from mlvae_tf.data.splits import Splits, split
 from mlvae_tf.errors import InputError
 
 KINDS = ("mnist_5k", "tfds", "folder", "npz", "idx")
+
+
+def resolve(spec: str) -> str:
+    """The SPEC with its path made absolute, as `config.json` keeps it."""
+    kind, _, argument = spec.partition(":")
+    if argument and kind in ("folder", "npz", "idx"):
+        path = pathlib.Path(argument).expanduser().absolute()
+        return f"{kind}:{path}"
+    return spec
 
 
 def _load(config: DataConfig) -> Source:

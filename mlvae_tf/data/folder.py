@@ -7,7 +7,7 @@ import functools
 import pathlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mlvae_tf.config import DataConfig
 from mlvae_tf.data.grouping import GroupedData
@@ -15,6 +15,7 @@ from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
+_OTHER_SUFFIXES = {".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic"}
 _MODES = {"grey": "L", "rgb": "RGB"}
 
 
@@ -49,8 +50,9 @@ def decode(
     """
     try:
         with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-            image = image.convert(_MODES[colors or ("grey" if grey else "rgb")])
+            image = _eight_bit(ImageOps.exif_transpose(image))
+            mode = _MODES[colors] if colors else image.mode
+            image = image.convert(mode)
             if size:
                 image = image.resize((size, size), Image.Resampling.LANCZOS)
             pixels = np.asarray(image)
@@ -63,10 +65,41 @@ def decode(
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """As grey or RGB, the transparent parts white."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() clips.
+        values = np.asarray(image).astype(np.int64) // 257
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        grey = image.mode in ("L", "LA")
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+        return image.convert("L" if grey else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _check_group(folder: pathlib.Path) -> None:
+    """Raise `InputError` on what would be left out without a word."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in _OTHER_SUFFIXES:
+            raise InputError(
+                f"{path} is neither PNG nor JPEG. Convert it, or take it out."
+            )
+        if path.is_dir():
+            raise InputError(
+                f"{path} is a folder within a group: expected PATH/GROUP/* or "
+                "PATH/train/GROUP/* and PATH/test/GROUP/*."
+            )
+
+
 def _read_groups(folder: pathlib.Path, config: DataConfig) -> GroupedData:
     paths = []
     for group in _subfolders(folder):
         images = _images(group)
+        _check_group(group)
         if not images:
             raise InputError(
                 f"{group} has no PNG or JPEG images. Add some, or remove the "

@@ -31,7 +31,7 @@ def check(data: GroupedData, spec: str) -> GroupedData:
             f"{spec}: group_ids must have one id an observation: got "
             f"{len(group_ids)} ids for {len(observations)} observations."
         )
-    if not len(observations):
+    if not observations.size:
         raise InputError(f"{spec} has no observations.")
     if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
         raise InputError(

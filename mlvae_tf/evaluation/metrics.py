@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset, scale
+from mlvae_tf.errors import InputError
 from mlvae_tf.layers import EvidenceAccumulation
 
 if TYPE_CHECKING:
@@ -102,7 +105,10 @@ def fit_probe(
         StandardScaler(),
         MLPClassifier(256, early_stopping=early, random_state=seed),
     )
-    return probe.fit(features, group_ids)
+    with warnings.catch_warnings():
+        # Whether 200 epochs were enough is seen in what the probe scores.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return probe.fit(features, group_ids)
 
 
 def _score(
@@ -133,11 +139,19 @@ def probe_groups(
         frequent group. Entropies are the probe's cross-entropy in nats: upper
         bounds of H(group | content) and H(group | style).
     """
+    _, sizes = np.unique(test.group_ids, return_counts=True)
+    if len(np.unique(train.group_ids)) < 2:
+        raise InputError("a probe needs at least two groups: got one.")
+    if min(evidence_counts) > sizes.max():
+        raise InputError(
+            f"--evidence_counts must have one of at most {sizes.max()}, the "
+            "held-out observations of the largest group: got "
+            f"{', '.join(map(str, evidence_counts))}."
+        )
     alone = train.accumulate(np.arange(len(train.group_ids))[:, np.newaxis])
     content_probe = fit_probe(alone.loc.numpy(), train.group_ids, seed)
     style_probe = fit_probe(train.style.loc.numpy(), train.group_ids, seed)
     generator = np.random.default_rng(seed)
-    _, sizes = np.unique(test.group_ids, return_counts=True)
     accuracy, entropy = {}, {}
     for count in sorted(evidence_counts):
         if count > sizes.max():

@@ -85,7 +85,7 @@ def html(
         source.read_text(encoding="utf-8")
     )
     return template.render(
-        dataset=record["data"]["dataset"],
+        dataset=record["evaluated on"]["dataset"],
         summary=_summary(metrics),
         table=table(metrics),
         explanation=EXPLANATION,

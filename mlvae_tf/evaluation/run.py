@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import shlex
+import zipfile
 from typing import Any
 
 import keras
@@ -39,7 +40,13 @@ def load_model(folder: pathlib.Path) -> MLVAE:
             f"{path} is missing: the training has not come to its end. Go on "
             f"with: python train.py --workdir={folder} --resume"
         )
-    return keras.saving.load_model(path)
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path} is damaged. Write it again with: python train.py "
+            f"--workdir={folder} --resume"
+        ) from None
 
 
 def _held_out(splits: Splits, dataset: str) -> GroupedData:
@@ -69,7 +76,15 @@ def evaluate(
     config = config_module.load(folder / "config.json")
     record = {**config.to_json(), "versions": workdir.versions()}
     model = load_model(folder)
-    config = config.replace(settings or {})
+    settings = dict(settings or {})
+    dataset = data.resolve(settings.get("dataset", config.data.dataset))
+    held_out_anew = [name for name in settings if name.startswith("holdout_")]
+    if held_out_anew and dataset == config.data.dataset:
+        raise InputError(
+            f"--{held_out_anew[0]} is the run's own on its own dataset: "
+            "another would score observations that the model was trained on."
+        )
+    config = config.replace({**settings, "dataset": dataset})
     seed = config.training.seed
     splits = data.load(config.data, seed)
     check_shapes(splits.train.observations, model.observation_shape)
@@ -85,7 +100,8 @@ def evaluate(
     count = max(evidence_counts)
     picture = figures.swap_grid(model, held_out, evidence_count=count)
     pictures = {CAPTION.format(count=count): picture}
-    commands = _commands(folder, record)
+    commands = _commands(folder, record, settings)
+    record["evaluated on"] = config.to_json()["data"]
     page = report.html(results, record, pictures, commands)
     output = folder / "evaluation"
     workdir.write_json(output / "metrics.json", results)
@@ -96,7 +112,9 @@ def evaluate(
     return results
 
 
-def _commands(folder: pathlib.Path, record: dict[str, Any]) -> str:
+def _commands(
+    folder: pathlib.Path, record: dict[str, Any], settings: dict[str, Any]
+) -> str:
     """The two commands that lead to these results, defaults left out."""
     defaults = config_module.Config().flat()
     arguments = [
@@ -107,6 +125,7 @@ def _commands(folder: pathlib.Path, record: dict[str, Any]) -> str:
     ]
     train = ["python", "train.py", f"--workdir={folder}", *arguments]
     evaluate = ["python", "evaluate.py", f"--workdir={folder}"]
+    evaluate += [f"--{name}={_flag(value)}" for name, value in settings.items()]
     return "\n".join(map(shlex.join, (train, evaluate)))
 
 
