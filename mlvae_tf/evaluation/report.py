@@ -15,7 +15,8 @@ EXPLANATION = (
     "Accuracy is the fraction that it names right; cross-entropy is an upper "
     "bound of what is left unknown of the group, in nats. Content accumulates "
     "the evidence of k observations of a group. A style that says nothing of "
-    "the group is at chance."
+    "the group is at chance. Of groups never seen in training, a gallery of "
+    "so many shots each is shown, and another observation is to be named."
 )
 
 
@@ -35,6 +36,11 @@ def table(metrics: dict[str, Any]) -> list[list[str]]:
         ]
     )
     rows.append(["chance", f"{metrics['chance_accuracy']:.3f}", ""])
+    unseen = metrics.get("unseen", {})
+    for name, accuracies in unseen.get("identification", {}).items():
+        for shots, accuracy in accuracies.items():
+            label = f"unseen, {name.replace('_', ' ')}, {shots} shots"
+            rows.append([label, f"{accuracy:.3f}", ""])
     return rows
 
 

@@ -16,7 +16,7 @@ from mlvae_tf.checks import check_shapes
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import figures, metrics, report
+from mlvae_tf.evaluation import figures, metrics, report, unseen
 from mlvae_tf.model import MLVAE
 from mlvae_tf.training import make_batches
 
@@ -97,6 +97,10 @@ def evaluate(
         **metrics.probe_groups(*posteriors, evidence_counts, seed),
         **metrics.group_elbo(model, held_out, batches, seed),
     }
+    if splits.unseen is not None:
+        results["unseen"] = unseen.measure(
+            model, splits.train, splits.unseen, seed
+        )
     count = max(evidence_counts)
     picture = figures.swap_grid(model, held_out, evidence_count=count)
     pictures = {CAPTION.format(count=count): picture}

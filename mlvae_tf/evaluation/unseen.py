@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from mlvae_tf.data.grouping import GroupedData, scale
 from mlvae_tf.evaluation.metrics import Posteriors
+
+if TYPE_CHECKING:
+    from mlvae_tf.model import MLVAE
 
 PCA_COMPONENTS = 20
 MAX_PAIRS = 200_000
@@ -68,9 +71,9 @@ def representations(
 ) -> dict[str, Gather]:
     """What is compared: contents, styles, and two baselines.
 
-    Contents accumulate the evidence of a set; the others are averaged.
-    `content` and `style` are compared as posteriors or points as their names
-    say; `pca` has the 20 first components of the training observations.
+    Contents accumulate the evidence of a set and are compared as posteriors
+    (`content`) or by their means; of the others, sets are averaged and points
+    compared. `pca` has the 20 first components of the training observations.
     """
 
     def content(rows: np.ndarray) -> Normals:
@@ -145,21 +148,15 @@ def _name(queries: Normals, gallery: Normals) -> np.ndarray:
     return scores.argmax(axis=1) == np.arange(len(scores))
 
 
-@dataclasses.dataclass(frozen=True)
-class Verification:
-    """Same-or-different: the ROC curve and the area under it."""
-
-    auc: float
-    false_positive_rate: np.ndarray
-    true_positive_rate: np.ndarray
-
-
-def verification(
+def verification_auc(
     represent: Gather, group_ids: np.ndarray, seed: int = 0
-) -> Verification:
+) -> float:
     """Tell pairs of one group from pairs of two, by their similarity.
 
     All pairs of observations are scored, or a random 200,000 of them.
+
+    Returns:
+        The area under the ROC curve; 0.5 is chance.
     """
     left, right = np.triu_indices(len(group_ids), k=1)
     if len(left) > MAX_PAIRS:
@@ -169,6 +166,28 @@ def verification(
     single = represent(np.arange(len(group_ids))[:, np.newaxis])
     scores = similarity(single[left], single[right])
     same = group_ids[left] == group_ids[right]
-    false_positive, true_positive, _ = roc_curve(same, scores)
-    auc = float(roc_auc_score(same, scores))
-    return Verification(auc, false_positive, true_positive)
+    return float(roc_auc_score(same, scores))
+
+
+def measure(
+    model: MLVAE, train: GroupedData, unseen: GroupedData, seed: int
+) -> dict[str, Any]:
+    """Identification and verification of groups that training never saw.
+
+    Returns:
+        `identification`, by representation and number of shots, and
+        `verification_auc` of content and style. Empty where there is a single
+        unseen group, or none with two observations.
+    """
+    sizes = np.unique(unseen.group_ids, return_counts=True)[1]
+    if len(sizes) < 2 or sizes.max() < 2:
+        return {}
+    posteriors = Posteriors.of(model, unseen)
+    gather = representations(posteriors, train, unseen)
+    return {
+        "identification": identification(gather, unseen.group_ids, seed=seed),
+        "verification_auc": {
+            name: verification_auc(gather[name], unseen.group_ids, seed)
+            for name in ("content", "style")
+        },
+    }
