@@ -7,11 +7,13 @@ import pathlib
 
 import keras
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from mlvae_tf import control, evidence, workdir
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.model import MLVAE
 
+tfd = tfp.distributions
 Tensors = dict[str, tf.Tensor]
 NAMES = (
     "encode",
@@ -21,6 +23,16 @@ NAMES = (
     "reconstruct",
     "swap",
 )
+
+
+def names(model: MLVAE) -> tuple[str, ...]:
+    """The signatures that a model has, `serving_default` aside.
+
+    Averaged contents cannot be updated from stored evidence: no `accumulate`.
+    """
+    if model.accumulation.rule == "average":
+        return tuple(name for name in NAMES if name != "accumulate")
+    return NAMES
 
 
 class Signatures:
@@ -51,10 +63,6 @@ class Signatures:
         parameters = inspect.signature(getattr(self, name)).parameters
         return [self._specs[parameter] for parameter in parameters]
 
-    def _proposed(self, observations: tf.Tensor) -> Evidence:
-        content, _ = self._model.encode(observations)
-        return evidence.from_normal(content.loc, content.scale)
-
     def encode(self, observations: tf.Tensor) -> Tensors:
         """One row an observation, so that a server may batch."""
         content, style = self._model.encode(observations)
@@ -68,15 +76,22 @@ class Signatures:
     def infer_groups(
         self, observations: tf.Tensor, group_ids: tf.Tensor
     ) -> Tensors:
-        """The content and the evidence of every group."""
+        """The content of every group, and its observations' evidence."""
         groups, segment_ids = evidence.index_groups(group_ids)
         ones = tf.ones_like(segment_ids, tf.int64)
         num_groups = tf.size(groups)
-        proposed = self._proposed(observations)
-        total = evidence.accumulate(proposed, segment_ids, num_groups)
+        proposed, _ = self._model.encode(observations)
+        content = self._model.accumulation(
+            proposed.loc, proposed.scale, segment_ids, num_groups=num_groups
+        )
+        total = evidence.accumulate(
+            evidence.from_normal(proposed.loc, proposed.scale),
+            segment_ids,
+            num_groups,
+        )
         return {
             "groups": groups,
-            **_evidence_and_normal(total),
+            **_evidence_and_content(total, content),
             "count": tf.math.unsorted_segment_sum(
                 ones, segment_ids, num_groups
             ),
@@ -89,9 +104,12 @@ class Signatures:
         observations: tf.Tensor,
     ) -> Tensors:
         """Add observations to a stored group; zeros for a new one."""
-        new = evidence.total(self._proposed(observations))
+        proposed, _ = self._model.encode(observations)
+        new = evidence.from_normal(proposed.loc, proposed.scale)
         stored = Evidence(precision, weighted_loc)
-        return _evidence_and_normal(evidence.add(stored, new))
+        total = evidence.add(stored, evidence.total(new))
+        content = self._model.accumulation.posterior(total)
+        return _evidence_and_content(total, content)
 
     def decode(self, content: tf.Tensor, style: tf.Tensor) -> Tensors:
         """The likelihood's mean."""
@@ -114,13 +132,12 @@ class Signatures:
         return {"observations": means}
 
 
-def _evidence_and_normal(total: Evidence) -> Tensors:
-    loc, scale = evidence.to_normal(total)
+def _evidence_and_content(total: Evidence, content: tfd.Normal) -> Tensors:
     return {
         "precision": total.precision,
         "weighted_loc": total.weighted_loc,
-        "content_loc": loc,
-        "content_scale": scale,
+        "content_loc": content.loc,
+        "content_scale": content.scale,
     }
 
 
@@ -134,7 +151,7 @@ def export(model: MLVAE, folder: pathlib.Path) -> None:
     signatures = Signatures(model)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for name in NAMES:
+    for name in names(model):
         archive.add_endpoint(
             name, getattr(signatures, name), signatures.spec(name)
         )

@@ -167,7 +167,15 @@ class EvidenceAccumulation(keras.layers.Layer):
 
         Returns:
             `tfd.Normal` of that batch shape.
+
+        Raises:
+            InputError: If the rule averages, which no sum of evidence allows.
         """
+        if self.rule == "average":
+            raise InputError(
+                'rule="average" has no posterior of accumulated evidence: call '
+                "the layer on all observations of a group."
+            )
         if self.rule == "product_with_prior":
             prior = evidence.prior(tf.shape(total.precision), total[0].dtype)
             total = evidence.add(total, prior)

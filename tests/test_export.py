@@ -156,6 +156,33 @@ def test_swap(served, model, given):
     )
 
 
+@pytest.mark.parametrize("rule", ["product_with_prior", "average"])
+def test_contents_follow_the_rule(given, tmp_path, rule):
+    model = mlvae_tf.MLVAE(
+        SHAPE, content_dim=3, style_dim=2, hidden_units=16, accumulation=rule
+    )
+    export.export(model, tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    x, ids = given["x"], given["ids"]
+    _, content = model.infer_content(x, ids)
+    result = served["infer_groups"](observations=x, group_ids=ids)
+    assert_same(result["content_loc"], content.loc)
+    assert_same(result["content_scale"], content.scale)
+    if rule == "average":
+        assert "accumulate" not in served
+        return
+    zeros = tf.zeros(3)
+    updated = served["accumulate"](
+        precision=zeros, weighted_loc=zeros, observations=x[ids == "b"]
+    )
+    assert_same(updated["content_loc"], content.loc[0])
+    assert_same(updated["content_scale"], content.scale[0])
+    # What is stored is the observations' evidence: the prior counts once.
+    np.testing.assert_allclose(
+        updated["precision"], result["precision"][0], rtol=1e-5
+    )
+
+
 def test_nothing_is_left_where_the_export_fails(model, tmp_path, monkeypatch):
     def fail(archive, path, *args, **kwargs):
         (pathlib.Path(path) / "variables").mkdir(parents=True)

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import mlvae_tf
+from mlvae_tf import evidence
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
 
 
@@ -120,6 +121,11 @@ def test_ids_that_are_no_ids_and_shapes_that_differ(ragged):
         layer(*ragged, tf.ones(9))
     with pytest.raises(ValueError, match="must have one shape"):
         layer(ragged[0], ragged[1][:, :2], tf.zeros(9, tf.int32))
+
+
+def test_an_average_has_no_posterior_of_evidence():
+    with pytest.raises(ValueError, match="no posterior of accumulated"):
+        EvidenceAccumulation("average").posterior(evidence.zero((2,)))
 
 
 def test_an_unknown_rule():
