@@ -12,7 +12,7 @@ __flags_first__ = True  # See mlvae_tf/__init__.py.
 
 from absl import flags
 
-from mlvae_tf import command_line, workdir
+from mlvae_tf import command_line, presets, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, DataConfig, ModelConfig, TrainingConfig
 
@@ -23,7 +23,7 @@ _PRESET = flags.DEFINE_string(
     "preset",
     None,
     f"A whole setting, which other flags override: "
-    f"{', '.join(config_module.PRESETS)}.",
+    f"{', '.join(presets.PRESETS)}.",
 )
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in workdir.")
 _OVERWRITE = flags.DEFINE_bool(
@@ -41,7 +41,7 @@ def main() -> None:
         config = config_module.load(folder / "config.json")
     settings = command_line.given_flags(*SECTIONS)
     if _PRESET.value:
-        settings = {**config_module.preset(_PRESET.value), **settings}
+        settings = {**presets.preset(_PRESET.value), **settings}
 
     command_line.import_tensorflow()
     from mlvae_tf import training

@@ -59,7 +59,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         log_dir: Where the event files go.
         data: Observations whose contents and styles are swapped.
         observations_per_epoch: How many an epoch visits.
-        image_epochs: Draw the swap grid every so many epochs; 0: never.
+        image_epochs: Draw the swap grid every so many epochs.
     """
 
     def __init__(
@@ -77,16 +77,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        self._began = time.perf_counter()
+        self._began, self._trained = time.perf_counter(), None
 
     def on_test_begin(self, logs: Logs = None) -> None:
         super().on_test_begin(logs)
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        now = time.perf_counter()
-        seconds = getattr(self, "_trained", now) - self._began
-        seconds = seconds if seconds > 0 else now - self._began
+        seconds = (self._trained or time.perf_counter()) - self._began
         content_weight, style_weight = self.model.kl_weights()
         extra = {
             "observations_per_second": self._observations_per_epoch / seconds,
@@ -94,8 +92,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
             "style_kl_weight": float(style_weight),
         }
         super().on_epoch_end(epoch, {**logs, **extra})
-        if self._image_epochs and (epoch + 1) % self._image_epochs == 0:
-            picture = figures.swap_grid(self.model, self._data, max_groups=10)
+        if (epoch + 1) % self._image_epochs == 0:
+            picture = figures.swap_grid(self.model, self._data)
             with self._images.as_default():
                 image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
                 tf.summary.image("swap", image, step=epoch)

@@ -1,4 +1,4 @@
-"""Configuration: frozen dataclasses, presets, JSON.
+"""Configuration: frozen dataclasses and JSON.
 
 Every field is also a command line flag of the same name (`command_line.py`).
 TensorFlow is not imported here, so that `--help` is quick.
@@ -48,6 +48,12 @@ def _check(section: Any) -> None:
             ):
                 raise InputError(
                     f"--{field.name} must be {kind}, and finite: got {value!r}."
+                )
+            choices = field.metadata["choices"]
+            if choices and item not in choices:
+                raise InputError(
+                    f"--{field.name} must be one of {', '.join(choices)}: got "
+                    f"{value!r}."
                 )
             if minimum is not None and item < minimum:
                 raise InputError(
@@ -237,52 +243,6 @@ class Config:
         if missing:
             raise InputError(f"{', '.join(sorted(missing))} missing.")
         return cls().replace(flat)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "mnist_5k": {
-        "dataset": "mnist_5k",
-        "holdout_observations": 0.2,
-        "hidden_units": (500, 500),
-        "epochs": 250,
-    },
-    "mnist_paper": {
-        "dataset": "tfds:mnist",
-        "holdout_observations": 1 / 6,
-        "likelihood": "normal_learned_scale",
-        "activation": "tanh",
-        "batch_size": 256,
-        "style_kl_start": 1.0,
-        "epochs": 2000,
-    },
-    "mnist": {
-        "dataset": "tfds:mnist",
-        "epochs": 40,
-    },
-    "faces": {
-        "dataset": "tfds:lfw",
-        "image_size": 64,
-        "colors": "grey",
-        "holdout_groups": 0.25,
-        "trunk": "conv",
-        "content_dim": 32,
-        "style_dim": 16,
-        "epochs": 200,
-    },
-}
-
-
-def preset(name: str) -> dict[str, Any]:
-    """The fields that a preset sets.
-
-    Raises:
-        InputError: If there is none of that name.
-    """
-    if name not in PRESETS:
-        raise InputError(
-            f"--preset must be one of {', '.join(PRESETS)}: got {name!r}."
-        )
-    return PRESETS[name]
 
 
 def load(path: pathlib.Path) -> Config:

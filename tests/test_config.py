@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from mlvae_tf import config
+from mlvae_tf import config, presets
 from mlvae_tf.config import Config
 
 
@@ -29,14 +29,14 @@ def test_field_names_are_unique():
     assert len(names) == len(set(names)) == len(Config().flat())
 
 
-@pytest.mark.parametrize("name", config.PRESETS)
+@pytest.mark.parametrize("name", presets.PRESETS)
 def test_presets_name_fields(name):
-    values = config.preset(name)
+    values = presets.preset(name)
     assert Config().replace(values).flat().items() >= values.items()
 
 
 def test_the_papers_setting():
-    paper = Config().replace(config.preset("mnist_paper")).flat()
+    paper = Config().replace(presets.preset("mnist_paper")).flat()
     expected = {
         "trunk": "mlp",
         "hidden_units": (500,),
@@ -64,6 +64,7 @@ def test_the_papers_setting():
         {"epochs": "x"},
         {"epochs": True},
         {"epochs": None},
+        {"activation": "x"},
     ],
 )
 def test_bad_values(values):
@@ -81,7 +82,7 @@ def test_missing_fields(tmp_path):
 
 def test_unknown_preset():
     with pytest.raises(ValueError, match=r"one of mnist_5k, .*: got 'x'"):
-        config.preset("x")
+        presets.preset("x")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": 1}', "\x00"])

@@ -30,7 +30,7 @@ def script(name, *arguments, **kwargs):
     )
 
 
-def fails(process, *words):
+def assert_fails(process, *words):
     """One line on stderr with these words, status 2."""
     assert process.returncode == 2, process.stderr
     lines = process.stderr.strip().splitlines()
@@ -153,7 +153,7 @@ def test_another_dataset_can_be_evaluated(run, dataset):
 def test_a_run_is_not_overwritten(run, dataset):
     folder, _, _ = run
     process = script("train.py", f"--workdir={folder}", f"--dataset={dataset}")
-    fails(process, "holds a run already", "--resume", "--overwrite")
+    assert_fails(process, "holds a run already", "--resume", "--overwrite")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,47 @@ def test_a_run_is_not_overwritten(run, dataset):
 )
 def test_evaluations_that_make_no_sense(run, flag, word):
     folder, _, _ = run
-    fails(script("evaluate.py", f"--workdir={folder}", flag), word)
+    assert_fails(script("evaluate.py", f"--workdir={folder}", flag), word)
+
+
+def test_a_damaged_checkpoint(run, tmp_path):
+    folder, _, _ = run
+    shutil.copytree(folder, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    arguments = f"--workdir={tmp_path / 'run'}", "--resume", "--epochs=61"
+    assert_fails(
+        script("train.py", *arguments), "ckpt-60 cannot be read", "--overwrite"
+    )
+    assert (tmp_path / "run" / "model.keras").exists()
+
+
+def test_resuming_to_fewer_epochs(run):
+    folder, _, _ = run
+    process = script(
+        "train.py", f"--workdir={folder}", "--resume", "--epochs=9"
+    )
+    assert_fails(process, "--epochs=9 is less than the 60 epochs")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["training"]["epochs"] == 60
+
+
+def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
+    arguments = f"--workdir={tmp_path / 'run'}", f"--dataset={dataset}"
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *arguments, "--epochs=100000"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list((tmp_path / "run").glob("logs/train/*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in printed.splitlines()[-1]
+    assert "Traceback" not in printed
 
 
 def test_a_damaged_model(run, tmp_path):
@@ -174,7 +214,7 @@ def test_a_damaged_model(run, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     (tmp_path / "run" / "model.keras").write_bytes(b"PK")
     process = script("evaluate.py", f"--workdir={tmp_path / 'run'}")
-    fails(process, "model.keras is damaged", "--resume")
+    assert_fails(process, "model.keras is damaged", "--resume")
 
 
 def test_a_bad_flag_does_not_cost_the_old_run(run):
@@ -182,9 +222,9 @@ def test_a_bad_flag_does_not_cost_the_old_run(run):
     process = script(
         "train.py", f"--workdir={folder}", "--overwrite", "--dataset=npz:/no"
     )
-    fails(process, "npz:/no: there is no such file")
+    assert_fails(process, "npz:/no: there is no such file")
     arguments = f"--workdir={folder}", "--overwrite", "--learning_rate=nan"
-    fails(script("train.py", *arguments), "--learning_rate", "finite")
+    assert_fails(script("train.py", *arguments), "--learning_rate", "finite")
     assert (folder / "model.keras").exists()
 
 
@@ -193,7 +233,7 @@ def test_resume_refuses_other_settings(run):
     process = script(
         "train.py", f"--workdir={folder}", "--resume", "--style_dim=5"
     )
-    fails(process, "--style_dim=5 (was 2)", "--overwrite")
+    assert_fails(process, "--style_dim=5 (was 2)", "--overwrite")
 
 
 def weights(folder):
@@ -273,7 +313,7 @@ def test_help_does_not_import_tensorflow(name):
 )
 def test_mistakes_of_train(arguments, words, tmp_path):
     given = [f"--workdir={tmp_path / 'run'}", *arguments] if arguments else []
-    fails(script("train.py", *given), *words)
+    assert_fails(script("train.py", *given), *words)
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -283,7 +323,7 @@ def test_values_that_the_likelihood_does_not_take(tmp_path):
     process = script(
         "train.py", f"--workdir={tmp_path / 'run'}", f"--dataset=npz:{path}"
     )
-    fails(process, "[0, 1]", "Bernoulli", "7")
+    assert_fails(process, "[0, 1]", "Bernoulli", "7")
 
 
 def test_conv_takes_images_only(dataset, tmp_path):
@@ -295,7 +335,7 @@ def test_conv_takes_images_only(dataset, tmp_path):
         f"--dataset=npz:{path}",
         "--trunk=conv",
     )
-    fails(process, "divisible by 4", "observation_shape=(4,)")
+    assert_fails(process, "divisible by 4", "observation_shape=(4,)")
 
 
 def test_a_full_disk(dataset, tmp_path):
@@ -329,7 +369,7 @@ def test_a_full_disk(dataset, tmp_path):
     ],
 )
 def test_mistakes_of_evaluate(arguments, words):
-    fails(script("evaluate.py", *arguments), *words)
+    assert_fails(script("evaluate.py", *arguments), *words)
 
 
 def test_evaluate_wants_observations_of_the_models_shape(run, tmp_path):
@@ -339,4 +379,4 @@ def test_evaluate_wants_observations_of_the_models_shape(run, tmp_path):
     process = script(
         "evaluate.py", f"--workdir={folder}", f"--dataset=npz:{path}"
     )
-    fails(process, "[N, 8, 8, 1]", "(9, 4)")
+    assert_fails(process, "[N, 8, 8, 1]", "(9, 4)")

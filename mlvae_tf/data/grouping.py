@@ -9,6 +9,7 @@ is planned once an epoch as row numbers; the observations are gathered by
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class GroupedData:
     def __len__(self) -> int:
         return len(self.group_ids)
 
-    @property
+    @functools.cached_property
     def group_index(self) -> np.ndarray:
         """int64 `[N]`, the groups numbered in sorted order."""
         return np.unique(self.group_ids, return_inverse=True)[1]

@@ -13,12 +13,13 @@ import keras
 from mlvae_tf import config as config_module
 from mlvae_tf import data, workdir
 from mlvae_tf.checks import check_shapes
+from mlvae_tf.config import Config
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import figures, metrics, report, unseen
 from mlvae_tf.model import MLVAE
-from mlvae_tf.training import make_batches
+from mlvae_tf.training import make_batches, run_record
 
 CAPTION = (
     "Each column shares the content of a group, accumulated over up to "
@@ -58,6 +59,18 @@ def _held_out(splits: Splits, dataset: str) -> GroupedData:
     return splits.evaluation
 
 
+def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
+    """The configuration to evaluate with, unless it scores what was trained."""
+    dataset = data.resolve(settings.get("dataset", run.data.dataset))
+    divided = [name for name in settings if name.startswith("holdout_")]
+    if divided and dataset == run.data.dataset:
+        raise InputError(
+            f"--{divided[0]} is the run's own on its own dataset: another "
+            "would score observations that the model was trained on."
+        )
+    return run.replace({**settings, "dataset": dataset})
+
+
 def evaluate(
     folder: pathlib.Path,
     evidence_counts: tuple[int, ...] = (1, 2, 5, 10),
@@ -73,18 +86,10 @@ def evaluate(
     Returns:
         What `metrics.json` holds.
     """
-    config = config_module.load(folder / "config.json")
-    record = {**config.to_json(), "versions": workdir.versions()}
+    run = config_module.load(folder / "config.json")
     model = load_model(folder)
-    settings = dict(settings or {})
-    dataset = data.resolve(settings.get("dataset", config.data.dataset))
-    held_out_anew = [name for name in settings if name.startswith("holdout_")]
-    if held_out_anew and dataset == config.data.dataset:
-        raise InputError(
-            f"--{held_out_anew[0]} is the run's own on its own dataset: "
-            "another would score observations that the model was trained on."
-        )
-    config = config.replace({**settings, "dataset": dataset})
+    settings = settings or {}
+    config = _evaluated(run, settings)
     seed = config.training.seed
     splits = data.load(config.data, seed)
     check_shapes(splits.train.observations, model.observation_shape)
@@ -103,16 +108,21 @@ def evaluate(
         )
     count = max(evidence_counts)
     picture = figures.swap_grid(model, held_out, evidence_count=count)
-    pictures = {CAPTION.format(count=count): picture}
-    commands = _commands(folder, record, settings)
-    record["evaluated on"] = config.to_json()["data"]
-    page = report.html(results, record, pictures, commands)
+    record = {**run_record(run), "evaluated on": config.to_json()["data"]}
+    page = report.html(
+        results,
+        record,
+        {CAPTION.format(count=count): picture},
+        _commands(folder, record, settings),
+    )
     output = folder / "evaluation"
     workdir.write_json(output / "metrics.json", results)
-    with workdir.whole(output / "swap.png") as partial:
-        partial.write_bytes(picture)
-    with workdir.whole(output / "report.html") as partial:
-        partial.write_text(page, encoding="utf-8")
+    for name, content in (
+        ("swap.png", picture),
+        ("report.html", page.encode()),
+    ):
+        with workdir.whole(output / name) as partial:
+            partial.write_bytes(content)
     return results
 
 

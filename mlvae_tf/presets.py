@@ -1,0 +1,52 @@
+"""Presets: whole settings by name. TensorFlow is not imported here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlvae_tf.errors import InputError
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "mnist_5k": {
+        "dataset": "mnist_5k",
+        "holdout_observations": 0.2,
+        "hidden_units": (500, 500),
+        "epochs": 250,
+    },
+    "mnist_paper": {
+        "dataset": "tfds:mnist",
+        "holdout_observations": 1 / 6,
+        "likelihood": "normal_learned_scale",
+        "activation": "tanh",
+        "batch_size": 256,
+        "style_kl_start": 1.0,
+        "epochs": 2000,
+    },
+    "mnist": {
+        "dataset": "tfds:mnist",
+        "epochs": 40,
+    },
+    "faces": {
+        "dataset": "tfds:lfw",
+        "image_size": 64,
+        "colors": "grey",
+        "holdout_groups": 0.25,
+        "trunk": "conv",
+        "content_dim": 32,
+        "style_dim": 16,
+        "epochs": 200,
+    },
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The fields that a preset sets.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(
+            f"--preset must be one of {', '.join(PRESETS)}: got {name!r}."
+        )
+    return PRESETS[name]
