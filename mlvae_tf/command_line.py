@@ -32,7 +32,7 @@ def define_flags(*sections: type) -> None:
         for field in dataclasses.fields(section):
             text = field.metadata["help"]
             if field.default is not None:
-                text += f" (default: {_format(field.default)})"
+                text += f" (default: {format_value(field.default)})"
             choices = field.metadata["choices"]
             if choices:
                 flags.DEFINE_enum(field.name, None, choices, text)
@@ -44,7 +44,8 @@ def define_flags(*sections: type) -> None:
                 define(field.name, None, text, **bound)
 
 
-def _format(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A field's value as its flag takes it."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -1,9 +1,11 @@
 """The scripts as a user runs them: in a process of their own."""
 
+import html
 import json
 import os
 import pathlib
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
-SMALL = ["--hidden_units=16", "--content_dim=3", "--style_dim=2"]
+SMALL = ["--hidden_units=16,12", "--content_dim=3", "--style_dim=2"]
 
 
 def script(name, *arguments, **kwargs):
@@ -118,6 +120,34 @@ def test_report(run):
     assert "http" not in page.split("</style>")[1]  # One file, all inside.
     assert "--holdout_observations=0.5" in page
     assert tf.__version__ in page
+
+
+def test_the_commands_of_a_report_give_its_configuration_back(run):
+    folder, _, _ = run
+    page = html.unescape((folder / "evaluation" / "report.html").read_text())
+    train = next(x for x in page.splitlines() if "python train.py" in x)
+    arguments = shlex.split(train.split("python train.py")[1])
+    # The flags are parsed as the script does, in a process of their own.
+    code = (
+        "import runpy, sys; sys.argv = ['train.py', *sys.argv[1:]]\n"
+        "script = runpy.run_path('train.py')\n"
+        "from absl import flags; flags.FLAGS(sys.argv)\n"
+        "from mlvae_tf import command_line, config\n"
+        "given = command_line.given_flags(*script['SECTIONS'])\n"
+        "import json; print(json.dumps(config.Config().replace(given).flat()))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    config = json.loads((folder / "config.json").read_text())
+    sections = config["data"] | config["model"] | config["training"]
+    assert json.loads(process.stdout) == sections
+    assert "evaluate.py" in page
+    assert "--evidence_counts=1,2,5,10" in page
 
 
 def test_tensorboard(run):

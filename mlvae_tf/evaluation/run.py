@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import shlex
 import zipfile
@@ -13,6 +12,7 @@ import keras
 from mlvae_tf import config as config_module
 from mlvae_tf import data, workdir
 from mlvae_tf.checks import check_shapes
+from mlvae_tf.command_line import format_value
 from mlvae_tf.config import Config
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.data.splits import Splits
@@ -113,7 +113,7 @@ def evaluate(
         results,
         record,
         {CAPTION.format(count=count): picture},
-        _commands(folder, record, settings),
+        commands(folder, run, evidence_counts, settings),
     )
     output = folder / "evaluation"
     workdir.write_json(output / "metrics.json", results)
@@ -126,26 +126,28 @@ def evaluate(
     return results
 
 
-def _commands(
-    folder: pathlib.Path, record: dict[str, Any], settings: dict[str, Any]
+def commands(
+    folder: pathlib.Path,
+    run: Config,
+    evidence_counts: tuple[int, ...],
+    settings: dict[str, Any],
 ) -> str:
     """The two commands that lead to these results, defaults left out."""
-    defaults = config_module.Config().flat()
-    arguments = [
-        f"--{name}={_flag(value)}"
-        for section in ("data", "model", "training")
-        for name, value in record[section].items()
-        if value != _plain(defaults[name])
-    ]
-    train = ["python", "train.py", f"--workdir={folder}", *arguments]
-    evaluate = ["python", "evaluate.py", f"--workdir={folder}"]
-    evaluate += [f"--{name}={_flag(value)}" for name, value in settings.items()]
-    return "\n".join(map(shlex.join, (train, evaluate)))
+    defaults = Config().flat()
+    changed = {
+        name: value
+        for name, value in run.flat().items()
+        if value != defaults[name]
+    }
+    evaluation = {"evidence_counts": evidence_counts, **settings}
+    return "\n".join(
+        shlex.join(["python", script, f"--workdir={folder}", *_flags(values)])
+        for script, values in (
+            ("train.py", changed),
+            ("evaluate.py", evaluation),
+        )
+    )
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def _flag(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _flags(values: dict[str, Any]) -> list[str]:
+    return [f"--{name}={format_value(v)}" for name, v in values.items()]
