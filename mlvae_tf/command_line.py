@@ -37,11 +37,13 @@ def define_flags(*sections: type) -> None:
             if choices:
                 flags.DEFINE_enum(field.name, None, choices, text)
             else:
-                minimum = field.metadata["minimum"]
-                numeric = minimum is not None and "tuple" not in field.type
-                bound = {"lower_bound": minimum} if numeric else {}
+                bounds = {
+                    "lower_bound": field.metadata["minimum"],
+                    "upper_bound": field.metadata["maximum"],
+                }
+                numeric = field.type.startswith(("int", "float"))
                 define = _DEFINE[field.type.removesuffix(" | None")]
-                define(field.name, None, text, **bound)
+                define(field.name, None, text, **(bounds if numeric else {}))
 
 
 def format_value(value: Any) -> str:

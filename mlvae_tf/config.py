@@ -20,9 +20,15 @@ def option(
     help: str,
     choices: tuple[str, ...] = (),
     minimum: float | None = None,
+    maximum: float | None = None,
 ) -> Any:
     """A dataclass field with what its command line flag needs."""
-    metadata = {"help": help, "choices": choices, "minimum": minimum}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -37,7 +43,7 @@ def _check(section: Any) -> None:
         if value is None and kind != field.type:
             continue
         values = value if isinstance(value, tuple) else (value,)
-        minimum = field.metadata["minimum"]
+        minimum, maximum = (field.metadata[m] for m in ("minimum", "maximum"))
         expected = _TYPES.get(kind, int)
         for item in values:
             typed = isinstance(item, expected) and (
@@ -58,6 +64,10 @@ def _check(section: Any) -> None:
             if minimum is not None and item < minimum:
                 raise InputError(
                     f"--{field.name} must be at least {minimum}: got {value!r}."
+                )
+            if maximum is not None and item > maximum:
+                raise InputError(
+                    f"--{field.name} must be at most {maximum}: got {value!r}."
                 )
 
 
@@ -126,6 +136,13 @@ class ModelConfig:
         "How a group's observations make its content: the paper's product, "
         "the product with the prior as one more factor, or the GVAE's average.",
         choices=("product", "product_with_prior", "average"),
+    )
+    evidence_dropout: float = option(
+        0.0,
+        "Probability of leaving an observation out of its group's content in "
+        "a training step; one at least stays.",
+        minimum=0.0,
+        maximum=1.0,
     )
     content_samples: str = option(
         "group",

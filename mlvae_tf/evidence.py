@@ -127,6 +127,34 @@ def accumulate(
     )
 
 
+def drop(
+    segment_ids: tf.Tensor,
+    rate: float,
+    num_groups: int | tf.Tensor,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Leave observations out at random, but one of every group at the least.
+
+    What is left gives q(c | X_S) of a random subset S of the group. That is a
+    normal like any other, so that the ELBO of the whole group remains a lower
+    bound with it in the place of q(c | X_G).
+
+    Args:
+        segment_ids: int32 `[N]` as in `accumulate`.
+        rate: Probability of leaving an observation out; 1 keeps exactly one
+            of every group.
+        num_groups: Number of groups.
+        seed: int32 `[2]`.
+
+    Returns:
+        int32 `[N]`, the segment ids, and -1 for what is left out.
+    """
+    draws = tf.random.stateless_uniform(tf.shape(segment_ids), seed)
+    most = tf.math.unsorted_segment_max(draws, segment_ids, num_groups)
+    last_one = draws == tf.gather(most, tf.maximum(segment_ids, 0))
+    return tf.where((draws >= rate) | last_one, segment_ids, -1)
+
+
 def average(
     loc: tf.Tensor,
     scale: tf.Tensor,

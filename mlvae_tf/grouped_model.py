@@ -51,7 +51,11 @@ class GroupedModel(keras.Model):
         self._trackers = [keras.metrics.Mean(name) for name in METRICS]
 
     def group_terms(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
+        self,
+        observations: tf.Tensor,
+        segment_ids: tf.Tensor,
+        seed: tf.Tensor,
+        training: bool = False,
     ) -> objective.Terms:
         """A one-sample estimate of every group's ELBO terms.
 
@@ -60,6 +64,7 @@ class GroupedModel(keras.Model):
             segment_ids: int32 `[N]`, groups numbered from 0 without a gap, in
                 any order; negative for padding.
             seed: int32 `[2]`; equal seeds give equal estimates.
+            training: Whether what only training does is done.
 
         Returns:
             `Terms` of shape `[N]`, nats: one row a group, and zeros beyond.
@@ -75,14 +80,16 @@ class GroupedModel(keras.Model):
         ]
 
     def _loss(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor, stream: int
+        self, observations: tf.Tensor, segment_ids: tf.Tensor, training: bool
     ) -> tf.Tensor:
         """The loss of a batch; its terms go to the metrics."""
         step = self.optimizer.iterations
+        stream = 0 if training else 1
         seed = tf.random.fold_in([self.seed, stream], tf.cast(step, "int32"))
         num_groups = tf.reduce_max(segment_ids) + 1
         terms = objective.average(
-            self.group_terms(observations, segment_ids, seed), num_groups
+            self.group_terms(observations, segment_ids, seed, training),
+            num_groups,
         )
         loss = objective.loss(terms, *self.kl_weights())
         for tracker, value in zip(self._trackers, (loss, terms.elbo, *terms)):
@@ -93,7 +100,7 @@ class GroupedModel(keras.Model):
         self, observations: tf.Tensor, segment_ids: tf.Tensor
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = self._loss(observations, segment_ids, stream=0)
+            loss = self._loss(observations, segment_ids, training=True)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables))
@@ -102,7 +109,7 @@ class GroupedModel(keras.Model):
     def _test(
         self, observations: tf.Tensor, segment_ids: tf.Tensor
     ) -> tf.Tensor:
-        return self._loss(observations, segment_ids, stream=1)
+        return self._loss(observations, segment_ids, training=False)
 
     def _step(
         self, step: Callable[..., tf.Tensor], data: Batch

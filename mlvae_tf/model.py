@@ -59,6 +59,11 @@ class MLVAE(GroupedModel):
         accumulation: How a group's observations make its content:
             `"product"`, `"product_with_prior"` or `"average"`; see
             `mlvae_tf.layers.EvidenceAccumulation`.
+        evidence_dropout: Probability of leaving an observation's evidence out
+            of its group's content in a training step; one at least stays. With
+            1 the content comes from a single observation of the group, so
+            that every single one learns to say all. The objective remains a
+            lower bound (`mlvae_tf.evidence.drop`).
         content_samples: `"group"` samples the content once a group,
             `"observation"` once an observation (the paper's footnote 1).
         content_kl_weight: Factor of the content KL in the loss, a number or a
@@ -94,6 +99,7 @@ class MLVAE(GroupedModel):
         likelihood: str = "bernoulli",
         observation_scale: float = 1.0,
         accumulation: str = "product",
+        evidence_dropout: float = 0.0,
         content_samples: str = "group",
         content_kl_weight: float | Schedule = 1.0,
         style_kl_weight: float | Schedule = 1.0,
@@ -111,6 +117,11 @@ class MLVAE(GroupedModel):
         self.accumulation = EvidenceAccumulation(
             accumulation, dtype=self.dtype_policy
         )
+        if not 0 <= evidence_dropout <= 1:
+            raise InputError(
+                f"evidence_dropout must be in [0, 1]: got {evidence_dropout}."
+            )
+        self.evidence_dropout = evidence_dropout
         self.content_samples = _choose(
             "content_samples", content_samples, ("group", "observation")
         )
@@ -270,12 +281,18 @@ class MLVAE(GroupedModel):
         observations: tf.Tensor,
         segment_ids: tf.Tensor,
         seed: tf.Tensor,
+        training: bool = False,
     ) -> objective.Terms:
-        seeds = tf.unstack(tf.random.split(seed, 2))
+        seeds = tf.unstack(tf.random.split(seed, 3))
         num_rows = tf.shape(segment_ids)[0]
         proposed, style = self.encode(observations)
+        heard = segment_ids
+        if training and self.evidence_dropout:
+            heard = evidence.drop(
+                segment_ids, self.evidence_dropout, num_rows, seeds[2]
+            )
         content = self.accumulation(
-            proposed.loc, proposed.scale, segment_ids, num_groups=num_rows
+            proposed.loc, proposed.scale, heard, num_groups=num_rows
         )
         used = tf.range(num_rows) <= tf.reduce_max(segment_ids)
         # An unused row takes the prior's scale: its KL and gradient are zero.
@@ -305,6 +322,7 @@ class MLVAE(GroupedModel):
             "likelihood": self.likelihood,
             "observation_scale": self.observation_scale,
             "accumulation": self.accumulation.rule,
+            "evidence_dropout": self.evidence_dropout,
             "content_samples": self.content_samples,
             "content_kl_weight": serialize(self.content_kl_weight),
             "style_kl_weight": serialize(self.style_kl_weight),

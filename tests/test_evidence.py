@@ -146,3 +146,23 @@ def test_index_groups_in_order_of_first_appearance():
     groups, rows = evidence.index_groups(tf.constant(["b", "a", "b", "c"]))
     assert groups.numpy().tolist() == [b"b", b"a", b"c"]
     assert rows.numpy().tolist() == [0, 1, 0, 2]
+
+
+def test_drop_leaves_one_of_every_group():
+    rows = tf.constant([2, 0, 0, 1, -1, 2, 2, 0])
+    counts = np.zeros((2, 3))
+    for number in range(2000):
+        for line, rate in enumerate((1.0, 0.5)):
+            kept = evidence.drop(rows, rate, 3, [number, 7]).numpy()
+            assert set(np.flatnonzero(kept >= 0)) <= {0, 1, 2, 3, 5, 6, 7}
+            assert np.all((kept == rows) | (kept == -1))
+            counts[line] += np.bincount(kept[kept >= 0], minlength=3)
+            assert set(kept) >= {0, 1, 2}
+    assert np.all(counts[0] == 2000)
+    # Binomial, with nothing kept replaced by one: 3/2 + 1/8, and 1.
+    np.testing.assert_allclose(counts[1] / 2000, [1.625, 1, 1.625], atol=0.05)
+
+
+def test_drop_keeps_all_at_rate_zero():
+    rows = tf.constant([1, 0, -1, 1])
+    assert evidence.drop(rows, 0.0, 2, [0, 0]).numpy().tolist() == [1, 0, -1, 1]

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import mlvae_tf
-from mlvae_tf import grouped_model, objective
+from mlvae_tf import evidence, grouped_model, objective
 
 SEED = tf.constant([3, 4])
 
@@ -14,7 +14,7 @@ SEED = tf.constant([3, 4])
 def expected_elbo(model, observations, rows):
     """The one-sample ELBO in NumPy, from the weights and the noise."""
     count = len(rows)
-    seeds = tf.unstack(tf.random.split(SEED, 2))
+    seeds = tf.unstack(tf.random.split(SEED, 3))
     content_noise, style_noise = (
         tf.random.stateless_normal((count, dim), seed, dtype="float64").numpy()
         for dim, seed in zip((model.content_dim, model.style_dim), seeds)
@@ -115,6 +115,25 @@ def test_the_rule_reaches_training_and_inference(make_model, batch, rule):
     terms = model.group_terms(batch["observations"], rows_of(batch), SEED)
     kl = objective.standard_normal_kl(expected.loc, expected.scale)
     np.testing.assert_allclose(terms.content_kl[:5], kl, rtol=1e-10)
+
+
+def test_evidence_dropout_hears_a_part_of_the_group_in_training(
+    make_model, batch
+):
+    model = make_model(evidence_dropout=1.0)
+    rows = rows_of(batch)
+    seeds = tf.unstack(tf.random.split(SEED, 3))
+    heard = evidence.drop(rows, 1.0, len(rows), seeds[2])
+    proposed, _ = model.encode(batch["observations"])
+    one = model.accumulation(proposed.loc, proposed.scale, heard, num_groups=5)
+    every = model.accumulation(proposed.loc, proposed.scale, rows, num_groups=5)
+    for training, content in ((True, one), (False, every)):
+        terms = model.group_terms(batch["observations"], rows, SEED, training)
+        expected = objective.standard_normal_kl(content.loc, content.scale)
+        np.testing.assert_allclose(
+            terms.content_kl[:5], expected[:5], rtol=1e-10
+        )
+    assert not np.allclose(one.loc, every.loc)
 
 
 def test_padding_changes_nothing(make_model, batch):
