@@ -144,6 +144,12 @@ class ModelConfig:
         minimum=0.0,
         maximum=1.0,
     )
+    style_flow: int = option(
+        0,
+        "Coupling layers of a normalizing flow that takes out of the style "
+        "what the content tells of it; 0 for none.",
+        minimum=0,
+    )
     content_samples: str = option(
         "group",
         "Sample the content once a group or once an observation.",

@@ -55,7 +55,6 @@ class GroupedModel(keras.Model):
         observations: tf.Tensor,
         segment_ids: tf.Tensor,
         seed: tf.Tensor,
-        training: bool = False,
     ) -> objective.Terms:
         """A one-sample estimate of every group's ELBO terms.
 
@@ -64,13 +63,28 @@ class GroupedModel(keras.Model):
             segment_ids: int32 `[N]`, groups numbered from 0 without a gap, in
                 any order; negative for padding.
             seed: int32 `[2]`; equal seeds give equal estimates.
-            training: Whether what only training does is done.
 
         Returns:
             `Terms` of shape `[N]`, nats: one row a group, and zeros beyond.
             As many rows as observations, since XLA wants a static number.
         """
         raise NotImplementedError
+
+    def training_terms(
+        self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[objective.Terms, tf.Tensor | float]:
+        """What a training step minimises, where that is not the ELBO alone.
+
+        Args:
+            observations: As for `group_terms`.
+            segment_ids: As for `group_terms`.
+            seed: As for `group_terms`.
+
+        Returns:
+            `(terms, extra)`: terms as from `group_terms`, and a scalar to add
+            to the loss.
+        """
+        return self.group_terms(observations, segment_ids, seed), 0.0
 
     def kl_weights(self) -> list[float | tf.Tensor]:
         """The weights of the content and style KLs at the current step."""
@@ -87,11 +101,13 @@ class GroupedModel(keras.Model):
         stream = 0 if training else 1
         seed = tf.random.fold_in([self.seed, stream], tf.cast(step, "int32"))
         num_groups = tf.reduce_max(segment_ids) + 1
-        terms = objective.average(
-            self.group_terms(observations, segment_ids, seed, training),
-            num_groups,
-        )
-        loss = objective.loss(terms, *self.kl_weights())
+        if training:
+            terms, extra = self.training_terms(observations, segment_ids, seed)
+        else:
+            terms = self.group_terms(observations, segment_ids, seed)
+            extra = 0.0
+        terms = objective.average(terms, num_groups)
+        loss = objective.loss(terms, *self.kl_weights()) + extra
         for tracker, value in zip(self._trackers, (loss, terms.elbo, *terms)):
             tracker.update_state(value, sample_weight=num_groups)
         return loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow_probability as tfp
 
 from mlvae_tf import checks, control, evidence, objective
 from mlvae_tf.errors import InputError
+from mlvae_tf.flows import ConditionalFlow
 from mlvae_tf.grouped_model import Batch, GroupedModel, Schedule
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
 from mlvae_tf.likelihoods import LIKELIHOODS
@@ -64,6 +66,9 @@ class MLVAE(GroupedModel):
             1 the content comes from a single observation of the group, so
             that every single one learns to say all. The objective remains a
             lower bound (`mlvae_tf.evidence.drop`).
+        style_flow: Coupling layers of a normalizing flow that takes out of the
+            style what the content tells of it, or 0 for none
+            (`mlvae_tf.flows`). The networks are trained as without it.
         content_samples: `"group"` samples the content once a group,
             `"observation"` once an observation (the paper's footnote 1).
         content_kl_weight: Factor of the content KL in the loss, a number or a
@@ -100,6 +105,7 @@ class MLVAE(GroupedModel):
         observation_scale: float = 1.0,
         accumulation: str = "product",
         evidence_dropout: float = 0.0,
+        style_flow: int = 0,
         content_samples: str = "group",
         content_kl_weight: float | Schedule = 1.0,
         style_kl_weight: float | Schedule = 1.0,
@@ -122,6 +128,7 @@ class MLVAE(GroupedModel):
                 f"evidence_dropout must be in [0, 1]: got {evidence_dropout}."
             )
         self.evidence_dropout = evidence_dropout
+        self.style_flow = style_flow
         self.content_samples = _choose(
             "content_samples", content_samples, ("group", "observation")
         )
@@ -151,9 +158,41 @@ class MLVAE(GroupedModel):
         self.style_head = NormalHead(self.style_dim, dtype=dtype)
         self.content_head.build(self.encoder.output_shape)
         self.style_head.build(self.encoder.output_shape)
+        self.flow = None
+        if self.style_flow:
+            self.flow = ConditionalFlow(
+                self.style_dim, self.content_dim, self.style_flow, dtype=dtype
+            )
         self.built = True
+        self._encode_batch = tf.function(
+            self._encode_to_tensors,
+            input_signature=[
+                tf.TensorSpec(
+                    (None, *self.observation_shape), self.compute_dtype
+                )
+            ],
+        )
 
     # Inference.
+
+    def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
+        content, style = self.encode(observations)
+        return [content.loc, content.scale, style.loc, style.scale]
+
+    def _propose(
+        self, observations: tf.Tensor
+    ) -> tuple[tfd.Normal, tfd.Normal]:
+        """`encode` before the flow."""
+        features = self.encoder(observations)
+        return self.content_head(features), self.style_head(features)
+
+    def _likelihood(
+        self, content: tf.Tensor, style: tf.Tensor
+    ) -> tfd.Distribution:
+        """`decode` after the flow."""
+        latents = tf.concat([content, style], axis=-1)
+        distribution = LIKELIHOODS[self.likelihood].distribution
+        return distribution(self.decoder(latents), self.observation_scale)
 
     def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
         """What each observation says of its content and of its style.
@@ -166,8 +205,12 @@ class MLVAE(GroupedModel):
             its group's content, batch shape `[N, content_dim]`, and its style
             posterior, batch shape `[N, style_dim]`.
         """
-        features = self.encoder(observations)
-        return self.content_head(features), self.style_head(features)
+        content, style = self._propose(observations)
+        if self.flow:
+            style = tfd.Normal(
+                *self.flow.normal(style.loc, style.scale, content.loc)
+            )
+        return content, style
 
     def decode(self, content: tf.Tensor, style: tf.Tensor) -> tfd.Distribution:
         """The likelihood p(x | c, s).
@@ -185,9 +228,9 @@ class MLVAE(GroupedModel):
             tf.convert_to_tensor(style),
         )
         checks.check_latents(content, style, self.content_dim, self.style_dim)
-        latents = tf.concat([content, style], axis=-1)
-        distribution = LIKELIHOODS[self.likelihood].distribution
-        return distribution(self.decoder(latents), self.observation_scale)
+        if self.flow:
+            style = self.flow.inverse(style, content)
+        return self._likelihood(content, style)
 
     def infer_observations(
         self, observations: Any, group_ids: Any = None, batch_size: int = 1024
@@ -213,8 +256,7 @@ class MLVAE(GroupedModel):
         parts = []
         for start in range(0, len(observations), batch_size):
             batch = observations[start : start + batch_size]
-            content, style = self.encode(tf.constant(batch))
-            parts.append((content.loc, content.scale, style.loc, style.scale))
+            parts.append(self._encode_batch(tf.constant(batch)))
         joined = [tf.concat(part, axis=0) for part in zip(*parts)]
         return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
 
@@ -277,28 +319,62 @@ class MLVAE(GroupedModel):
         return _sample(content_loc, tf.gather(content.scale, rows), seed)
 
     def group_terms(
+        self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
+    ) -> objective.Terms:
+        content, style = self.encode(observations)
+        return self._terms(
+            observations,
+            (content, segment_ids),
+            style,
+            segment_ids,
+            self.decode,
+            seed,
+        )
+
+    def training_terms(
+        self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[objective.Terms, tf.Tensor | float]:
+        content, style = self._propose(observations)
+        heard = segment_ids
+        if self.evidence_dropout:
+            heard = evidence.drop(
+                segment_ids,
+                self.evidence_dropout,
+                tf.shape(segment_ids)[0],
+                tf.random.fold_in(seed, 2),
+            )
+        terms = self._terms(
+            observations,
+            (content, heard),
+            style,
+            segment_ids,
+            self._likelihood,
+            seed,
+        )
+        if not self.flow:
+            return terms, 0.0
+        return terms, self._flow_loss(content, style, segment_ids)
+
+    def _terms(
         self,
         observations: tf.Tensor,
+        heard: tuple[tfd.Normal, tf.Tensor],
+        style: tfd.Normal,
         segment_ids: tf.Tensor,
+        decode: Callable[[tf.Tensor, tf.Tensor], tfd.Distribution],
         seed: tf.Tensor,
-        training: bool = False,
     ) -> objective.Terms:
-        seeds = tf.unstack(tf.random.split(seed, 3))
+        proposed, heard_ids = heard
+        seeds = tf.unstack(tf.random.split(seed, 2))
         num_rows = tf.shape(segment_ids)[0]
-        proposed, style = self.encode(observations)
-        heard = segment_ids
-        if training and self.evidence_dropout:
-            heard = evidence.drop(
-                segment_ids, self.evidence_dropout, num_rows, seeds[2]
-            )
         content = self.accumulation(
-            proposed.loc, proposed.scale, heard, num_groups=num_rows
+            proposed.loc, proposed.scale, heard_ids, num_groups=num_rows
         )
         used = tf.range(num_rows) <= tf.reduce_max(segment_ids)
         # An unused row takes the prior's scale: its KL and gradient are zero.
         scale = tf.where(used[:, tf.newaxis], content.scale, 1)
         content = tfd.Normal(content.loc, scale)
-        likelihood = self.decode(
+        likelihood = decode(
             self._content_per_observation(content, segment_ids, seeds[0]),
             _sample(style.loc, style.scale, seeds[1]),
         )
@@ -307,6 +383,35 @@ class MLVAE(GroupedModel):
             objective.standard_normal_kl(style.loc, style.scale),
             objective.standard_normal_kl(content.loc, content.scale),
             segment_ids,
+        )
+
+    def _flow_loss(
+        self, content: tfd.Normal, style: tfd.Normal, segment_ids: tf.Tensor
+    ) -> tf.Tensor:
+        """-log p(style | content of the rest of the group), the mean in nats.
+
+        The rest, since an observation's own content may tell more of its style
+        than the group's does, and that is to stay in the style. No gradient
+        leaves the flow.
+        """
+        own = evidence.from_normal(content.loc, content.scale)
+        total = evidence.accumulate(own, segment_ids, tf.shape(segment_ids)[0])
+        rows = tf.maximum(segment_ids, 0)
+        group = evidence.Evidence(*(tf.gather(part, rows) for part in total))
+        rest = evidence.subtract(group, own)
+        # What float32 leaves of the rest beside a far larger own is noise.
+        known = tf.reduce_all(rest.precision > 1e-4 * group.precision, axis=-1)
+        known &= segment_ids >= 0
+        precision = tf.where(known[:, tf.newaxis], rest.precision, 1)
+        loc, _ = evidence.to_normal(
+            evidence.Evidence(precision, rest.weighted_loc)
+        )
+        loss = self.flow.negative_log_likelihood(
+            tf.stop_gradient(style.loc), tf.stop_gradient(loc)
+        )
+        weight = tf.cast(known, loss.dtype)
+        return tf.reduce_sum(tf.where(known, loss, 0)) / tf.maximum(
+            tf.reduce_sum(weight), 1
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -323,6 +428,7 @@ class MLVAE(GroupedModel):
             "observation_scale": self.observation_scale,
             "accumulation": self.accumulation.rule,
             "evidence_dropout": self.evidence_dropout,
+            "style_flow": self.style_flow,
             "content_samples": self.content_samples,
             "content_kl_weight": serialize(self.content_kl_weight),
             "style_kl_weight": serialize(self.style_kl_weight),

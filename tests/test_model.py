@@ -14,7 +14,7 @@ SEED = tf.constant([3, 4])
 def expected_elbo(model, observations, rows):
     """The one-sample ELBO in NumPy, from the weights and the noise."""
     count = len(rows)
-    seeds = tf.unstack(tf.random.split(SEED, 3))
+    seeds = tf.unstack(tf.random.split(SEED, 2))
     content_noise, style_noise = (
         tf.random.stateless_normal((count, dim), seed, dtype="float64").numpy()
         for dim, seed in zip((model.content_dim, model.style_dim), seeds)
@@ -122,18 +122,104 @@ def test_evidence_dropout_hears_a_part_of_the_group_in_training(
 ):
     model = make_model(evidence_dropout=1.0)
     rows = rows_of(batch)
-    seeds = tf.unstack(tf.random.split(SEED, 3))
-    heard = evidence.drop(rows, 1.0, len(rows), seeds[2])
+    heard = evidence.drop(rows, 1.0, len(rows), tf.random.fold_in(SEED, 2))
     proposed, _ = model.encode(batch["observations"])
     one = model.accumulation(proposed.loc, proposed.scale, heard, num_groups=5)
     every = model.accumulation(proposed.loc, proposed.scale, rows, num_groups=5)
-    for training, content in ((True, one), (False, every)):
-        terms = model.group_terms(batch["observations"], rows, SEED, training)
+    arguments = batch["observations"], rows, SEED
+    for terms, content in (
+        (model.training_terms(*arguments)[0], one),
+        (model.group_terms(*arguments), every),
+    ):
         expected = objective.standard_normal_kl(content.loc, content.scale)
         np.testing.assert_allclose(
             terms.content_kl[:5], expected[:5], rtol=1e-10
         )
     assert not np.allclose(one.loc, every.loc)
+
+
+@pytest.fixture
+def flowing(make_model, generator):
+    """A model whose flow is not the identity."""
+    model = make_model(style_flow=2)
+    model.flow.set_weights(
+        [w + 0.3 * generator.normal(size=w.shape) for w in model.flow.weights]
+    )
+    return model
+
+
+def test_the_flow_cancels_where_content_stays(flowing, batch):
+    content, style = flowing.encode(batch["observations"])
+    _, raw = flowing._propose(batch["observations"])
+    assert not np.allclose(style.loc, raw.loc)
+    logits = flowing.decoder(tf.concat([content.loc, raw.loc], axis=-1))
+    np.testing.assert_allclose(
+        flowing.decode(content.loc, style.loc).mean(),
+        tf.sigmoid(logits),
+        rtol=1e-7,
+    )
+
+
+def test_the_flow_learns_beside_the_networks(flowing, batch):
+    rows = rows_of(batch)
+    flow = {id(v) for v in flowing.flow.trainable_variables}
+    networks = [v for v in flowing.trainable_variables if id(v) not in flow]
+    flow = flowing.flow.trainable_variables
+    with tf.GradientTape(persistent=True) as tape:
+        terms, extra = flowing.training_terms(batch["observations"], rows, SEED)
+        elbo = tf.reduce_sum(terms.elbo)
+    assert all(g is None for g in tape.gradient(elbo, flow))
+    assert all(g is None for g in tape.gradient(extra, networks))
+    assert all(np.any(g.numpy()) for g in tape.gradient(extra, flow))
+    assert all(g is not None for g in tape.gradient(elbo, networks))
+
+
+def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
+    rows = rows_of(batch).numpy()
+    content, style = flowing._propose(batch["observations"])
+    losses = []
+    for index, row in enumerate(rows):
+        others = np.flatnonzero(rows == row)
+        others = others[others != index]
+        if len(others) == 0:
+            continue
+        _, loc, _ = reference.accumulate(
+            content.loc.numpy()[others],
+            content.scale.numpy()[others],
+            [0] * len(others),
+        )
+        losses.append(
+            flowing.flow.negative_log_likelihood(
+                style.loc[index : index + 1], tf.constant(loc)
+            )
+        )
+    assert len(losses) == 10  # Two are alone in their groups.
+    padded = np.append(rows, [-1, -1])
+    observations = np.append(
+        batch["observations"], np.zeros((2, 4, 4, 1)), axis=0
+    )
+    _, extra = flowing.training_terms(
+        tf.constant(observations), tf.constant(padded, tf.int32), SEED
+    )
+    np.testing.assert_allclose(extra, np.mean(losses), rtol=1e-8)
+
+
+def test_groups_of_one_teach_the_flow_nothing(flowing, batch):
+    rows = tf.range(12)
+    _, extra = flowing.training_terms(batch["observations"], rows, SEED)
+    assert extra.numpy() == 0
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_model_with_a_flow_fits(make_model, batch, jit_compile):
+    model = make_model(style_flow=2, evidence_dropout=0.5, dtype="float32")
+    model.compile(optimizer="adam", jit_compile=jit_compile)
+    before = [w.copy() for w in model.flow.get_weights()]
+    dataset = tf.data.Dataset.from_tensors(batch)
+    history = model.fit(dataset, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert not np.allclose(model.flow.get_weights()[-1], before[-1])
+    assert np.isfinite(model.evaluate(dataset, verbose=0)).all()
 
 
 def test_padding_changes_nothing(make_model, batch):
@@ -335,6 +421,7 @@ def test_vectors_and_deep_networks():
         ({"likelihood": "x"}, "likelihood must be one of 'bernoulli'"),
         ({"content_samples": "x"}, "content_samples must be one of 'group'"),
         ({"content_dim": 0}, "dim must be at least 1"),
+        ({"evidence_dropout": 1.5}, r"evidence_dropout must be in \[0, 1\]"),
         ({"observation_scale": 0.0}, "observation_scale must be positive"),
         (
             {"trunk": "conv", "observation_shape": (30, 28, 1)},
@@ -442,6 +529,8 @@ def test_config_round_trip(make_model):
         likelihood="normal",
         observation_scale=0.5,
         content_samples="observation",
+        evidence_dropout=0.5,
+        style_flow=3,
         style_kl_weight=mlvae_tf.Warmup(20.0, 1.0, 10),
         name="mine",
     )
@@ -451,8 +540,11 @@ def test_config_round_trip(make_model):
     assert again.style_kl_weight.start == 20.0
 
 
-def test_keras_file_gives_the_same_outputs(make_model, batch, tmp_path):
-    model = make_model(dtype="float32")
+@pytest.mark.parametrize("style_flow", [0, 2])
+def test_keras_file_gives_the_same_outputs(
+    make_model, batch, tmp_path, style_flow
+):
+    model = make_model(dtype="float32", style_flow=style_flow)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
     model.fit(batch, verbose=0)
     model.save(tmp_path / "model.keras")

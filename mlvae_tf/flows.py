@@ -1,0 +1,173 @@
+"""An invertible map that takes out of a style what the content tells of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from mlvae_tf.errors import InputError
+
+MAX_LOG_STRETCH = 2.0
+
+
+@keras.saving.register_keras_serializable("mlvae_tf")
+class ConditionalFlow(layers.Layer):
+    """A normalizing flow between u and z, given a condition c.
+
+    Coupling layers, each after a fixed permutation: the first half of the
+    values, with the condition, says how the second half is shifted and
+    stretched.
+
+        u_1 -> u_1
+        u_2 -> u_2 exp(a(u_1, c)) + b(u_1, c)
+
+    With `negative_log_likelihood` as its loss it learns the density of u given
+    c: then z is standard normal whatever the condition, which is to say that
+    z knows nothing of c. Nothing is lost, since the map is invertible. A new
+    flow is a permutation.
+
+    Args:
+        dim: Dimensions of u and z.
+        condition_dim: Dimensions of c.
+        num_layers: Coupling layers.
+        units: Units of the two hidden layers of each.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    References:
+        Dinh, Sohl-Dickstein, Bengio 2017, Density estimation using Real NVP
+        (arXiv 1605.08803), section 3.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        condition_dim: int,
+        num_layers: int = 8,
+        units: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if min(dim, condition_dim, num_layers, units) < 1:
+            raise InputError(
+                "dim, condition_dim, num_layers and units must be at least 1: "
+                f"got {dim}, {condition_dim}, {num_layers} and {units}."
+            )
+        self.dim, self.condition_dim = dim, condition_dim
+        self.num_layers, self.units = num_layers, units
+        generator = np.random.default_rng(0)
+        self._orders = [generator.permutation(dim) for _ in range(num_layers)]
+        self._kept = dim // 2
+        self._couplings = [self._coupling() for _ in range(num_layers)]
+        self.built = True
+
+    def _coupling(self) -> keras.Sequential:
+        policy = self.dtype_policy
+        inputs = self._kept + self.condition_dim
+        changed = self.dim - self._kept
+        return keras.Sequential(
+            [
+                keras.Input((inputs,), dtype=policy.compute_dtype),
+                layers.Dense(self.units, "relu", dtype=policy),
+                layers.Dense(self.units, "relu", dtype=policy),
+                layers.Dense(
+                    2 * changed, kernel_initializer="zeros", dtype=policy
+                ),
+            ]
+        )
+
+    def _shift_and_log_stretch(
+        self, coupling: keras.Sequential, kept: tf.Tensor, condition: tf.Tensor
+    ) -> list[tf.Tensor]:
+        shift, raw = tf.split(
+            coupling(tf.concat([kept, condition], axis=-1)), 2, axis=-1
+        )
+        bound = MAX_LOG_STRETCH
+        return [shift, bound * tf.tanh(raw / bound)]
+
+    def forward(
+        self, u: tf.Tensor, condition: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """From u to z.
+
+        Args:
+            u: `[N, dim]`.
+            condition: `[N, condition_dim]`.
+
+        Returns:
+            `(z, log_det)`: `[N, dim]`, and log |det dz/du|, `[N]`.
+        """
+        log_det = tf.zeros_like(u[:, 0])
+        for order, coupling in zip(self._orders, self._couplings):
+            u = tf.gather(u, order, axis=-1)
+            kept, changed = u[:, : self._kept], u[:, self._kept :]
+            shift, log_stretch = self._shift_and_log_stretch(
+                coupling, kept, condition
+            )
+            changed = changed * tf.exp(log_stretch) + shift
+            log_det += tf.reduce_sum(log_stretch, axis=-1)
+            u = tf.concat([kept, changed], axis=-1)
+        return u, log_det
+
+    def inverse(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """From z to u, each `[N, dim]`; the inverse of `forward`."""
+        steps = reversed(list(zip(self._orders, self._couplings)))
+        for order, coupling in steps:
+            kept, changed = z[:, : self._kept], z[:, self._kept :]
+            shift, log_stretch = self._shift_and_log_stretch(
+                coupling, kept, condition
+            )
+            changed = (changed - shift) * tf.exp(-log_stretch)
+            z = tf.concat([kept, changed], axis=-1)
+            z = tf.gather(z, np.argsort(order), axis=-1)
+        return z
+
+    def call(self, u: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        return self.forward(u, condition)[0]
+
+    def negative_log_likelihood(
+        self, u: tf.Tensor, condition: tf.Tensor
+    ) -> tf.Tensor:
+        """-log p(u | c) with z standard normal, `[N]`, nats."""
+        z, log_det = self.forward(u, condition)
+        log_normal = -0.5 * (tf.square(z) + np.log(2 * np.pi))
+        return -tf.reduce_sum(log_normal, axis=-1) - log_det
+
+    def normal(
+        self, loc: tf.Tensor, scale: tf.Tensor, condition: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where N(loc, scale^2) of u goes, as a diagonal normal of z.
+
+        The map is linearised at `loc`. Of the normal that results the diagonal
+        of the *precision* is kept, which among diagonal normals is the nearest
+        in KL(q || .), the divergence that an ELBO has:
+
+            1 / scale_z,k^2 = sum_d (du_d / dz_k)^2 / scale_d^2.
+
+        Args:
+            loc: `[N, dim]`.
+            scale: `[N, dim]`.
+            condition: `[N, condition_dim]`.
+
+        Returns:
+            `(loc, scale)` of z, each `[N, dim]`.
+        """
+        z, _ = self.forward(loc, condition)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            u = self.inverse(z, condition)
+        jacobian = tape.batch_jacobian(u, z)
+        precision = tf.square(jacobian / scale[:, :, tf.newaxis])
+        return z, tf.math.rsqrt(tf.reduce_sum(precision, axis=1))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "condition_dim": self.condition_dim,
+            "num_layers": self.num_layers,
+            "units": self.units,
+        }

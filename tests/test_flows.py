@@ -1,0 +1,117 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mlvae_tf.flows import ConditionalFlow
+
+
+@pytest.fixture(params=[1, 2, 5])
+def flow(request, generator):
+    """A flow in float64 with weights at random."""
+    flow = ConditionalFlow(request.param, 3, 3, units=6, dtype="float64")
+    flow.set_weights(
+        [generator.normal(size=w.shape) * 0.7 for w in flow.get_weights()]
+    )
+    return flow
+
+
+@pytest.fixture
+def inputs(flow, generator):
+    return (
+        tf.constant(generator.normal(size=(4, flow.dim))),
+        tf.constant(generator.normal(size=(4, 3))),
+    )
+
+
+def jacobian(function, points):
+    """Central differences, `[N, out, in]`."""
+    columns = []
+    for step in 1e-6 * np.eye(points.shape[1]):
+        columns.append((function(points + step) - function(points - step)) / 2)
+    return np.stack(columns, axis=-1) / 1e-6
+
+
+def test_inverse(flow, inputs):
+    u, condition = inputs
+    z, _ = flow.forward(u, condition)
+    assert not np.allclose(z, u)
+    np.testing.assert_allclose(flow.inverse(z, condition), u, atol=1e-10)
+
+
+def test_log_det(flow, inputs):
+    u, condition = inputs
+    matrices = jacobian(lambda x: flow.forward(x, condition)[0].numpy(), u)
+    _, expected = np.linalg.slogdet(matrices)
+    _, actual = flow.forward(u, condition)
+    np.testing.assert_allclose(actual, expected, atol=1e-7)
+
+
+def test_normal_keeps_the_diagonal_of_the_precision(flow, inputs):
+    u, condition = inputs
+    scale = tf.exp(0.3 * u)
+    z, z_scale = flow.normal(u, scale, condition)
+    np.testing.assert_allclose(z, flow.forward(u, condition)[0])
+    matrices = jacobian(lambda x: flow.inverse(x, condition).numpy(), z)
+    for matrix, deviation, actual in zip(matrices, scale, z_scale):
+        precision = matrix.T @ np.diag(deviation**-2.0) @ matrix
+        np.testing.assert_allclose(actual, np.diag(precision) ** -0.5, 1e-6)
+
+
+def test_a_new_flow_is_a_permutation(inputs):
+    u, condition = inputs
+    flow = ConditionalFlow(u.shape[1], 3, dtype="float64")
+    z, log_det = flow.forward(u, condition)
+    np.testing.assert_allclose(np.sort(z, axis=-1), np.sort(u, axis=-1))
+    np.testing.assert_allclose(log_det, 0)
+    expected = 0.5 * (u**2 + np.log(2 * np.pi)).numpy().sum(-1)
+    np.testing.assert_allclose(
+        flow.negative_log_likelihood(u, condition), expected
+    )
+
+
+def test_it_learns_what_the_condition_tells(generator):
+    """u is N(3 c, e^c) and N(u_1^2, 1) for c = -1, 1; the density is known."""
+    c = np.repeat([[-1.0], [1.0]], 2000, axis=0).astype(np.float32)
+    noise = generator.normal(size=(4000, 2)).astype(np.float32)
+    first = 3 * c + np.exp(c / 2) * noise[:, :1]
+    u = np.hstack([first, 0.3 * first**2 + noise[:, 1:]])
+    # -log p(u | c) of the true density.
+    truth = (0.5 * noise**2).sum(-1) + np.log(2 * np.pi) + c[:, 0] / 2
+    flow = ConditionalFlow(2, 1, 4, units=32)
+    optimizer = keras.optimizers.Adam(3e-3)
+
+    @tf.function
+    def step(rows):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(
+                flow.negative_log_likelihood(
+                    tf.gather(u, rows), tf.gather(c, rows)
+                )
+            )
+        variables = flow.trainable_variables
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables)
+        )
+
+    optimizer.build(flow.trainable_variables)
+    for _ in range(600):
+        step(tf.constant(generator.integers(0, 4000, 256)))
+    learned = flow.negative_log_likelihood(u, c).numpy()
+    assert abs(learned.mean() - truth.mean()) < 0.1
+    z = flow(u, c).numpy()
+    for half in z[:2000], z[2000:]:
+        np.testing.assert_allclose(half.mean(0), 0, atol=0.15)
+        np.testing.assert_allclose(half.std(0), 1, atol=0.15)
+    assert abs(u[:2000, 0].mean() - u[2000:, 0].mean()) > 5
+
+
+def test_config_round_trip():
+    flow = ConditionalFlow(4, 2, 3, 7)
+    again = ConditionalFlow.from_config(flow.get_config())
+    assert [w.shape for w in again.weights] == [w.shape for w in flow.weights]
+
+
+def test_impossible_sizes():
+    with pytest.raises(ValueError, match="at least 1: got 2, 0, 8 and 128"):
+        ConditionalFlow(2, 0)
