@@ -19,8 +19,14 @@ from mlvae_tf.config import DataConfig
 flags.DEFINE_string("workdir", None, "Folder of the run.")
 _COUNTS = flags.DEFINE_list(
     "evidence_counts",
-    ["1", "2", "5", "10"],
+    ["1", "2", "3", "5", "10", "all"],
     "How many observations of a group to accumulate, comma-separated.",
+)
+_SAMPLES = flags.DEFINE_integer(
+    "importance_samples",
+    100,
+    "Samples of the importance-weighted bound.",
+    lower_bound=1,
 )
 command_line.define_flags(DataConfig)
 flags.adopt_module_key_flags(command_line)
@@ -28,13 +34,13 @@ flags.adopt_module_key_flags(command_line)
 
 def main() -> None:
     folder = command_line.folder("workdir")
-    counts = command_line.integers("evidence_counts", _COUNTS.value)
+    counts = command_line.counts("evidence_counts", _COUNTS.value)
 
     command_line.import_tensorflow()
     from mlvae_tf.evaluation import report, run
 
     settings = command_line.given_flags(DataConfig)
-    results = run.evaluate(folder, counts, settings)
+    results = run.evaluate(folder, counts, _SAMPLES.value, settings)
     print(report.format_table(report.table(results)))
     print(f"Report: {folder / 'evaluation' / 'report.html'}")
 

@@ -75,6 +75,13 @@ def integers(name: str, values: list[str]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
+def counts(name: str, values: list[str]) -> tuple[int | None, ...]:
+    """The value of a list flag as rising positive integers; "all" is None."""
+    numbers = [value for value in values if value.strip() != "all"]
+    rising = sorted(set(integers(name, numbers))) if numbers else []
+    return (*rising, *([None] if len(numbers) < len(values) else []))
+
+
 def folder(name: str) -> pathlib.Path:
     """The folder that a required flag names."""
     value = flags.FLAGS[name].value

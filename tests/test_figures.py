@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mlvae_tf
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import figures, report
 
 
-def grid(shape, **kwargs):
+def grid(shape):
     cells = np.zeros((2, 3, *shape))
     cells[1, 2] = 1
     picture = figures.grid(
         cells,
         np.full((3, *shape), 0.5),
         np.full((2, *shape), 0.5),
-        ["ann", "bob", "eve"],
+        (["ann", "bob", "eve"], ["", ""]),
         ("columns", "rows"),
-        **kwargs,
     )
     return Image.open(io.BytesIO(picture)).convert("L")
 
@@ -45,6 +45,48 @@ def test_swap_grid_of_many_groups(make_model, generator):
     picture = figures.swap_grid(make_model(), data, max_groups=4)
     size = Image.open(io.BytesIO(picture)).size
     assert 0.8 < size[0] / size[1] < 1.25
+
+
+def framed(picture):
+    """Where the orange frames of originals are, in shares of the picture."""
+    image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), int)
+    distance = np.abs(image - [0xD1, 0x57, 0x1B]).sum(-1)
+    return np.argwhere(distance < 30) / image.shape[:2]
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1), (4, 4, 3), (20,), (20, 2)])
+def test_pictures_of_control_mark_the_originals(shape, generator):
+    model = mlvae_tf.MLVAE(shape, 2, 2, hidden_units=4, seed=0)
+    data = GroupedData(
+        generator.uniform(size=(24, *shape)).astype(np.float32),
+        np.repeat(["ann", "bob", "eve", "joe"], 6),
+    )
+    swap = framed(figures.swap_grid(model, data))
+    assert (swap.min(0) < 0.2).all()
+    assert (swap.max(0) > 0.8).all()
+    # Interpolation: two originals on each margin, none in the middle of one.
+    ends = framed(figures.interpolation_grid(model, data, steps=6))
+    assert len(ends)
+    middle = (ends > 0.45) & (ends < 0.6)
+    assert not middle.any()
+    left = framed(figures.generation_grid(model, data))
+    assert left[:, 1].max() < 0.3
+    assert left[:, 0].max() < 0.7  # The last rows are from the prior.
+    above = framed(figures.reconstruction_grid(model, data))
+    assert above[:, 0].max() < 0.6
+    assert above[:, 1].max() > 0.9
+
+
+def test_interpolation_begins_and_ends_at_reconstructions(
+    make_model, generator
+):
+    """What the picture shows at its corners is what the API says."""
+    model = make_model(dtype="float32")
+    data = generator.uniform(size=(2, 4, 4, 1)).astype(np.float32)
+    cells = mlvae_tf.control.interpolate(model, data[:1], data[1:], 3)
+    expected = mlvae_tf.control.reconstruct(model, data, np.array([0, 1]))
+    np.testing.assert_allclose(cells[0, 0], expected[0], atol=1e-6)
+    np.testing.assert_allclose(cells[2, 2], expected[1], atol=1e-6)
 
 
 def test_tables_line_up():

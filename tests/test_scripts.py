@@ -4,6 +4,7 @@ import html
 import json
 import os
 import pathlib
+import re
 import resource
 import shlex
 import shutil
@@ -15,6 +16,8 @@ import time
 import keras
 import numpy as np
 import pytest
+import sklearn.datasets
+import sklearn.preprocessing
 import tensorflow as tf
 from PIL import Image
 
@@ -99,22 +102,34 @@ def test_the_run_leaves_what_it_should(run):
 def test_metrics(run):
     folder, _, evaluated = run
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
-    assert list(metrics["content_accuracy"]) == ["1", "2", "5"]  # Of six.
+    counts = ["1", "2", "3", "5", "all"]  # Of six.
+    assert list(metrics["content_accuracy"]) == counts
     assert metrics["content_accuracy"]["5"] == 1
+    assert list(metrics["swap"]["content_group"]) == counts
+    assert metrics["swap"]["judge_accuracy"] == 1
+    assert metrics["importance_weighted_bound"] > metrics["group_elbo"]
+    assert list(metrics["calibration"]) == ["1", "2", "3"]
     assert (
         metrics["content_entropy"].keys() == metrics["content_accuracy"].keys()
     )
     assert metrics["chance_accuracy"] == pytest.approx(1 / 3)
     for name in ("style_accuracy", "style_entropy", "group_elbo"):
         assert np.isfinite(metrics[name])
-    assert "content, k = 5     1.000" in evaluated.stdout
+    assert re.search(r"content, k = 5 +1\.000", evaluated.stdout)
+    assert evaluated.stderr == ""
     assert "report.html" in evaluated.stdout
 
 
 def test_report(run):
     folder, _, _ = run
-    with Image.open(folder / "evaluation" / "swap.png") as picture:
-        assert min(picture.size) > 200
+    names = {path.stem for path in (folder / "evaluation").glob("*.png")}
+    assert names == {
+        *("accuracy", "confusion", "calibration", "map"),
+        *("swap", "interpolate", "generate", "reconstruct"),
+    }
+    for name in names:
+        with Image.open(folder / "evaluation" / f"{name}.png") as picture:
+            assert min(picture.size) > 200
     page = (folder / "evaluation" / "report.html").read_text()
     assert "data:image/png;base64," in page
     assert "http" not in page.split("</style>")[1]  # One file, all inside.
@@ -147,7 +162,7 @@ def test_the_commands_of_a_report_give_its_configuration_back(run):
     sections = config["data"] | config["model"] | config["training"]
     assert json.loads(process.stdout) == sections
     assert "evaluate.py" in page
-    assert "--evidence_counts=1,2,5,10" in page
+    assert "--evidence_counts=1,2,3,5,10,all" in page
 
 
 def test_tensorboard(run):
@@ -354,6 +369,42 @@ def test_values_that_the_likelihood_does_not_take(tmp_path):
         "train.py", f"--workdir={tmp_path / 'run'}", f"--dataset=npz:{path}"
     )
     assert_fails(process, "[0, 1]", "Bernoulli", "7")
+
+
+def test_vectors_of_wine(tmp_path):
+    """Three cultivars, 178 wines, 13 measurements: no images at all."""
+    wine = sklearn.datasets.load_wine()
+    values = sklearn.preprocessing.scale(wine.data)
+    path, folder = tmp_path / "wine.npz", tmp_path / "run"
+    np.savez(
+        path,
+        observations=values.astype(np.float32),
+        group_ids=wine.target_names[wine.target],
+    )
+    trained = script(
+        "train.py",
+        f"--workdir={folder}",
+        f"--dataset=npz:{path}",
+        "--likelihood=normal",
+        "--holdout_observations=0.4",
+        "--epochs=300",
+        "--learning_rate=0.003",
+        "--groups_per_batch=16",
+        "--hidden_units=64",
+        "--content_dim=3",
+        "--evidence_dropout=0.5",
+        "--style_flow=2",
+    )
+    assert trained.returncode == 0, trained.stderr
+    evaluated = script("evaluate.py", f"--workdir={folder}")
+    assert evaluated.returncode == 0, evaluated.stderr
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert metrics["content_accuracy"]["1"] > 0.85
+    assert metrics["content_accuracy"]["10"] == 1
+    assert metrics["swap"]["judge_accuracy"] > 0.9
+    assert metrics["style_accuracy"] < metrics["content_accuracy"]["1"]
+    pictures = {path.stem for path in (folder / "evaluation").glob("*.png")}
+    assert {"swap", "interpolate", "generate", "map"} <= pictures
 
 
 def test_conv_takes_images_only(dataset, tmp_path):

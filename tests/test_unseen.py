@@ -4,6 +4,7 @@ import scipy.stats
 
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import unseen
+from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.unseen import Normals
 
 IDS = np.repeat(np.arange(8), 6)
@@ -38,34 +39,46 @@ def test_identification_finds_what_is_there(generator):
     }
     result = unseen.identification(gather, IDS, (1, 5, 6), episodes=300)
     assert list(result["clear"]) == ["1", "5"]  # Six leave no query.
+    assert result["dim"]["1"].shape == (300,)
+    result = {
+        name: {k: right.mean() for k, right in column.items()}
+        for name, column in result.items()
+    }
     assert result["clear"] == {"1": 1.0, "5": 1.0}
     assert 0.3 < result["dim"]["1"] < result["dim"]["5"] < 1
     # 2,400 queries at 1/8, of which many are the same.
     assert abs(result["noise"]["1"] - 0.125) < 0.06
     again = unseen.identification(gather, IDS, (1, 5, 6), episodes=300)
-    assert again == result
+    assert again["dim"]["1"].mean() == result["dim"]["1"]
 
 
 def test_verification(generator):
     corners = generator.normal(size=(8, 4))[IDS]
-    assert unseen.verification_auc(points(corners), IDS) == 1
+    false, true, area = unseen.verification(points(corners), IDS)
+    assert area == 1
+    assert true[false == 0].max() == 1
     noise = points(generator.normal(size=(48, 4)))
-    assert abs(unseen.verification_auc(noise, IDS) - 0.5) < 0.1
+    assert abs(unseen.verification(noise, IDS)[2] - 0.5) < 0.1
 
 
 def test_measure(make_model, generator):
     data = GroupedData(generator.uniform(size=(48, 4, 4, 1)), IDS)
     model = make_model(dtype="float32")
-    result = unseen.measure(model, data, data, seed=0)
+    posteriors = Posteriors.of(model, data)
+    result, curves = unseen.measure(posteriors, data, data, seed=0)
     names = {"content", "content_means", "style", "pixels", "pca"}
     assert set(result["identification"]) == names
-    for accuracies in result["identification"].values():
+    for name, accuracies in result["identification"].items():
         assert list(accuracies) == ["1", "3", "5"]
-    assert set(result["verification_auc"]) == {"content", "style"}
+        for shots, accuracy in accuracies.items():
+            low, high = result["intervals"]["identification"][name][shots]
+            assert low <= accuracy <= high
+    assert set(result["verification_auc"]) == set(curves) == names
 
 
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
 def test_too_little_to_measure(make_model, generator, ids):
     data = GroupedData(generator.uniform(size=(6, 4, 4, 1)), ids)
     model = make_model(dtype="float32")
-    assert unseen.measure(model, data, data, seed=0) == {}
+    posteriors = Posteriors.of(model, data)
+    assert unseen.measure(posteriors, data, data, seed=0) == ({}, {})

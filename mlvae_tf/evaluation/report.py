@@ -5,42 +5,96 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-EXPLANATION = (
-    "A probe learns to name the group from the content or style means of "
-    "single training observations, and is scored on held-out observations. "
-    "Accuracy is the fraction that it names right; cross-entropy is an upper "
-    "bound of what is left unknown of the group, in nats. Content accumulates "
-    "the evidence of k observations of a group. A style that says nothing of "
-    "the group is at chance. Of groups never seen in training, a gallery of "
-    "so many shots each is shown, and another observation is to be named."
-)
+if TYPE_CHECKING:
+    from mlvae_tf.evaluation.run import Measured
+
+# Name of a picture: what it shows.
+CAPTIONS = {
+    "accuracy": "How often the probe names the group. Shaded: 95% bootstrap "
+    "intervals.",
+    "confusion": "From the content of one held-out observation: the true group "
+    "in rows, the group that the probe names in columns.",
+    "calibration": "A point is one dimension of the content. Two contents of "
+    "one group, each of k other observations, differ by as much as their "
+    "scales say where the point is on the line; above it, the posterior is "
+    "too sure of itself, below it, too modest.",
+    "map": "Contents and styles of single held-out observations, the first two "
+    "principal components, coloured by group.",
+    "swap": "Each column shares the content of a group, accumulated over up to "
+    "ten held-out observations of which the uppermost is one. Each row shares "
+    "the style of the held-out observation on its left.",
+    "interpolate": "From one held-out observation to another. Along a row the "
+    "content moves from one to the other, down a column the style.",
+    "generate": "Each row has the content of a group, of which one held-out "
+    "observation is on the left, or a content drawn from the prior; each "
+    "column has a style drawn from the prior.",
+    "reconstruct": "Held-out observations above; below, what is decoded from "
+    "their own style with the content accumulated over up to ten of their "
+    "group, and with the content of the observation alone.",
+    "unseen_roc": "Are two observations of the same group? The share of pairs "
+    "of one group that is found against the share of pairs of two groups that "
+    "is taken for one.",
+}
+
+SEEN = "swap", "interpolate", "generate", "reconstruct", "map"
 
 
 def table(metrics: dict[str, Any]) -> list[list[str]]:
     """Header and rows, as text."""
-    rows = [["what", "accuracy", "cross-entropy"]]
-    for count, accuracy in metrics["content_accuracy"].items():
-        entropy = metrics["content_entropy"][count]
-        rows.append(
-            [f"content, k = {count}", f"{accuracy:.3f}", f"{entropy:.3f}"]
-        )
+    bounds = metrics["intervals"]
+
+    def row(
+        label: str, accuracy: float, limits: list[float], nats: float | None
+    ) -> list[str]:
+        interval = f"{limits[0]:.3f} to {limits[1]:.3f}"
+        entropy = "" if nats is None else f"{nats:.3f}"
+        return [label, f"{accuracy:.3f}", interval, entropy]
+
+    rows = [["what", "accuracy", "95% interval", "cross-entropy"]]
+    for k, accuracy in metrics["content_accuracy"].items():
+        limits = bounds["content_accuracy"][k]
+        entropy = metrics["content_entropy"][k]
+        rows.append(row(f"content, k = {k}", accuracy, limits, entropy))
     rows.append(
-        [
+        row(
             "style",
-            f"{metrics['style_accuracy']:.3f}",
-            f"{metrics['style_entropy']:.3f}",
-        ]
+            metrics["style_accuracy"],
+            bounds["style_accuracy"],
+            metrics["style_entropy"],
+        )
     )
-    rows.append(["chance", f"{metrics['chance_accuracy']:.3f}", ""])
+    rows.append(["chance", f"{metrics['chance_accuracy']:.3f}", "", ""])
+    sampled = metrics["sampled"]
+    for k, accuracy in metrics["sampled"]["content_accuracy"].items():
+        limits = bounds["sampled"]["content_accuracy"][k]
+        entropy = sampled["content_entropy"][k]
+        rows.append(row(f"content sampled, k = {k}", accuracy, limits, entropy))
+    rows.append(
+        row(
+            "style sampled",
+            sampled["style_accuracy"],
+            bounds["sampled"]["style_accuracy"],
+            sampled["style_entropy"],
+        )
+    )
+    swap = metrics["swap"]
+    limits = swap["intervals"]["judge_accuracy"]
+    rows.append(
+        row("judge, real observations", swap["judge_accuracy"], limits, None)
+    )
+    for k, share in swap["content_group"].items():
+        limits = swap["intervals"]["content_group"][k]
+        rows.append(row(f"swapped, k = {k}", share, limits, None))
     unseen = metrics.get("unseen", {})
     for name, accuracies in unseen.get("identification", {}).items():
         for shots, accuracy in accuracies.items():
+            limits = unseen["intervals"]["identification"][name][shots]
             label = f"unseen, {name.replace('_', ' ')}, {shots} shots"
-            rows.append([label, f"{accuracy:.3f}", ""])
+            rows.append(row(label, accuracy, limits, None))
     return rows
 
 
@@ -57,30 +111,78 @@ def format_table(rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _summary(metrics: dict[str, Any]) -> str:
-    few, many = (list(metrics["content_accuracy"].items())[i] for i in (0, -1))
-    return (
-        "From the content of a single held-out observation the group is named "
-        f"right in {few[1]:.1%} of cases, from the accumulated content of "
-        f"{many[0]} in {many[1]:.1%}. From the style it is named right in "
-        f"{metrics['style_accuracy']:.1%}, where "
-        f"{metrics['chance_accuracy']:.1%} is chance. The group ELBO is "
-        f"{metrics['group_elbo']:.1f} nats a group."
+def summary(metrics: dict[str, Any]) -> list[str]:
+    """What was learned, in three sentences."""
+    accuracies = metrics["content_accuracy"]
+    few, *_, many = [*accuracies.items(), *accuracies.items()]
+    content = (
+        "all held-out observations of a group"
+        if many[0] == "all"
+        else f"{many[0]} observations"
     )
+    swap = metrics["swap"]
+    sentences = [
+        "Content says which group it is: a probe names it right in "
+        f"{few[1]:.1%} of cases from {few[0]} held-out observation"
+        f"{'' if few[0] == '1' else 's'}, and in {many[1]:.1%} from {content}.",
+        "Style says little of it: the probe is right in "
+        f"{metrics['style_accuracy']:.1%}, where always naming the most "
+        f"frequent group is right in {metrics['chance_accuracy']:.1%}.",
+    ]
+    if swap["content_group"]:
+        k, share = list(swap["content_group"].items())[-1]
+        sentences.append(
+            f"Of observations made of one group's content (k = {k}) and "
+            f"another's style, {share:.1%} are taken for the group of the "
+            "content by a judge that is right on "
+            f"{swap['judge_accuracy']:.1%} of real ones."
+        )
+    identified = metrics.get("unseen", {}).get("identification")
+    if identified:
+        k, share = list(identified["content"].items())[-1]
+        sentences[-1] = sentences[-1].removesuffix(".") + (
+            f", and of groups never seen in training {share:.1%} of queries "
+            f"are identified from {k} observations of each."
+        )
+    return sentences
 
 
-def html(
-    metrics: dict[str, Any],
-    record: dict[str, Any],
-    pictures: dict[str, bytes],
-    commands: str,
-) -> str:
+def _figure(pictures: dict[str, bytes], name: str) -> dict[str, str]:
+    caption = CAPTIONS[name if name in CAPTIONS else name[len("unseen_") :]]
+    data = base64.b64encode(pictures[name]).decode()
+    return {"name": name, "caption": caption, "data": data}
+
+
+def _sections(measured: Measured) -> list[dict[str, Any]]:
+    """Headings, each with its figures; what was not drawn is left out."""
+    pictures = measured.pictures
+    sections = [
+        (
+            "What content and style say of the group",
+            ["accuracy", "confusion", "calibration"],
+        ),
+        ("Control, on held-out observations", SEEN),
+        (
+            "Groups never seen in training",
+            ["unseen_roc", *(f"unseen_{name}" for name in SEEN)],
+        ),
+    ]
+    return [
+        {
+            "title": title,
+            "figures": [_figure(pictures, n) for n in names if n in pictures],
+        }
+        for title, names in sections
+        if any(name in pictures for name in names)
+    ]
+
+
+def html(measured: Measured, record: dict[str, Any], commands: str) -> str:
     """The report.
 
     Args:
-        metrics: What `metrics.json` holds.
-        record: What `config.json` holds.
-        pictures: PNG pictures by caption.
+        measured: Results and pictures.
+        record: What `config.json` holds, and what was evaluated.
         commands: What to type to get the same again.
 
     Returns:
@@ -92,13 +194,10 @@ def html(
     )
     return template.render(
         dataset=record["evaluated on"]["dataset"],
-        summary=_summary(metrics),
-        table=table(metrics),
-        explanation=EXPLANATION,
-        pictures=[
-            (caption, base64.b64encode(picture).decode())
-            for caption, picture in pictures.items()
-        ],
+        summary=summary(measured.results),
+        table=table(measured.results),
+        metrics=measured.results,
+        sections=_sections(measured),
         commands=commands,
         configuration=json.dumps(record, indent=2),
     )

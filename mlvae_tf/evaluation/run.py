@@ -1,13 +1,15 @@
-"""Evaluate the run in a workdir."""
+"""Measure a run, and leave what was measured in its folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import shlex
 import zipfile
 from typing import Any
 
 import keras
+import numpy as np
 
 from mlvae_tf import config as config_module
 from mlvae_tf import data, workdir
@@ -17,16 +19,34 @@ from mlvae_tf.config import Config
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import figures, metrics, report, unseen
+from mlvae_tf.evaluation import (
+    calibration,
+    charts,
+    figures,
+    judge,
+    likelihood,
+    probes,
+    report,
+    unseen,
+)
+from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.model import MLVAE
 from mlvae_tf.training import make_batches, run_record
 
-CAPTION = (
-    "Each column shares the content of a group, accumulated over up to "
-    "{count} held-out observations of which the uppermost is one. Each row "
-    "shares the style of the held-out observation on its left. None of the "
-    "observations within the grid exists."
-)
+Counts = tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What `measure` finds.
+
+    Attributes:
+        results: What `metrics.json` holds.
+        pictures: PNG pictures by name.
+    """
+
+    results: dict[str, Any]
+    pictures: dict[str, bytes]
 
 
 def load_model(folder: pathlib.Path) -> MLVAE:
@@ -71,16 +91,94 @@ def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
     return run.replace({**settings, "dataset": dataset})
 
 
+def measure(
+    model: MLVAE,
+    splits: Splits,
+    held_out: GroupedData,
+    config: Config,
+    counts: Counts,
+    importance_samples: int,
+) -> Measured:
+    """Everything that `evaluate.py` reports.
+
+    Args:
+        model: The model.
+        splits: The data that it was trained with.
+        held_out: What it is evaluated on, of the same groups.
+        config: The configuration of the run.
+        counts: Evidence counts; None is all of a group's.
+        importance_samples: Of the importance-weighted bound.
+    """
+    seed = config.training.seed
+    batches = make_batches(config.training)
+    check_shapes(splits.train.observations, model.observation_shape)
+    posteriors = Posteriors.of(model, held_out)
+    results, confused = probes.probe_groups(
+        Posteriors.of(model, splits.train), posteriors, counts, seed
+    )
+    measured = calibration.measure(posteriors, counts, seed)
+    results["calibration"] = {k: m.ratio for k, m in measured.items()}
+    for part in (
+        likelihood.group_elbo(model, held_out, batches, seed),
+        likelihood.log_likelihood(
+            model, held_out, batches, importance_samples, seed
+        ),
+    ):
+        results["intervals"] |= part.pop("intervals")
+        results |= part
+    results["swap"] = judge.measure(
+        model,
+        judge.Judge(splits.train, seed),
+        held_out,
+        posteriors,
+        counts,
+        seed,
+    )
+    groups = [str(group) for group in np.unique(splits.train.group_ids)]
+    pictures = {
+        "accuracy": charts.accuracy_curve(results),
+        "confusion": charts.confusion(confused, groups),
+        "map": charts.latent_map(posteriors),
+        **_grids(model, held_out, ""),
+    }
+    if measured:
+        pictures["calibration"] = charts.calibration(measured)
+    if splits.unseen is not None:
+        others = Posteriors.of(model, splits.unseen)
+        results["unseen"], curves = unseen.measure(
+            others, splits.train, splits.unseen, seed
+        )
+        pictures |= _grids(model, splits.unseen, "unseen_")
+        pictures["unseen_map"] = charts.latent_map(others)
+        if curves:
+            pictures["unseen_roc"] = charts.roc(curves)
+    return Measured(results, pictures)
+
+
+def _grids(model: MLVAE, some: GroupedData, prefix: str) -> dict[str, bytes]:
+    """The pictures of control, by name."""
+    pictures = {
+        "swap": figures.swap_grid(model, some),
+        "generate": figures.generation_grid(model, some),
+        "reconstruct": figures.reconstruction_grid(model, some),
+    }
+    if len(np.unique(some.group_ids)) > 1:
+        pictures["interpolate"] = figures.interpolation_grid(model, some)
+    return {f"{prefix}{name}": png for name, png in pictures.items()}
+
+
 def evaluate(
     folder: pathlib.Path,
-    evidence_counts: tuple[int, ...] = (1, 2, 5, 10),
+    counts: Counts = (1, 2, 3, 5, 10, None),
+    importance_samples: int = 100,
     settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure the run in `folder` and leave `folder/evaluation`.
 
     Args:
         folder: The workdir.
-        evidence_counts: How many observations of a group to accumulate.
+        counts: How many observations of a group to accumulate; None is all.
+        importance_samples: Of the importance-weighted bound.
         settings: Fields of the configuration to replace, such as `dataset`.
 
     Returns:
@@ -90,48 +188,28 @@ def evaluate(
     model = load_model(folder)
     settings = settings or {}
     config = _evaluated(run, settings)
-    seed = config.training.seed
-    splits = data.load(config.data, seed)
-    check_shapes(splits.train.observations, model.observation_shape)
+    splits = data.load(config.data, config.training.seed)
     held_out = _held_out(splits, config.data.dataset)
-    posteriors = [
-        metrics.Posteriors.of(model, part) for part in (splits.train, held_out)
-    ]
-    batches = make_batches(config.training)
-    results = {
-        **metrics.probe_groups(*posteriors, evidence_counts, seed),
-        **metrics.group_elbo(model, held_out, batches, seed),
-    }
-    if splits.unseen is not None:
-        results["unseen"] = unseen.measure(
-            model, splits.train, splits.unseen, seed
-        )
-    count = max(evidence_counts)
-    picture = figures.swap_grid(model, held_out, evidence_count=count)
-    record = {**run_record(run), "evaluated on": config.to_json()["data"]}
-    page = report.html(
-        results,
-        record,
-        {CAPTION.format(count=count): picture},
-        commands(folder, run, evidence_counts, settings),
+    measured = measure(
+        model, splits, held_out, config, counts, importance_samples
     )
+    record = {**run_record(run), "evaluated on": config.to_json()["data"]}
+    flags = {
+        "evidence_counts": tuple(map(probes.name, counts)),
+        "importance_samples": importance_samples,
+        **settings,
+    }
+    page = report.html(measured, record, commands(folder, run, flags))
     output = folder / "evaluation"
-    workdir.write_json(output / "metrics.json", results)
-    for name, content in (
-        ("swap.png", picture),
-        ("report.html", page.encode()),
-    ):
+    workdir.write_json(output / "metrics.json", measured.results)
+    files = {f"{name}.png": png for name, png in measured.pictures.items()}
+    for name, content in {**files, "report.html": page.encode()}.items():
         with workdir.whole(output / name) as partial:
             partial.write_bytes(content)
-    return results
+    return measured.results
 
 
-def commands(
-    folder: pathlib.Path,
-    run: Config,
-    evidence_counts: tuple[int, ...],
-    settings: dict[str, Any],
-) -> str:
+def commands(folder: pathlib.Path, run: Config, flags: dict[str, Any]) -> str:
     """The two commands that lead to these results, defaults left out."""
     defaults = Config().flat()
     changed = {
@@ -139,13 +217,9 @@ def commands(
         for name, value in run.flat().items()
         if value != defaults[name]
     }
-    evaluation = {"evidence_counts": evidence_counts, **settings}
     return "\n".join(
         shlex.join(["python", script, f"--workdir={folder}", *_flags(values)])
-        for script, values in (
-            ("train.py", changed),
-            ("evaluate.py", evaluation),
-        )
+        for script, values in (("train.py", changed), ("evaluate.py", flags))
     )
 
 

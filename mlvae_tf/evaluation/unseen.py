@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from mlvae_tf.data.grouping import GroupedData, scale
-from mlvae_tf.evaluation.metrics import Posteriors
-
-if TYPE_CHECKING:
-    from mlvae_tf.model import MLVAE
+from mlvae_tf.evaluation.bootstrap import interval
+from mlvae_tf.evaluation.posteriors import Posteriors
 
 PCA_COMPONENTS = 20
 MAX_PAIRS = 200_000
@@ -77,7 +75,8 @@ def representations(
     """
 
     def content(rows: np.ndarray) -> Normals:
-        posterior = posteriors.accumulate(rows)
+        sets = np.repeat(np.arange(len(rows)), rows.shape[1])
+        posterior = posteriors.accumulate(rows.ravel(), sets)
         loc, deviation = posterior.loc.numpy(), posterior.scale.numpy()
         return Normals(loc, deviation**2)
 
@@ -103,8 +102,8 @@ def identification(
     episodes: int = 1000,
     max_groups: int = 50,
     seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """Few-shot identification: the fraction of queries named right.
+) -> dict[str, dict[str, np.ndarray]]:
+    """Few-shot identification: whether each query is named right.
 
     In an episode every group (at most `max_groups`, drawn at random) shows
     `shots` observations, its gallery, and is asked for with another one. The
@@ -112,10 +111,11 @@ def identification(
     representations see the same episodes.
 
     Returns:
-        For every representation, accuracy by the number of shots. Numbers of
-        shots that fewer than two groups have observations for are left out.
+        For every representation, by the number of shots, the fraction of its
+        queries that each episode named right, `[episodes]`. Numbers of shots
+        that fewer than two groups have observations for are left out.
     """
-    result: dict[str, dict[str, float]] = {name: {} for name in gather}
+    result: dict[str, dict[str, np.ndarray]] = {name: {} for name in gather}
     groups, sizes = np.unique(group_ids, return_counts=True)
     members = {g: np.flatnonzero(group_ids == g) for g in groups.tolist()}
     for count in shots:
@@ -138,7 +138,7 @@ def identification(
                 _name(queries[rows], gallery[rows])
                 for rows in np.arange(len(drawn)).reshape(episodes, ways)
             ]
-            result[name][str(count)] = float(np.mean(right))
+            result[name][str(count)] = np.mean(right, axis=1)
     return result
 
 
@@ -148,15 +148,16 @@ def _name(queries: Normals, gallery: Normals) -> np.ndarray:
     return scores.argmax(axis=1) == np.arange(len(scores))
 
 
-def verification_auc(
+def verification(
     represent: Gather, group_ids: np.ndarray, seed: int = 0
-) -> float:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Tell pairs of one group from pairs of two, by their similarity.
 
     All pairs of observations are scored, or a random 200,000 of them.
 
     Returns:
-        The area under the ROC curve; 0.5 is chance.
+        `(false, true, area)`: the ROC curve's false and true positive rates,
+        and the area under it; 0.5 is chance.
     """
     left, right = np.triu_indices(len(group_ids), k=1)
     if len(left) > MAX_PAIRS:
@@ -166,28 +167,49 @@ def verification_auc(
     single = represent(np.arange(len(group_ids))[:, np.newaxis])
     scores = similarity(single[left], single[right])
     same = group_ids[left] == group_ids[right]
-    return float(roc_auc_score(same, scores))
+    false, true, _ = roc_curve(same, scores)
+    return false, true, float(roc_auc_score(same, scores))
+
+
+Curves = dict[str, tuple[np.ndarray, np.ndarray, float]]
 
 
 def measure(
-    model: MLVAE, train: GroupedData, unseen: GroupedData, seed: int
-) -> dict[str, Any]:
+    posteriors: Posteriors, train: GroupedData, unseen: GroupedData, seed: int
+) -> tuple[dict[str, Any], Curves]:
     """Identification and verification of groups that training never saw.
 
+    Args:
+        posteriors: Of the unseen observations.
+        train: What the model learned from.
+        unseen: The unseen observations.
+        seed: Seed of episodes and pairs.
+
     Returns:
-        `identification`, by representation and number of shots, and
-        `verification_auc` of content and style. Empty where there is a single
-        unseen group, or none with two observations.
+        `(results, curves)`. Results are `identification`, by representation
+        and number of shots; `verification_auc` by representation; and the
+        `intervals` of identification, over episodes. Curves are the ROC.
+        Empty where there is a single unseen group, or none with two
+        observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]
     if len(sizes) < 2 or sizes.max() < 2:
-        return {}
-    posteriors = Posteriors.of(model, unseen)
+        return {}, {}
     gather = representations(posteriors, train, unseen)
-    return {
-        "identification": identification(gather, unseen.group_ids, seed=seed),
-        "verification_auc": {
-            name: verification_auc(gather[name], unseen.group_ids, seed)
-            for name in ("content", "style")
-        },
+    episodes = identification(gather, unseen.group_ids, seed=seed)
+    curves = {
+        name: verification(represent, unseen.group_ids, seed)
+        for name, represent in gather.items()
     }
+    identified, intervals = (
+        {
+            name: {k: reduce(right) for k, right in column.items()}
+            for name, column in episodes.items()
+        }
+        for reduce in (lambda right: float(right.mean()), interval)
+    )
+    return {
+        "identification": identified,
+        "verification_auc": {name: c[2] for name, c in curves.items()},
+        "intervals": {"identification": intervals},
+    }, curves

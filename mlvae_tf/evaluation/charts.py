@@ -1,0 +1,222 @@
+"""Charts of the results, as PNG."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+
+from mlvae_tf.evaluation.calibration import Calibration
+from mlvae_tf.evaluation.figures import png
+from mlvae_tf.evaluation.posteriors import Posteriors
+
+CONTENT, STYLE, BASELINE = "#1b6ca8", "#d1571b", "#888888"
+MAX_POINTS = 3000
+MAX_COLORS = 20
+
+
+def _axes(width: float = 4.6, height: float = 3.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def accuracy_curve(results: dict[str, Any]) -> bytes:
+    """Accuracy against the number of accumulated observations.
+
+    Args:
+        results: From `probes.probe_groups`.
+    """
+    figure, axes = _axes()
+    bounds = results["intervals"]
+    for values, limits, label, color, line in (
+        (
+            results["content_accuracy"],
+            bounds["content_accuracy"],
+            "content, accumulated",
+            CONTENT,
+            "o-",
+        ),
+        (
+            results["unaccumulated"]["content_accuracy"],
+            bounds["unaccumulated"]["content_accuracy"],
+            "content, not accumulated",
+            CONTENT,
+            "o:",
+        ),
+    ):
+        x = np.arange(len(values))
+        axes.plot(x, list(values.values()), line, color=color, label=label)
+        low, high = np.array(list(limits.values())).T
+        axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
+    axes.axhline(results["style_accuracy"], color=STYLE, label="style")
+    axes.axhspan(*bounds["style_accuracy"], color=STYLE, alpha=0.15, lw=0)
+    axes.axhline(
+        results["chance_accuracy"], color=BASELINE, ls="--", label="chance"
+    )
+    axes.set_xticks(x, list(results["content_accuracy"]))
+    axes.set(
+        xlabel="observations of the group, k",
+        ylabel="accuracy of the group",
+        ylim=(0, 1.03),
+    )
+    axes.legend(frameon=False, loc="best")
+    return png(figure)
+
+
+def confusion(counts: np.ndarray, groups: list[str]) -> bytes:
+    """Which groups are taken for which, from the content of one observation.
+
+    Args:
+        counts: `[G, G]`, rows the true groups.
+        groups: Their names.
+    """
+    size = min(max(3.4, 0.42 * len(groups)), 12)
+    figure, axes = _axes(size + 0.6, size)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the row", shrink=0.8)
+    few = len(groups) <= 30
+    if few:
+        axes.set_xticks(np.arange(len(groups)), groups)
+        axes.set_yticks(np.arange(len(groups)), groups)
+        if max(map(len, groups)) > 2:
+            axes.tick_params("x", rotation=90)
+    if len(groups) <= 15:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                axes.text(
+                    column,
+                    row,
+                    count,
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if shares[row, column] > 0.5 else "#333",
+                )
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="group named by the probe", ylabel="group")
+    return png(figure)
+
+
+def calibration(measured: dict[str, Calibration]) -> bytes:
+    """Predicted against actual error of contents, a point a dimension.
+
+    Args:
+        measured: From `calibration.measure`.
+    """
+    figure, axes = _axes()
+    colors = np.linspace(1, 0.35, len(measured))[::-1]
+    values = []
+    for shade, (count, value) in zip(colors, measured.items()):
+        axes.scatter(
+            value.predicted,
+            value.actual,
+            s=22,
+            label=f"k = {count}",
+            color=_shade(shade),
+        )
+        values += [value.predicted, value.actual]
+    values = np.concatenate(values)
+    limits = values.min() * 0.8, values.max() * 1.25
+    axes.plot(limits, limits, "--", color=BASELINE, label="calibrated")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlim=limits,
+        ylim=limits,
+        xlabel="error that the scales predict",
+        ylabel="error",
+    )
+    axes.legend(frameon=False, fontsize=8)
+    return png(figure)
+
+
+def _shade(amount: float) -> tuple[float, float, float]:
+    """From a light to the full colour of content."""
+    full = np.array([0x1B, 0x6C, 0xA8]) / 255
+    return tuple(1 - amount * (1 - full))
+
+
+def roc(curves: dict[str, tuple[np.ndarray, np.ndarray, float]]) -> bytes:
+    """Verification of unseen groups.
+
+    Args:
+        curves: False and true positive rates and the area, by representation.
+    """
+    figure, axes = _axes(3.9, 3.6)
+    styles = {"content": CONTENT, "style": STYLE}
+    for name, (false, true, area) in curves.items():
+        axes.plot(
+            false,
+            true,
+            color=styles.get(name, BASELINE),
+            ls="-" if name in styles else ":",
+            label=f"{name.replace('_', ' ')}, AUC {area:.3f}",
+        )
+    axes.plot([0, 1], [0, 1], "--", color=BASELINE, lw=0.8)
+    axes.set(
+        xlabel="different, taken for the same",
+        ylabel="same, taken for the same",
+        aspect="equal",
+    )
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return png(figure)
+
+
+def latent_map(posteriors: Posteriors) -> bytes:
+    """Contents and styles of single observations in two dimensions.
+
+    The two first principal components, coloured by group: the twenty most
+    frequent, the others in grey.
+
+    Args:
+        posteriors: Of any observations.
+    """
+    groups, sizes = np.unique(posteriors.group_ids, return_counts=True)
+    shown = groups[np.argsort(-sizes, kind="stable")][:MAX_COLORS]
+    keep = np.random.default_rng(0).permutation(len(posteriors.group_ids))
+    keep = keep[:MAX_POINTS]
+    ids = posteriors.group_ids[keep]
+    figure = Figure(figsize=(8.4, 4), layout="constrained")
+    for axes, name, latent in zip(
+        figure.subplots(1, 2),
+        ("content", "style"),
+        (posteriors.content, posteriors.style),
+    ):
+        points = latent.loc.numpy()[keep]
+        if points.shape[1] > 2:
+            points = PCA(2, random_state=0).fit_transform(points)
+        points = np.pad(points, [(0, 0), (0, 2 - points.shape[1])])
+        rest = ~np.isin(ids, shown)
+        axes.scatter(*points[rest].T, s=5, color="#cccccc")
+        for index, group in enumerate(np.sort(shown)):
+            axes.scatter(
+                *points[ids == group].T,
+                s=6,
+                alpha=0.7,
+                color=_palette(index, len(shown)),
+                label=str(group),
+            )
+        axes.set(title=name, xticks=[], yticks=[])
+        axes.spines[:].set_color("#cccccc")
+    if len(groups) <= MAX_COLORS:
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(
+            handles,
+            labels,
+            loc="outside right center",
+            frameon=False,
+            fontsize=8,
+            markerscale=2,
+        )
+    return png(figure)
+
+
+def _palette(index: int, count: int) -> Any:
+    return colormaps["tab10" if count <= 10 else "tab20"](index)

@@ -1,0 +1,160 @@
+"""Does a swapped observation bear the group that gave its content?
+
+A judge learns to name the group from real training observations, and never
+sees the model. It is asked about observations with one group's content and
+another group's style.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf.evaluation.bootstrap import interval
+from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.probes import fit_probe, name
+
+if TYPE_CHECKING:
+    from mlvae_tf.model import MLVAE
+
+MAX_SWAPS = 2000
+STEPS = 1500
+BATCH = 128
+
+
+class Judge:
+    """Names the group of observations.
+
+    A small convolutional network for images, a probe for other shapes.
+
+    Args:
+        data: Real observations to learn from.
+        seed: Seed of weights and batches.
+    """
+
+    def __init__(self, data: GroupedData, seed: int) -> None:
+        self.groups = np.unique(data.group_ids)
+        shape = data.observations.shape[1:]
+        if len(shape) == 3 and min(shape[:2]) >= 8:
+            self._network = _network(shape, len(self.groups), seed)
+            _train(self._network, data, self.groups, seed)
+        else:
+            self._network = None
+            self._probe = fit_probe(_flat(data), data.group_ids, seed)
+
+    def names(self, observations: np.ndarray) -> np.ndarray:
+        """The group of each of `[N, *observation_shape]`, scaled to [0, 1]."""
+        if self._network is None:
+            flat = observations.reshape(len(observations), -1)
+            return self._probe.predict(flat)
+        outputs = self._network.predict(
+            observations, batch_size=1024, verbose=0
+        )
+        return self.groups[outputs.argmax(axis=1)]
+
+
+def _flat(data: GroupedData) -> np.ndarray:
+    return scale(data.observations).numpy().reshape(len(data), -1)
+
+
+def _network(
+    shape: tuple[int, ...], num_groups: int, seed: int
+) -> keras.Sequential:
+    keras.utils.set_random_seed(seed)
+    network = keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(num_groups),
+        ],
+        name="judge",
+    )
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, STEPS)
+    network.compile(
+        optimizer=keras.optimizers.Adam(rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=True,
+    )
+    return network
+
+
+def _train(
+    network: keras.Sequential, data: GroupedData, groups: np.ndarray, seed: int
+) -> None:
+    """`STEPS` batches, however many observations there are."""
+    generator = np.random.default_rng([seed, 3])
+    passes = -(-STEPS * BATCH // len(data))
+    order = np.concatenate(
+        [generator.permutation(len(data)) for _ in range(passes)]
+    )[: STEPS * BATCH]
+    labels = np.searchsorted(groups, data.group_ids)
+    observations = tf.constant(data.observations)
+    batches = (
+        tf.data.Dataset.from_tensor_slices((order, labels[order]))
+        .batch(BATCH)
+        .map(lambda rows, y: (scale(tf.gather(observations, rows)), y))
+        .prefetch(2)
+    )
+    network.fit(batches, shuffle=False, verbose=0)
+
+
+def measure(
+    model: MLVAE,
+    judge: Judge,
+    held_out: GroupedData,
+    posteriors: Posteriors,
+    counts: tuple[int | None, ...],
+    seed: int,
+) -> dict[str, Any]:
+    """Ask the judge about swaps between held-out observations.
+
+    For every k, contents of k accumulated observations meet styles of single
+    observations of other groups, at most 2,000 pairs.
+
+    Returns:
+        `judge_accuracy` on the real observations; by k, `content_group` and
+        `style_group`, the fractions that are given the group of the content
+        donor and of the style donor; and `intervals` of all.
+    """
+    right = judge.names(scale(held_out.observations).numpy())
+    right = right == held_out.group_ids
+    result: dict[str, Any] = {"judge_accuracy": float(right.mean())}
+    intervals: dict[str, Any] = {"judge_accuracy": interval(right)}
+    generator = np.random.default_rng([seed, 4])
+    styles, group_ids = posteriors.style.loc.numpy(), posteriors.group_ids
+    for key in ("content_group", "style_group"):
+        result[key], intervals[key] = {}, {}
+    for count in counts:
+        sets = posteriors.deal(count, generator)
+        if len(np.unique(sets.group_ids)) < 2:
+            continue
+        contents = posteriors.accumulate(sets.rows, sets.set_ids).loc.numpy()
+        size = min(MAX_SWAPS, max(len(contents), len(styles)))
+        donors = generator.permutation(
+            np.resize(np.arange(len(contents)), size)
+        )
+        receivers = generator.integers(0, len(styles), size)
+        apart = sets.group_ids[donors] != group_ids[receivers]
+        donors, receivers = donors[apart], receivers[apart]
+        swapped = model.decode(
+            tf.constant(contents[donors]), tf.constant(styles[receivers])
+        ).mean()
+        named = judge.names(swapped.numpy())
+        for key, donated in (
+            ("content_group", sets.group_ids[donors]),
+            ("style_group", group_ids[receivers]),
+        ):
+            result[key][name(count)] = float((named == donated).mean())
+            intervals[key][name(count)] = interval(named == donated)
+    return {**result, "intervals": intervals}

@@ -1,0 +1,92 @@
+"""The posteriors of a set of observations, and what groups of them know."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf.layers import EvidenceAccumulation
+
+if TYPE_CHECKING:
+    from mlvae_tf.model import MLVAE
+
+tfd = tfp.distributions
+
+
+class Sets(NamedTuple):
+    """Disjoint sets of observations, each within one group.
+
+    Attributes:
+        rows: `[R]`, observations.
+        set_ids: `[R]`, the set that each belongs to, numbered from 0.
+        group_ids: `[M]`, the group of each set.
+    """
+
+    rows: np.ndarray
+    set_ids: np.ndarray
+    group_ids: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Posteriors:
+    """The posteriors of a set of observations.
+
+    Attributes:
+        content: What each proposes for its group's content, batch shape
+            `[N, content_dim]`.
+        style: Style posteriors, batch shape `[N, style_dim]`.
+        group_ids: `[N]`.
+        accumulation: What makes a group's content of the proposals.
+    """
+
+    content: tfd.Normal
+    style: tfd.Normal
+    group_ids: np.ndarray
+    accumulation: EvidenceAccumulation
+
+    @classmethod
+    def of(cls, model: MLVAE, data: GroupedData) -> Posteriors:
+        """Infer them."""
+        content, style = model.infer_observations(
+            scale(data.observations).numpy()
+        )
+        return cls(content, style, data.group_ids, model.accumulation)
+
+    def deal(self, count: int | None, generator: np.random.Generator) -> Sets:
+        """Deal every group out at random into disjoint sets of `count`.
+
+        What is left over is left out. None makes one set of every group.
+        """
+        rows, set_ids, groups = [], [], []
+        for group in np.unique(self.group_ids):
+            members = np.flatnonzero(self.group_ids == group)
+            size = count or len(members)
+            sets = len(members) // size
+            rows.append(generator.permutation(members)[: sets * size])
+            set_ids.append(np.repeat(np.arange(sets) + len(groups), size))
+            groups += [group] * sets
+        return Sets(
+            np.concatenate(rows), np.concatenate(set_ids), np.array(groups)
+        )
+
+    def accumulate(self, rows: np.ndarray, set_ids: np.ndarray) -> tfd.Normal:
+        """The content of each set of observations.
+
+        Args:
+            rows: `[R]`, observations.
+            set_ids: `[R]`, the set of each, numbered from 0.
+
+        Returns:
+            The posterior, batch shape `[M, content_dim]`.
+        """
+        return self.accumulation(
+            tf.gather(self.content.loc, rows),
+            tf.gather(self.content.scale, rows),
+            tf.cast(set_ids, tf.int32),
+            num_groups=int(set_ids.max()) + 1,
+        )

@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.evaluation import calibration, probes
+from mlvae_tf.evaluation.bootstrap import interval
+from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.layers import EvidenceAccumulation
+
+
+def posteriors(content_loc, style_loc, group_ids, scale=1.0):
+    def normal(loc):
+        loc = tf.constant(loc)
+        return tfp.distributions.Normal(loc, scale * tf.ones_like(loc))
+
+    return Posteriors(
+        normal(content_loc),
+        normal(style_loc),
+        np.asarray(group_ids),
+        EvidenceAccumulation(dtype="float64"),
+    )
+
+
+def separated(generator, size, noise, scale=1.0):
+    """Contents that lie about their group's corner, styles that do not."""
+    group_ids = np.repeat(np.arange(4), size)
+    corners = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    content = corners[group_ids] + noise * generator.normal(size=(4 * size, 2))
+    style = generator.normal(size=(4 * size, 2))
+    return posteriors(content, style, group_ids, scale)
+
+
+def test_sets_are_dealt_out_and_accumulated(generator):
+    ids = np.array([0] * 7 + [1] * 3 + [2])
+    loc = generator.normal(size=(11, 2))
+    test = posteriors(loc, loc, ids)
+    sets = test.deal(3, generator)
+    assert sets.group_ids.tolist() == [0, 0, 1]
+    assert sets.set_ids.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert len(set(sets.rows)) == 9
+    assert np.array_equal(ids[sets.rows], sets.group_ids[sets.set_ids])
+    _, expected, _ = reference.accumulate(
+        loc[sets.rows], np.ones((9, 2)), sets.set_ids.tolist()
+    )
+    actual = test.accumulate(sets.rows, sets.set_ids).loc
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)
+
+
+def test_all_of_a_group_is_one_set(generator):
+    ids = np.array(["b", "a", "b", "b"])
+    sets = posteriors(np.zeros((4, 1)), np.zeros((4, 1)), ids).deal(
+        None, generator
+    )
+    assert sets.group_ids.tolist() == ["a", "b"]
+    assert ids[sets.rows].tolist() == ["a", "b", "b", "b"]
+    assert sets.set_ids.tolist() == [0, 1, 1, 1]
+
+
+def test_probes_tell_what_there_is_to_tell(generator):
+    train = separated(generator, 300, noise=0.8)
+    test = separated(generator, 100, noise=0.8)
+    counts = (1, 4, 25, 1000, None)
+    result, confusion = probes.probe_groups(train, test, counts, seed=0)
+    accuracy = result["content_accuracy"]
+    assert list(accuracy) == ["1", "4", "25", "all"]  # 1,000 are too many.
+    # The best possible is Phi(1 / 0.8)^2 = 0.80 for one, Phi(2 / 0.8)^2 =
+    # 0.988 for four.
+    assert abs(accuracy["1"] - 0.80) < 0.06
+    assert abs(accuracy["4"] - 0.988) < 0.02
+    assert accuracy["25"] == accuracy["all"] == 1
+    assert abs(result["style_accuracy"] - 0.25) < 0.07
+    assert result["chance_accuracy"] == 0.25
+    # A style that says nothing leaves log 4 nats.
+    assert abs(result["style_entropy"] - np.log(4)) < 0.1
+    assert result["content_entropy"]["25"] < result["content_entropy"]["1"]
+    # Not accumulated, four say no more than one.
+    alone = result["unaccumulated"]["content_accuracy"]
+    assert alone["1"] == alone["all"] == pytest.approx(accuracy["1"])
+    assert abs(alone["4"] - accuracy["1"]) < 0.06
+    # Draws of scale 1 add to a noise of 0.8: Phi(1 / sqrt(1.64))^2 = 0.614.
+    sampled = result["sampled"]
+    assert abs(sampled["content_accuracy"]["1"] - 0.614) < 0.07
+    assert abs(sampled["style_accuracy"] - 0.25) < 0.07
+    assert confusion.shape == (4, 4)
+    assert confusion.sum() == 400
+    assert np.trace(confusion) / 400 == pytest.approx(accuracy["1"])
+
+
+def test_every_figure_lies_in_its_interval(generator):
+    train = separated(generator, 100, noise=0.8)
+    test = separated(generator, 100, noise=0.8)
+    result, _ = probes.probe_groups(train, test, (1, 4), seed=0)
+    count = 0
+
+    def check(values, bounds):
+        nonlocal count
+        for key, bound in bounds.items():
+            if isinstance(bound, dict):
+                check(values[key], bound)
+            else:
+                assert bound[0] <= values[key] <= bound[1]
+                count += 1
+
+    check(result, result["intervals"])
+    # Accuracy and entropy of content at two k, thrice, and of style, twice.
+    assert count == 2 * (2 * 3 + 2)
+
+
+def test_interval_is_that_of_the_normal_limit(generator):
+    scores = generator.normal(size=400)
+    low, high = interval(scores)
+    error = 1.96 * scores.std() / 20
+    expected = scores.mean() - error, scores.mean() + error
+    np.testing.assert_allclose([low, high], expected, atol=0.2 * error)
+    # Ten passes over a tenth of the units are no more than the tenth.
+    low, high = interval(scores, size=40)
+    assert high - low == pytest.approx(2 * error * np.sqrt(10), rel=0.2)
+
+
+def test_entropy_by_hand():
+    class Known:
+        classes_ = np.array(["a", "b"])
+
+        def predict_proba(self, features):
+            return features
+
+    features = np.array([[0.25, 0.75], [1.0, 0.0]])
+    score = probes.Score.of(Known(), features, np.array(["b", "b"]))
+    assert score.named.tolist() == ["b", "a"]
+    assert score.accuracy()[0] == 0.5
+    expected = -(np.log(0.75) + np.log(np.finfo(float).eps)) / 2
+    assert score.entropy()[0] == pytest.approx(expected)
+
+
+def test_calibration_tells_modest_from_over_confident(generator):
+    # Single contents err by 0.5, sets of four by 0.25; the scale says `scale`.
+    for scale, ratio in ((0.5, 1), (0.25, 2), (1.0, 0.5)):
+        test = separated(generator, 400, noise=0.5, scale=scale)
+        measured = calibration.measure(test, (1, 4, 300, None), seed=0)
+        assert list(measured) == ["1", "4"]  # 300 are not there twice.
+        for count, expected in (("1", 0.5), ("4", 0.25)):
+            found = measured[count]
+            np.testing.assert_allclose(
+                found.actual, np.sqrt(2) * expected, rtol=0.15
+            )
+            assert found.ratio == pytest.approx(ratio, rel=0.12)
+
+
+def test_what_cannot_be_probed(generator):
+    some = separated(generator, 5, noise=0.1)
+    with pytest.raises(ValueError, match="one of at most 5"):
+        probes.probe_groups(some, some, (6, 50), seed=0)
+    one = posteriors(np.zeros((4, 2)), np.zeros((4, 2)), np.zeros(4, int))
+    with pytest.raises(ValueError, match="at least two groups"):
+        probes.probe_groups(one, one, (1,), seed=0)
+
+
+def test_probe_of_groups_of_one():
+    features = np.arange(6.0).reshape(6, 1)
+    probe = probes.fit_probe(features, np.array([0, 1, 2, 3, 4, 4]), seed=0)
+    assert set(probe.predict(features)) <= set(range(5))
+
+
+def test_probe_of_one_group():
+    features = np.zeros((6, 1))
+    probe = probes.fit_probe(features, np.zeros(6, int), seed=0)
+    assert probe.predict(features).tolist() == [0] * 6
+
+
+def test_posteriors_scale_eight_bit_images(make_model, generator):
+    images = generator.integers(0, 256, size=(5, 4, 4, 1)).astype(np.uint8)
+    data = GroupedData(images, np.arange(5))
+    model = make_model(dtype="float32")
+    expected = model.infer_style(images / np.float32(255)).loc
+    actual = Posteriors.of(model, data).style.loc
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
