@@ -8,7 +8,9 @@ after `--` go to train.py.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import pathlib
 import subprocess
 import sys
@@ -49,20 +51,51 @@ def script(name: str, workdir: pathlib.Path, *arguments: str) -> None:
 
 def rows(results: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
     """Each figure's name and its value for every seed."""
-    counts = results[0]["content_accuracy"]
+
+    def every(*path: str) -> list[float]:
+        return [functools.reduce(operator.getitem, path, r) for r in results]
+
+    first = results[0]
     table = [
-        (
-            f"content accuracy, k = {k}",
-            [r["content_accuracy"][k] for r in results],
-        )
-        for k in counts
+        (f"content accuracy, k = {k}", every("content_accuracy", k))
+        for k in first["content_accuracy"]
     ]
-    for name in ("style_accuracy", "chance_accuracy", "group_elbo"):
-        label = name.replace("_", " ")
-        table.append((label, [result[name] for result in results]))
+    table += [
+        ("content accuracy, sampled, k = 1",
+         every("sampled", "content_accuracy", "1")),
+        ("style accuracy", every("style_accuracy")),
+        ("style accuracy, sampled", every("sampled", "style_accuracy")),
+        ("chance accuracy", every("chance_accuracy")),
+        ("content entropy, k = 1", every("content_entropy", "1")),
+        ("style entropy", every("style_entropy")),
+        ("judge's accuracy on real observations",
+         every("swap", "judge_accuracy")),
+    ]  # fmt: skip
+    table += [
+        (f"swap accuracy, k = {k}", every("swap", "content_group", k))
+        for k in first["swap"]["content_group"]
+    ]
+    unseen = first.get("unseen", {})
+    table += [
+        (f"unseen accuracy, {name}, {k} shots",
+         every("unseen", "identification", name, k))
+        for name, shots in unseen.get("identification", {}).items()
+        for k in shots
+    ]  # fmt: skip
+    table += [
+        (f"verification AUC, {name}", every("unseen", "verification_auc", name))
+        for name in unseen.get("verification_auc", {})
+    ]
+    for name in (
+        "group_elbo",
+        "group_reconstruction",
+        "group_content_kl",
+        "group_style_kl",
+        "importance_weighted_bound",
+    ):
+        table.append((name.replace("_", " "), every(name)))
     for name in ("train", "evaluate"):
-        seconds = [result["seconds"][name] for result in results]
-        table.append((f"seconds to {name}", seconds))
+        table.append((f"seconds to {name}", every("seconds", name)))
     return table
 
 
@@ -71,7 +104,8 @@ def main(arguments: list[str]) -> None:
     print(f"| {_PRESET.value}, {_SEEDS.value} seeds | mean | min | max |")
     print("|---|---|---|---|")
     for name, values in rows(results):
-        digits = 3 if "accuracy" in name else 1
+        exact = any(word in name for word in ("accuracy", "entropy", "AUC"))
+        digits = 3 if exact else 1
         cells = [np.mean(values), np.min(values), np.max(values)]
         text = " | ".join(f"{cell:.{digits}f}" for cell in cells)
         print(f"| {name} | {text} |")

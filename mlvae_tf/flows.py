@@ -26,9 +26,9 @@ class ConditionalFlow(layers.Layer):
         u_2 -> u_2 exp(a(u_1, c)) + b(u_1, c)
 
     With `negative_log_likelihood` as its loss it learns the density of u given
-    c: then z is standard normal whatever the condition, which is to say that
-    z knows nothing of c. Nothing is lost, since the map is invertible. A new
-    flow is a permutation.
+    c: then z has one normal distribution whatever the condition, which is to
+    say that z knows nothing of c. Nothing is lost, since the map is
+    invertible. A new flow is the identity.
 
     Args:
         dim: Dimensions of u and z.
@@ -60,6 +60,11 @@ class ConditionalFlow(layers.Layer):
         self.num_layers, self.units = num_layers, units
         generator = np.random.default_rng(0)
         self._orders = [generator.permutation(dim) for _ in range(num_layers)]
+        # Where the permutations lead, so that the last can take it back.
+        place = np.arange(dim)
+        for order in self._orders:
+            place = place[order]
+        self._last, self._first = np.argsort(place), place
         self._kept = dim // 2
         self._couplings = [self._coupling() for _ in range(num_layers)]
         self.built = True
@@ -110,10 +115,11 @@ class ConditionalFlow(layers.Layer):
             changed = changed * tf.exp(log_stretch) + shift
             log_det += tf.reduce_sum(log_stretch, axis=-1)
             u = tf.concat([kept, changed], axis=-1)
-        return u, log_det
+        return tf.gather(u, self._last, axis=-1), log_det
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """From z to u, each `[N, dim]`; the inverse of `forward`."""
+        z = tf.gather(z, self._first, axis=-1)
         steps = reversed(list(zip(self._orders, self._couplings)))
         for order, coupling in steps:
             kept, changed = z[:, : self._kept], z[:, self._kept :]
@@ -129,11 +135,23 @@ class ConditionalFlow(layers.Layer):
         return self.forward(u, condition)[0]
 
     def negative_log_likelihood(
-        self, u: tf.Tensor, condition: tf.Tensor
+        self, u: tf.Tensor, condition: tf.Tensor, scale: tf.Tensor | float = 1.0
     ) -> tf.Tensor:
-        """-log p(u | c) with z standard normal, `[N]`, nats."""
+        """-log p(u | c) where z is normal, nats.
+
+        Args:
+            u: `[N, dim]`.
+            condition: `[N, condition_dim]`.
+            scale: Standard deviations of z, `[dim]`; its mean is zero.
+
+        Returns:
+            `[N]`.
+        """
         z, log_det = self.forward(u, condition)
-        log_normal = -0.5 * (tf.square(z) + np.log(2 * np.pi))
+        scale = tf.ones_like(z) * scale
+        log_normal = -0.5 * (
+            tf.square(z / scale) + np.log(2 * np.pi)
+        ) - tf.math.log(scale)
         return -tf.reduce_sum(log_normal, axis=-1) - log_det
 
     def normal(

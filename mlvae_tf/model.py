@@ -20,6 +20,7 @@ from mlvae_tf.likelihoods import LIKELIHOODS
 from mlvae_tf.networks import TRUNKS, Architecture
 
 tfd = tfp.distributions
+FLOW_NOISE = 0.3  # Of a posterior's scale, on what the flow learns from.
 
 
 def _choose(name: str, value: str, choices: Any) -> str:
@@ -353,7 +354,9 @@ class MLVAE(GroupedModel):
         )
         if not self.flow:
             return terms, 0.0
-        return terms, self._flow_loss(content, style, segment_ids)
+        return terms, self._flow_loss(
+            content, style, segment_ids, tf.random.fold_in(seed, 3)
+        )
 
     def _terms(
         self,
@@ -386,7 +389,11 @@ class MLVAE(GroupedModel):
         )
 
     def _flow_loss(
-        self, content: tfd.Normal, style: tfd.Normal, segment_ids: tf.Tensor
+        self,
+        content: tfd.Normal,
+        style: tfd.Normal,
+        segment_ids: tf.Tensor,
+        seed: tf.Tensor,
     ) -> tf.Tensor:
         """-log p(style | content of the rest of the group), the mean in nats.
 
@@ -406,13 +413,19 @@ class MLVAE(GroupedModel):
         loc, _ = evidence.to_normal(
             evidence.Evidence(precision, rest.weighted_loc)
         )
+        weight = tf.cast(known, loc.dtype)
+        count = tf.maximum(tf.reduce_sum(weight), 1)
+        # The means, with some of the posterior's noise: what is far below it
+        # is not worth stretching. With prior variance 1, the means have what
+        # the posteriors leave of it.
+        noisy = _sample(style.loc, FLOW_NOISE * style.scale, seed)
+        spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
+        variance = tf.nn.relu(1 - spread / count)
+        variance += FLOW_NOISE**2 * spread / count
         loss = self.flow.negative_log_likelihood(
-            tf.stop_gradient(style.loc), tf.stop_gradient(loc)
+            *map(tf.stop_gradient, (noisy, loc, tf.sqrt(variance)))
         )
-        weight = tf.cast(known, loss.dtype)
-        return tf.reduce_sum(tf.where(known, loss, 0)) / tf.maximum(
-            tf.reduce_sum(weight), 1
-        )
+        return tf.reduce_sum(tf.where(known, loss, 0)) / count
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

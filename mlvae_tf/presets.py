@@ -24,7 +24,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "mnist": {
         "dataset": "tfds:mnist",
-        "epochs": 40,
+        "hidden_units": (500, 500),
+        "evidence_dropout": 1.0,
+        "style_flow": 8,
+        "kl_warmup": 0.15,
+        "learning_rate_decay": True,
+        "epochs": 60,
     },
     "faces": {
         "dataset": "tfds:lfw",
