@@ -28,6 +28,13 @@ _SAMPLES = flags.DEFINE_integer(
     "Samples of the importance-weighted bound.",
     lower_bound=1,
 )
+_SEEDS = flags.DEFINE_integer(
+    "seeds",
+    1,
+    "Train and evaluate the run with so many seeds in all, in DIR/seeds, and "
+    "report means and spread.",
+    lower_bound=1,
+)
 command_line.define_flags(DataConfig)
 flags.adopt_module_key_flags(command_line)
 
@@ -40,8 +47,10 @@ def main() -> None:
     from mlvae_tf.evaluation import report, run
 
     settings = command_line.given_flags(DataConfig)
-    results = run.evaluate(folder, counts, _SAMPLES.value, settings)
-    print(report.format_table(report.table(results)))
+    results, spread = run.evaluate(
+        folder, counts, _SAMPLES.value, settings, _SEEDS.value
+    )
+    print(report.format_table(spread or report.table(results)))
     print(f"Report: {folder / 'evaluation' / 'report.html'}")
 
 

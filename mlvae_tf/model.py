@@ -20,7 +20,7 @@ from mlvae_tf.likelihoods import LIKELIHOODS
 from mlvae_tf.networks import TRUNKS, Architecture
 
 tfd = tfp.distributions
-FLOW_NOISE = 0.3  # Of a posterior's scale, on what the flow learns from.
+FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
 
 
 def _choose(name: str, value: str, choices: Any) -> str:

@@ -22,6 +22,7 @@ _OUTPUTS = (
     "model.keras",
     "export",
     "evaluation",
+    "seeds",
 )
 
 

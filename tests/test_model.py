@@ -179,11 +179,11 @@ def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
     content, style = flowing._propose(batch["observations"])
     paired = np.bincount(rows)[rows] > 1
     spread = style.variance().numpy()[paired].mean(axis=0)
-    scale = np.sqrt(np.maximum(1 - spread, 0) + 0.3**2 * spread)
+    scale = np.sqrt(np.maximum(1 - spread, 0) + 0.1**2 * spread)
     noise = tf.random.stateless_normal(
         (14, 2), tf.random.fold_in(SEED, 3), dtype="float64"
     )
-    noisy = style.loc + 0.3 * style.scale * noise[:12]
+    noisy = style.loc + 0.1 * style.scale * noise[:12]
     losses = []
     for index, row in enumerate(rows):
         others = np.flatnonzero(rows == row)

@@ -185,6 +185,34 @@ def test_tensorboard(run):
     assert tags["images"] == ["swap", "swap"]
 
 
+def test_several_seeds(run, tmp_path):
+    folder, _, _ = run
+    shutil.copytree(folder, tmp_path / "run")
+    arguments = f"--workdir={tmp_path / 'run'}", "--seeds=2"
+    process = script("evaluate.py", *arguments, "--evidence_counts=1,5")
+    assert process.returncode == 0, process.stderr
+    first, second = (
+        json.loads((path / "evaluation" / "metrics.json").read_text())
+        for path in (tmp_path / "run", tmp_path / "run" / "seeds" / "1")
+    )
+    values = [metrics["group_elbo"] for metrics in (first, second)]
+    assert values[0] != values[1]
+    cells = np.mean(values), min(values), max(values)
+    line = " +".join(f"{value:.1f}" for value in cells)
+    assert re.search(f"group elbo +{line}", process.stdout)
+    page = (tmp_path / "run" / "evaluation" / "report.html").read_text()
+    assert "Several seeds" in page
+    assert "--seeds=2" in page
+    other = json.loads((tmp_path / "run/seeds/1/config.json").read_text())
+    assert other["training"]["seed"] == 1
+    # What is trained is not trained again.
+    model = tmp_path / "run" / "seeds" / "1" / "model.keras"
+    before = model.stat().st_mtime_ns
+    again = script("evaluate.py", *arguments, "--evidence_counts=1")
+    assert again.returncode == 0, again.stderr
+    assert model.stat().st_mtime_ns == before
+
+
 def test_another_dataset_can_be_evaluated(run, dataset):
     folder, _, _ = run
     before = (folder / "config.json").read_bytes()

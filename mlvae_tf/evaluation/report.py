@@ -177,13 +177,19 @@ def _sections(measured: Measured) -> list[dict[str, Any]]:
     ]
 
 
-def html(measured: Measured, record: dict[str, Any], commands: str) -> str:
+def html(
+    measured: Measured,
+    record: dict[str, Any],
+    commands: str,
+    spread: list[list[str]] | None = None,
+) -> str:
     """The report.
 
     Args:
         measured: Results and pictures.
         record: What `config.json` holds, and what was evaluated.
         commands: What to type to get the same again.
+        spread: The table of several seeds, if there are.
 
     Returns:
         A whole HTML page.
@@ -197,6 +203,7 @@ def html(measured: Measured, record: dict[str, Any], commands: str) -> str:
         summary=summary(measured.results),
         table=table(measured.results),
         metrics=measured.results,
+        spread=spread,
         sections=_sections(measured),
         commands=commands,
         configuration=json.dumps(record, indent=2),

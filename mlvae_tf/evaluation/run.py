@@ -27,11 +27,12 @@ from mlvae_tf.evaluation import (
     likelihood,
     probes,
     report,
+    seeds,
     unseen,
 )
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.model import MLVAE
-from mlvae_tf.training import make_batches, run_record
+from mlvae_tf.training import make_batches, run_record, train
 
 Counts = tuple[int | None, ...]
 
@@ -172,7 +173,8 @@ def evaluate(
     counts: Counts = (1, 2, 3, 5, 10, None),
     importance_samples: int = 100,
     settings: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    num_seeds: int = 1,
+) -> tuple[dict[str, Any], list[list[str]] | None]:
     """Measure the run in `folder` and leave `folder/evaluation`.
 
     Args:
@@ -180,9 +182,12 @@ def evaluate(
         counts: How many observations of a group to accumulate; None is all.
         importance_samples: Of the importance-weighted bound.
         settings: Fields of the configuration to replace, such as `dataset`.
+        num_seeds: With more than one, the run is repeated with the following
+            seeds in `folder/seeds`, where it has not been already.
 
     Returns:
-        What `metrics.json` holds.
+        `(results, spread)`: what `metrics.json` holds, and with several seeds
+        the table of their means and spread.
     """
     run = config_module.load(folder / "config.json")
     model = load_model(folder)
@@ -199,14 +204,41 @@ def evaluate(
         "importance_samples": importance_samples,
         **settings,
     }
-    page = report.html(measured, record, commands(folder, run, flags))
+    spread = None
+    if num_seeds > 1:
+        flags["seeds"] = num_seeds
+        others = [
+            _repeated(folder, run, seed, counts, importance_samples, settings)
+            for seed in range(
+                run.training.seed + 1, run.training.seed + num_seeds
+            )
+        ]
+        spread = seeds.table(seeds.rows([measured.results, *others]))
+    page = report.html(measured, record, commands(folder, run, flags), spread)
     output = folder / "evaluation"
     workdir.write_json(output / "metrics.json", measured.results)
     files = {f"{name}.png": png for name, png in measured.pictures.items()}
     for name, content in {**files, "report.html": page.encode()}.items():
         with workdir.whole(output / name) as partial:
             partial.write_bytes(content)
-    return measured.results
+    return measured.results, spread
+
+
+def _repeated(
+    folder: pathlib.Path,
+    run: Config,
+    seed: int,
+    counts: Counts,
+    importance_samples: int,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """The results of the same run with another seed, trained if need be."""
+    other = folder / "seeds" / str(seed)
+    if not (other / "model.keras").exists():
+        resume = (other / "config.json").exists()
+        workdir.prepare(other, resume, overwrite=False)
+        train(run.replace({"seed": seed}), other, resume)
+    return evaluate(other, counts, importance_samples, settings)[0]
 
 
 def commands(folder: pathlib.Path, run: Config, flags: dict[str, Any]) -> str:
