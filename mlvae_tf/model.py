@@ -398,9 +398,11 @@ class MLVAE(GroupedModel):
         """-log p(style | content of the rest of the group), the mean in nats.
 
         The rest, since an observation's own content may tell more of its style
-        than the group's does, and that is to stay in the style. No gradient
-        leaves the flow.
+        than the group's does, and that is to stay in the style. It is drawn as
+        uncertain as a single observation leaves it, so that the flow does not
+        come to depend on more of it. No gradient leaves the flow.
         """
+        seeds = tf.unstack(tf.random.split(seed, 2))
         own = evidence.from_normal(content.loc, content.scale)
         total = evidence.accumulate(own, segment_ids, tf.shape(segment_ids)[0])
         rows = tf.maximum(segment_ids, 0)
@@ -418,12 +420,13 @@ class MLVAE(GroupedModel):
         # The means, with some of the posterior's noise: what is far below it
         # is not worth stretching. With prior variance 1, the means have what
         # the posteriors leave of it.
-        noisy = _sample(style.loc, FLOW_NOISE * style.scale, seed)
+        condition = _sample(loc, content.scale, seeds[0])
+        noisy = _sample(style.loc, FLOW_NOISE * style.scale, seeds[1])
         spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
         variance = tf.nn.relu(1 - spread / count)
         variance += FLOW_NOISE**2 * spread / count
         loss = self.flow.negative_log_likelihood(
-            *map(tf.stop_gradient, (noisy, loc, tf.sqrt(variance)))
+            *map(tf.stop_gradient, (noisy, condition, tf.sqrt(variance)))
         )
         return tf.reduce_sum(tf.where(known, loss, 0)) / count
 

@@ -180,10 +180,12 @@ def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
     paired = np.bincount(rows)[rows] > 1
     spread = style.variance().numpy()[paired].mean(axis=0)
     scale = np.sqrt(np.maximum(1 - spread, 0) + 0.1**2 * spread)
-    noise = tf.random.stateless_normal(
-        (14, 2), tf.random.fold_in(SEED, 3), dtype="float64"
+    seeds = tf.unstack(tf.random.split(tf.random.fold_in(SEED, 3), 2))
+    content_noise, style_noise = (
+        tf.random.stateless_normal((14, dim), seed, dtype="float64")[:12]
+        for dim, seed in zip((3, 2), seeds)
     )
-    noisy = style.loc + 0.1 * style.scale * noise[:12]
+    noisy = style.loc + 0.1 * style.scale * style_noise
     losses = []
     for index, row in enumerate(rows):
         others = np.flatnonzero(rows == row)
@@ -197,7 +199,9 @@ def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
         )
         losses.append(
             flowing.flow.negative_log_likelihood(
-                noisy[index : index + 1], tf.constant(loc), scale
+                noisy[index : index + 1],
+                tf.constant(loc) + (content.scale * content_noise)[index],
+                scale,
             )
         )
     assert len(losses) == 10  # Two are alone in their groups.
