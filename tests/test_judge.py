@@ -20,7 +20,7 @@ def stripes(generator, shape, size):
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12,)])
 def test_a_judge_names_real_observations(generator, shape, monkeypatch):
-    monkeypatch.setattr(judge, "STEPS", 60)
+    monkeypatch.setattr(judge, "MIN_STEPS", 60)
     known = judge.Judge(stripes(generator, shape, 60), seed=0)
     new = stripes(generator, shape, 40)
     right = known.names(new.observations) == new.group_ids

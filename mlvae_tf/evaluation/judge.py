@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
 
 MAX_SWAPS = 2000
-STEPS = 1500
 BATCH = 128
+PASSES = 20
+MIN_STEPS, MAX_STEPS = 300, 1500
 
 
 class Judge:
@@ -41,8 +42,10 @@ class Judge:
         self.groups = np.unique(data.group_ids)
         shape = data.observations.shape[1:]
         if len(shape) == 3 and min(shape[:2]) >= 8:
-            self._network = _network(shape, len(self.groups), seed)
-            _train(self._network, data, self.groups, seed)
+            batches = PASSES * len(data) // BATCH
+            steps = min(max(batches, MIN_STEPS), MAX_STEPS)
+            self._network = _network(shape, len(self.groups), steps, seed)
+            _train(self._network, data, self.groups, steps, seed)
         else:
             self._network = None
             self._probe = fit_probe(_flat(data), data.group_ids, seed)
@@ -63,7 +66,7 @@ def _flat(data: GroupedData) -> np.ndarray:
 
 
 def _network(
-    shape: tuple[int, ...], num_groups: int, seed: int
+    shape: tuple[int, ...], num_groups: int, steps: int, seed: int
 ) -> keras.Sequential:
     keras.utils.set_random_seed(seed)
     network = keras.Sequential(
@@ -80,7 +83,7 @@ def _network(
         ],
         name="judge",
     )
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, STEPS)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     network.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -90,14 +93,17 @@ def _network(
 
 
 def _train(
-    network: keras.Sequential, data: GroupedData, groups: np.ndarray, seed: int
+    network: keras.Sequential,
+    data: GroupedData,
+    groups: np.ndarray,
+    steps: int,
+    seed: int,
 ) -> None:
-    """`STEPS` batches, however many observations there are."""
     generator = np.random.default_rng([seed, 3])
-    passes = -(-STEPS * BATCH // len(data))
+    passes = -(-steps * BATCH // len(data))
     order = np.concatenate(
         [generator.permutation(len(data)) for _ in range(passes)]
-    )[: STEPS * BATCH]
+    )[: steps * BATCH]
     labels = np.searchsorted(groups, data.group_ids)
     observations = tf.constant(data.observations)
     batches = (
