@@ -57,10 +57,24 @@ CLIENT = """
 """
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[0, 2])
+def model(request):
+    """Without a flow, and with one that is not the identity."""
     keras.utils.set_random_seed(0)
-    return mlvae_tf.MLVAE(SHAPE, content_dim=3, style_dim=2, hidden_units=16)
+    model = mlvae_tf.MLVAE(
+        SHAPE,
+        content_dim=3,
+        style_dim=2,
+        hidden_units=16,
+        style_flow=request.param,
+    )
+    if model.flow:
+        generator = np.random.default_rng(0)
+        weights = model.flow.get_weights()
+        model.flow.set_weights(
+            [w + generator.normal(0, 0.1, w.shape) for w in weights]
+        )
+    return model
 
 
 @pytest.fixture(scope="module")
