@@ -112,7 +112,6 @@ def measure(
     """
     seed = config.training.seed
     batches = make_batches(config.training)
-    check_shapes(splits.train.observations, model.observation_shape)
     posteriors = Posteriors.of(model, held_out)
     results, confused = probes.probe_groups(
         Posteriors.of(model, splits.train), posteriors, counts, seed
@@ -194,6 +193,7 @@ def evaluate(
     settings = settings or {}
     config = _evaluated(run, settings)
     splits = data.load(config.data, config.training.seed)
+    check_shapes(splits.train.observations, model.observation_shape)
     held_out = _held_out(splits, config.data.dataset)
     measured = measure(
         model, splits, held_out, config, counts, importance_samples
