@@ -44,13 +44,16 @@ def main() -> None:
     counts = command_line.counts("evidence_counts", _COUNTS.value)
 
     command_line.import_tensorflow()
-    from mlvae_tf.evaluation import report, run
+    from mlvae_tf.evaluation import run, tables
 
-    settings = command_line.given_flags(DataConfig)
-    results, spread = run.evaluate(
-        folder, counts, _SAMPLES.value, settings, _SEEDS.value
+    table = run.evaluate(
+        folder,
+        counts,
+        _SAMPLES.value,
+        command_line.given_flags(DataConfig),
+        _SEEDS.value,
     )
-    print(report.format_table(spread or report.table(results)))
+    print(tables.as_text(table))
     print(f"Report: {folder / 'evaluation' / 'report.html'}")
 
 

@@ -15,9 +15,10 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 from absl import app, flags
 
-from mlvae_tf.evaluation import seeds
+from mlvae_tf.evaluation import tables
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -50,12 +51,12 @@ def script(name: str, workdir: pathlib.Path, *arguments: str) -> None:
 
 def main(arguments: list[str]) -> None:
     results = [run(seed, arguments[1:]) for seed in range(_SEEDS.value)]
-    rows = seeds.rows(results) + [
-        (f"seconds to {name}", [r["seconds"][name] for r in results])
-        for name in ("train", "evaluate")
-    ]
-    header, *lines = seeds.table(rows)
+    header, *lines = tables.several(results)
     header[0] = f"{_PRESET.value}, {_SEEDS.value} seeds"
+    for name in ("train", "evaluate"):
+        seconds = [result["seconds"][name] for result in results]
+        spread = np.mean(seconds), np.min(seconds), np.max(seconds)
+        lines.append([f"seconds to {name}", *(f"{s:.1f}" for s in spread)])
     for line in (header, ["---"] * len(header), *lines):
         print(f"| {' | '.join(line)} |")
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 import mlvae_tf
 from mlvae_tf.data.grouping import GroupedData
-from mlvae_tf.evaluation import figures, report
+from mlvae_tf.evaluation import figures
 
 
 def grid(shape):
@@ -87,13 +87,3 @@ def test_interpolation_begins_and_ends_at_reconstructions(
     expected = mlvae_tf.control.reconstruct(model, data, np.array([0, 1]))
     np.testing.assert_allclose(cells[0, 0], expected[0], atol=1e-6)
     np.testing.assert_allclose(cells[2, 2], expected[1], atol=1e-6)
-
-
-def test_tables_line_up():
-    rows = [["what", "n"], ["content", "1.0"], ["style", "10.25"]]
-    assert report.format_table(rows).splitlines() == [
-        "what         n",
-        "--------------",
-        "content    1.0",
-        "style    10.25",
-    ]

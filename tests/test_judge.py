@@ -53,11 +53,10 @@ def test_the_judge_sees_who_donated(generator, loyal):
     result = judge.measure(
         Mixer(loyal), known, data, posteriors, (1, 5, 100, None), seed=0
     )
-    assert result["judge_accuracy"] > 0.97
+    assert result["judge_accuracy"].value > 0.97
     assert list(result["content_group"]) == ["1", "5", "all"]
     for count in ("1", "5", "all"):
         shares = result["content_group"][count], result["style_group"][count]
-        assert shares[0 if loyal else 1] > 0.97
-        assert shares[1 if loyal else 0] < 0.03
-        low, high = result["intervals"]["content_group"][count]
-        assert low <= result["content_group"][count] <= high
+        assert shares[0 if loyal else 1].value > 0.97
+        assert shares[1 if loyal else 0].value < 0.03
+        assert shares[0].low <= shares[0].value <= shares[0].high

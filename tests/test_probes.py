@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import calibration, probes
-from mlvae_tf.evaluation.bootstrap import interval
+from mlvae_tf.evaluation.bootstrap import Estimate, estimate, separate
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.layers import EvidenceAccumulation
 
@@ -63,7 +63,8 @@ def test_probes_tell_what_there_is_to_tell(generator):
     train = separated(generator, 300, noise=0.8)
     test = separated(generator, 100, noise=0.8)
     counts = (1, 4, 25, 1000, None)
-    result, confusion = probes.probe_groups(train, test, counts, seed=0)
+    found, confusion = probes.probe_groups(train, test, counts, seed=0)
+    result, _ = separate(found)
     accuracy = result["content_accuracy"]
     assert list(accuracy) == ["1", "4", "25", "all"]  # 1,000 are too many.
     # The best possible is Phi(1 / 0.8)^2 = 0.80 for one, Phi(2 / 0.8)^2 =
@@ -79,7 +80,8 @@ def test_probes_tell_what_there_is_to_tell(generator):
     # Not accumulated, four say no more than one.
     alone = result["unaccumulated"]["content_accuracy"]
     assert alone["1"] == alone["all"] == pytest.approx(accuracy["1"])
-    assert abs(alone["4"] - accuracy["1"]) < 0.06
+    # Four divide the hundred: the same observations again.
+    assert alone["4"] == pytest.approx(accuracy["1"])
     # Draws of scale 1 add to a noise of 0.8: Phi(1 / sqrt(1.64))^2 = 0.614.
     sampled = result["sampled"]
     assert abs(sampled["content_accuracy"]["1"] - 0.614) < 0.07
@@ -92,7 +94,8 @@ def test_probes_tell_what_there_is_to_tell(generator):
 def test_every_figure_lies_in_its_interval(generator):
     train = separated(generator, 100, noise=0.8)
     test = separated(generator, 100, noise=0.8)
-    result, _ = probes.probe_groups(train, test, (1, 4), seed=0)
+    found, _ = probes.probe_groups(train, test, (1, 4), seed=0)
+    result, intervals = separate(found)
     count = 0
 
     def check(values, bounds):
@@ -104,20 +107,29 @@ def test_every_figure_lies_in_its_interval(generator):
                 assert bound[0] <= values[key] <= bound[1]
                 count += 1
 
-    check(result, result["intervals"])
-    # Accuracy and entropy of content at two k, thrice, and of style, twice.
-    assert count == 2 * (2 * 3 + 2)
+    check(result, intervals)
+    # Accuracy and entropy of content at two k, accumulated and not, and of
+    # style; from means and from draws.
+    assert count == 2 * 2 * (2 * 2 + 1)
 
 
 def test_interval_is_that_of_the_normal_limit(generator):
     scores = generator.normal(size=400)
-    low, high = interval(scores)
+    value, low, high = estimate(scores)
+    assert value == pytest.approx(scores.mean())
     error = 1.96 * scores.std() / 20
     expected = scores.mean() - error, scores.mean() + error
     np.testing.assert_allclose([low, high], expected, atol=0.2 * error)
     # Ten passes over a tenth of the units are no more than the tenth.
-    low, high = interval(scores, size=40)
+    _, low, high = estimate(scores, size=40)
     assert high - low == pytest.approx(2 * error * np.sqrt(10), rel=0.2)
+
+
+def test_values_and_intervals_are_parted():
+    some = Estimate(0.5, 0.4, 0.6)
+    values, intervals = separate({"a": {"1": some}, "b": 2.0, "c": {"d": 3}})
+    assert values == {"a": {"1": 0.5}, "b": 2.0, "c": {"d": 3}}
+    assert intervals == {"a": {"1": [0.4, 0.6]}}
 
 
 def test_entropy_by_hand():
@@ -130,9 +142,9 @@ def test_entropy_by_hand():
     features = np.array([[0.25, 0.75], [1.0, 0.0]])
     score = probes.Score.of(Known(), features, np.array(["b", "b"]))
     assert score.named.tolist() == ["b", "a"]
-    assert score.accuracy()[0] == 0.5
+    assert score.accuracy().value == 0.5
     expected = -(np.log(0.75) + np.log(np.finfo(float).eps)) / 2
-    assert score.entropy()[0] == pytest.approx(expected)
+    assert score.entropy().value == pytest.approx(expected)
 
 
 def test_calibration_tells_modest_from_over_confident(generator):

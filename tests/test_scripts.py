@@ -115,7 +115,7 @@ def test_metrics(run):
     assert metrics["chance_accuracy"] == pytest.approx(1 / 3)
     for name in ("style_accuracy", "style_entropy", "group_elbo"):
         assert np.isfinite(metrics[name])
-    assert re.search(r"content, k = 5 +1\.000", evaluated.stdout)
+    assert re.search(r"content accuracy, k = 5 +1\.000", evaluated.stdout)
     assert evaluated.stderr == ""
     assert "report.html" in evaluated.stdout
 
@@ -219,7 +219,7 @@ def test_another_dataset_can_be_evaluated(run, dataset):
     arguments = f"--workdir={folder}", "--evidence_counts=3"
     again = script("evaluate.py", *arguments, f"--dataset={dataset}")
     assert again.returncode == 0, again.stderr
-    assert "content, k = 3" in again.stdout
+    assert "content accuracy, k = 3" in again.stdout
     assert (folder / "config.json").read_bytes() == before
 
 

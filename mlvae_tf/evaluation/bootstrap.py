@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 RESAMPLES = 1000
 
 
-def interval(
+class Estimate(NamedTuple):
+    """A mean and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(
     scores: np.ndarray, size: int | None = None, seed: int = 0
-) -> list[float]:
-    """A 95% percentile bootstrap interval of the mean.
+) -> Estimate:
+    """The mean, and a 95% percentile bootstrap interval of it.
 
     Args:
         scores: `[M]`, one a unit that was measured.
         size: Units in a resample, where several passes over the same `size`
             units are in `scores`. Defaults to `M`.
         seed: Seed of the draws.
-
-    Returns:
-        `[low, high]`.
 
     References:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
@@ -30,4 +37,24 @@ def interval(
         generator.choice(scores, size).mean(dtype=np.float64)
         for _ in range(RESAMPLES)
     ]
-    return np.quantile(means, [0.025, 0.975]).tolist()
+    low, high = np.quantile(means, [0.025, 0.975]).tolist()
+    return Estimate(float(scores.mean(dtype=np.float64)), low, high)
+
+
+def separate(tree: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part the estimates within nested dicts into values and intervals.
+
+    Returns:
+        `(values, intervals)`: the tree with every `Estimate` replaced by its
+        value, and the same keys with `[low, high]` where there was one.
+    """
+    values, intervals = {}, {}
+    for key, item in tree.items():
+        if isinstance(item, Estimate):
+            values[key], intervals[key] = item.value, [item.low, item.high]
+        elif isinstance(item, dict):
+            values[key], within = separate(item)
+            intervals |= {key: within} if within else {}
+        else:
+            values[key] = item
+    return values, intervals

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.probes import name
 
 
@@ -29,7 +29,7 @@ class Calibration(NamedTuple):
 
 
 def measure(
-    posteriors: Posteriors, counts: tuple[int | None, ...], seed: int
+    posteriors: Posteriors, counts: Counts, seed: int
 ) -> dict[str, Calibration]:
     """Compare the contents of two disjoint sets of k of the same group.
 

@@ -65,7 +65,7 @@ def accuracy_curve(results: dict[str, Any]) -> bytes:
         ylabel="accuracy of the group",
         ylim=(0, 1.03),
     )
-    axes.legend(frameon=False, loc="best")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     return png(figure)
 
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 from keras import layers
 
 from mlvae_tf.data.grouping import GroupedData, scale
-from mlvae_tf.evaluation.bootstrap import interval
-from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.bootstrap import estimate
+from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.probes import fit_probe, name
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def measure(
     judge: Judge,
     held_out: GroupedData,
     posteriors: Posteriors,
-    counts: tuple[int | None, ...],
+    counts: Counts,
     seed: int,
 ) -> dict[str, Any]:
     """Ask the judge about swaps between held-out observations.
@@ -131,16 +131,12 @@ def measure(
     Returns:
         `judge_accuracy` on the real observations; by k, `content_group` and
         `style_group`, the fractions that are given the group of the content
-        donor and of the style donor; and `intervals` of all.
+        donor and of the style donor. All are estimates.
     """
-    right = judge.names(scale(held_out.observations).numpy())
-    right = right == held_out.group_ids
-    result: dict[str, Any] = {"judge_accuracy": float(right.mean())}
-    intervals: dict[str, Any] = {"judge_accuracy": interval(right)}
+    named = judge.names(scale(held_out.observations).numpy())
+    by_content, by_style = {}, {}
     generator = np.random.default_rng([seed, 4])
     styles, group_ids = posteriors.style.loc.numpy(), posteriors.group_ids
-    for key in ("content_group", "style_group"):
-        result[key], intervals[key] = {}, {}
     for count in counts:
         sets = posteriors.deal(count, generator)
         if len(np.unique(sets.group_ids)) < 2:
@@ -156,11 +152,11 @@ def measure(
         swapped = model.decode(
             tf.constant(contents[donors]), tf.constant(styles[receivers])
         ).mean()
-        named = judge.names(swapped.numpy())
-        for key, donated in (
-            ("content_group", sets.group_ids[donors]),
-            ("style_group", group_ids[receivers]),
-        ):
-            result[key][name(count)] = float((named == donated).mean())
-            intervals[key][name(count)] = interval(named == donated)
-    return {**result, "intervals": intervals}
+        swapped_as = judge.names(swapped.numpy())
+        by_content[name(count)] = estimate(swapped_as == sets.group_ids[donors])
+        by_style[name(count)] = estimate(swapped_as == group_ids[receivers])
+    return {
+        "judge_accuracy": estimate(named == held_out.group_ids),
+        "content_group": by_content,
+        "style_group": by_style,
+    }

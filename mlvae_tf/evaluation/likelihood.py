@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from mlvae_tf import evidence, objective
 from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
-from mlvae_tf.evaluation.bootstrap import interval
+from mlvae_tf.evaluation.bootstrap import estimate
 
 if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
@@ -29,7 +29,7 @@ def group_elbo(
 
     Returns:
         `group_elbo`, `group_reconstruction`, `group_content_kl`,
-        `group_style_kl`, and their `intervals`.
+        `group_style_kl`: estimates.
     """
 
     @tf.function(reduce_retracing=True)
@@ -50,10 +50,7 @@ def group_elbo(
     columns = {"group_elbo": terms.elbo} | {
         f"group_{name}": values for name, values in terms._asdict().items()
     }
-    return {
-        **{name: float(values.mean()) for name, values in columns.items()},
-        "intervals": {name: interval(v) for name, v in columns.items()},
-    }
+    return {name: estimate(values) for name, values in columns.items()}
 
 
 def log_likelihood(
@@ -66,9 +63,9 @@ def log_likelihood(
     """The importance-weighted bound of some held-out groups, nats a group.
 
     Returns:
-        `importance_weighted_bound` of the first groups of an epoch, at most
-        64; `importance_samples`; `importance_groups`, how many they were; and
-        `intervals`.
+        `importance_weighted_bound`, an estimate from the first groups of an
+        epoch, at most 64; `importance_samples`; and `importance_groups`, how
+        many they were.
     """
     batch = next(iter(make_dataset(data, batches, seed)))
     _, rows = evidence.index_groups(batch["group_ids"])
@@ -80,12 +77,10 @@ def log_likelihood(
         num_samples,
         seed,
     )
-    name = "importance_weighted_bound"
     return {
-        name: float(bounds.mean()),
+        "importance_weighted_bound": estimate(bounds),
         "importance_samples": num_samples,
         "importance_groups": len(bounds),
-        "intervals": {name: interval(bounds)},
     }
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 tfd = tfp.distributions
 
+# How many observations of a group to accumulate; None is all that there are.
+Counts = tuple[int | None, ...]
+
 
 class Sets(NamedTuple):
     """Disjoint sets of observations, each within one group.

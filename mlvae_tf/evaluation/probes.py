@@ -15,8 +15,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation.bootstrap import interval
-from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.bootstrap import Estimate, estimate
+from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 
 tfd = tfp.distributions
 MAX_PROBE_OBSERVATIONS = 20_000
@@ -87,13 +87,18 @@ class Score:
             passes[0].units,
         )
 
-    def accuracy(self) -> tuple[float, list[float]]:
-        """The fraction named right, and its interval."""
-        return float(self.right.mean()), interval(self.right, self.units)
+    def __getitem__(self, rows: np.ndarray) -> Score:
+        return Score(
+            self.named[rows], self.right[rows], self.nats[rows], len(rows)
+        )
 
-    def entropy(self) -> tuple[float, list[float]]:
-        """The cross-entropy in nats, and its interval."""
-        return float(self.nats.mean()), interval(self.nats, self.units)
+    def accuracy(self) -> Estimate:
+        """The fraction named right."""
+        return estimate(self.right, self.units)
+
+    def entropy(self) -> Estimate:
+        """The cross-entropy in nats."""
+        return estimate(self.nats, self.units)
 
 
 def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
@@ -105,7 +110,7 @@ def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
     return loc + posterior.scale.numpy() * noise
 
 
-def check_counts(counts: tuple[int | None, ...], test: Posteriors) -> None:
+def check_counts(counts: Counts, test: Posteriors) -> None:
     """Raise `InputError` where no group has as many observations."""
     largest = np.unique(test.group_ids, return_counts=True)[1].max()
     if min(count or 1 for count in counts) > largest:
@@ -121,69 +126,98 @@ def name(count: int | None) -> str:
     return "all" if count is None else str(count)
 
 
+Scores = dict[str, Score]
+
+
 def _content_scores(
     probe: Pipeline,
     test: Posteriors,
-    counts: tuple[int | None, ...],
+    alone: Score,
+    counts: Counts,
     sampled: bool,
     seed: int,
-) -> dict[str, Score]:
-    """Scores of accumulated contents by count."""
+) -> tuple[Scores, Scores]:
+    """By count, scores of accumulated contents and of what was accumulated.
+
+    Args:
+        probe: The probe.
+        test: What it is asked about.
+        alone: What it says of every single observation.
+        counts: The counts.
+        sampled: Whether contents are drawn.
+        seed: Seed of divisions and draws.
+    """
     generator = np.random.default_rng(seed)
     largest = np.unique(test.group_ids, return_counts=True)[1].max()
-    scores = {}
+    accumulated, unaccumulated = {}, {}
     for count in counts:
         if count is not None and count > largest:
             continue
-        passes = []
         # One and all can be dealt in one way only.
-        for repeat in range(1 if count in (1, None) else REPEATS):
-            sets = test.deal(count, generator)
-            content = test.accumulate(sets.rows, sets.set_ids)
-            features = _features(content, sampled, seed + repeat)
-            passes.append(Score.of(probe, features, sets.group_ids))
-        scores[name(count)] = Score.pooled(passes)
-    return scores
+        repeats = 1 if count in (1, None) else REPEATS
+        passes = [test.deal(count, generator) for _ in range(repeats)]
+        accumulated[name(count)] = Score.pooled(
+            [
+                Score.of(
+                    probe,
+                    _features(
+                        test.accumulate(sets.rows, sets.set_ids),
+                        sampled,
+                        seed + number,
+                    ),
+                    sets.group_ids,
+                )
+                for number, sets in enumerate(passes)
+            ]
+        )
+        unaccumulated[name(count)] = Score.pooled(
+            [alone[sets.rows] for sets in passes]
+        )
+    return accumulated, unaccumulated
 
 
-def _alone(
-    single: Score, test: Posteriors, counts: tuple[int | None, ...], seed: int
-) -> dict[str, Score]:
-    """Scores of the same observations, each by its own content."""
-    generator = np.random.default_rng(seed)
-    scores = {}
-    for count in counts:
-        rows = test.deal(count, generator).rows
-        if len(rows):
-            scores[name(count)] = Score(
-                *(part[rows] for part in (single.named, single.right)),
-                single.nats[rows],
-                len(rows),
-            )
-    return scores
-
-
-def _table(scores: dict[str, Score]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Accuracies and entropies by count, and their intervals."""
-    pairs = {
+def _content_figures(scores: Scores) -> dict[str, Any]:
+    return {
         "content_accuracy": {k: s.accuracy() for k, s in scores.items()},
         "content_entropy": {k: s.entropy() for k, s in scores.items()},
     }
-    values, intervals = (
-        {
-            key: {k: pair[part] for k, pair in column.items()}
-            for key, column in pairs.items()
-        }
-        for part in (0, 1)
+
+
+def _probe(
+    train: Posteriors,
+    test: Posteriors,
+    counts: Counts,
+    sampled: bool,
+    seed: int,
+) -> tuple[dict[str, Any], Score]:
+    """Figures from means or from draws, and the score of single contents."""
+
+    def single(posteriors: Posteriors) -> np.ndarray:
+        each = np.arange(len(posteriors.group_ids))
+        return _features(posteriors.accumulate(each, each), sampled, seed)
+
+    content_probe = fit_probe(single(train), train.group_ids, seed)
+    style_probe = fit_probe(
+        _features(train.style, sampled, seed), train.group_ids, seed
     )
-    return values, intervals
+    alone = Score.of(content_probe, single(test), test.group_ids)
+    style = Score.of(
+        style_probe, _features(test.style, sampled, seed + 1), test.group_ids
+    )
+    accumulated, unaccumulated = _content_scores(
+        content_probe, test, alone, counts, sampled, seed
+    )
+    figures = {
+        **_content_figures(accumulated),
+        "style_accuracy": style.accuracy(),
+        "style_entropy": style.entropy(),
+        "unaccumulated": _content_figures(unaccumulated),
+    }
+    return figures, alone
 
 
 def probe_groups(
-    train: Posteriors,
-    test: Posteriors,
-    counts: tuple[int | None, ...],
-    seed: int,
+    train: Posteriors, test: Posteriors, counts: Counts, seed: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Classify the group from content and from style.
 
@@ -198,61 +232,26 @@ def probe_groups(
         seed: Seed of probes and divisions.
 
     Returns:
-        `(results, confusion)`. Results are `content_accuracy` and
-        `content_entropy` by k; `style_accuracy`, `style_entropy` and
-        `chance_accuracy`, that of always naming the most frequent group; under
+        `(figures, confusion)`. Figures are `content_accuracy` and
+        `content_entropy` by k; `style_accuracy` and `style_entropy`; under
         `unaccumulated` what each of the same observations says alone; under
-        `sampled` the same from draws of the posteriors, with probes of their
-        own, instead of the means; and under `intervals` the 95% bootstrap
-        intervals of all. Entropies are the probe's cross-entropy in nats:
-        upper bounds of H(group | content) and H(group | style). Confusion is
-        of single observations, rows the true groups, both in order.
+        `sampled` the same from draws of the posteriors instead of the means,
+        with probes of their own; all of them estimates; and
+        `chance_accuracy`, that of always naming the most frequent group.
+        Entropies are the probe's cross-entropy in nats: upper bounds of
+        H(group | content) and H(group | style). Confusion is of single
+        observations, rows the true groups, both in order.
+
+    Raises:
+        InputError: If there is one group only, or none has as many
+            observations as the counts ask for.
     """
-    if len(np.unique(train.group_ids)) < 2:
+    groups = np.unique(train.group_ids)
+    if len(groups) < 2:
         raise InputError("a probe needs at least two groups: got one.")
     check_counts(counts, test)
-    everything = np.arange(len(train.group_ids))
-    alone = train.accumulate(everything, everything)
-    single = np.arange(len(test.group_ids))
-    results: dict[str, Any] = {}
-    intervals: dict[str, Any] = {}
-    for sampled in (False, True):
-        content_probe = fit_probe(
-            _features(alone, sampled, seed), train.group_ids, seed
-        )
-        style_probe = fit_probe(
-            _features(train.style, sampled, seed), train.group_ids, seed
-        )
-        values, bounds = _table(
-            _content_scores(content_probe, test, counts, sampled, seed)
-        )
-        style = Score.of(
-            style_probe,
-            _features(test.style, sampled, seed + 1),
-            test.group_ids,
-        )
-        for key, measured in (
-            ("style_accuracy", style.accuracy()),
-            ("style_entropy", style.entropy()),
-        ):
-            values[key], bounds[key] = measured
-        if sampled:
-            results["sampled"], intervals["sampled"] = values, bounds
-            continue
-        results |= values
-        intervals |= bounds
-        own = Score.of(
-            content_probe,
-            test.accumulate(single, single).loc.numpy(),
-            test.group_ids,
-        )
-        results["unaccumulated"], intervals["unaccumulated"] = _table(
-            _alone(own, test, counts, seed)
-        )
-        confusion = confusion_matrix(
-            test.group_ids, own.named, labels=np.unique(train.group_ids)
-        )
+    figures, alone = _probe(train, test, counts, False, seed)
     sizes = np.unique(test.group_ids, return_counts=True)[1]
-    results["chance_accuracy"] = float(sizes.max() / sizes.sum())
-    results["intervals"] = intervals
-    return results, confusion
+    figures["sampled"], _ = _probe(train, test, counts, True, seed)
+    figures["chance_accuracy"] = float(sizes.max() / sizes.sum())
+    return figures, confusion_matrix(test.group_ids, alone.named, labels=groups)

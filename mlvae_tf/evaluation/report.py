@@ -1,4 +1,4 @@
-"""The results as a table, and as one HTML file with the pictures inside."""
+"""The results as one HTML file with the pictures inside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+
+from mlvae_tf.evaluation import tables
+from mlvae_tf.evaluation.tables import Table
 
 if TYPE_CHECKING:
     from mlvae_tf.evaluation.run import Measured
@@ -21,7 +24,8 @@ CAPTIONS = {
     "calibration": "A point is one dimension of the content. Two contents of "
     "one group, each of k other observations, differ by as much as their "
     "scales say where the point is on the line; above it, the posterior is "
-    "too sure of itself, below it, too modest.",
+    "too sure of itself, below it, too modest; dimensions far below it carry "
+    "nothing.",
     "map": "Contents and styles of single held-out observations, the first two "
     "principal components, coloured by group.",
     "swap": "Each column shares the content of a group, accumulated over up to "
@@ -43,74 +47,6 @@ CAPTIONS = {
 SEEN = "swap", "interpolate", "generate", "reconstruct", "map"
 
 
-def table(metrics: dict[str, Any]) -> list[list[str]]:
-    """Header and rows, as text."""
-    bounds = metrics["intervals"]
-
-    def row(
-        label: str, accuracy: float, limits: list[float], nats: float | None
-    ) -> list[str]:
-        interval = f"{limits[0]:.3f} to {limits[1]:.3f}"
-        entropy = "" if nats is None else f"{nats:.3f}"
-        return [label, f"{accuracy:.3f}", interval, entropy]
-
-    rows = [["what", "accuracy", "95% interval", "cross-entropy"]]
-    for k, accuracy in metrics["content_accuracy"].items():
-        limits = bounds["content_accuracy"][k]
-        entropy = metrics["content_entropy"][k]
-        rows.append(row(f"content, k = {k}", accuracy, limits, entropy))
-    rows.append(
-        row(
-            "style",
-            metrics["style_accuracy"],
-            bounds["style_accuracy"],
-            metrics["style_entropy"],
-        )
-    )
-    rows.append(["chance", f"{metrics['chance_accuracy']:.3f}", "", ""])
-    sampled = metrics["sampled"]
-    for k, accuracy in metrics["sampled"]["content_accuracy"].items():
-        limits = bounds["sampled"]["content_accuracy"][k]
-        entropy = sampled["content_entropy"][k]
-        rows.append(row(f"content sampled, k = {k}", accuracy, limits, entropy))
-    rows.append(
-        row(
-            "style sampled",
-            sampled["style_accuracy"],
-            bounds["sampled"]["style_accuracy"],
-            sampled["style_entropy"],
-        )
-    )
-    swap = metrics["swap"]
-    limits = swap["intervals"]["judge_accuracy"]
-    rows.append(
-        row("judge, real observations", swap["judge_accuracy"], limits, None)
-    )
-    for k, share in swap["content_group"].items():
-        limits = swap["intervals"]["content_group"][k]
-        rows.append(row(f"swapped, k = {k}", share, limits, None))
-    unseen = metrics.get("unseen", {})
-    for name, accuracies in unseen.get("identification", {}).items():
-        for shots, accuracy in accuracies.items():
-            limits = unseen["intervals"]["identification"][name][shots]
-            label = f"unseen, {name.replace('_', ' ')}, {shots} shots"
-            rows.append(row(label, accuracy, limits, None))
-    return rows
-
-
-def format_table(rows: list[list[str]]) -> str:
-    """A table for a terminal: first column to the left, others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for row in rows:
-        first, *rest = row
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:])]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "-" * sum(widths, 2 * (len(widths) - 1)))
-    return "\n".join(lines)
-
-
 def summary(metrics: dict[str, Any]) -> list[str]:
     """What was learned, in three sentences."""
     accuracies = metrics["content_accuracy"]
@@ -125,7 +61,7 @@ def summary(metrics: dict[str, Any]) -> list[str]:
         "Content says which group it is: a probe names it right in "
         f"{few[1]:.1%} of cases from {few[0]} held-out observation"
         f"{'' if few[0] == '1' else 's'}, and in {many[1]:.1%} from {content}.",
-        "Style says little of it: the probe is right in "
+        "From the style of one, the probe is right in "
         f"{metrics['style_accuracy']:.1%}, where always naming the most "
         f"frequent group is right in {metrics['chance_accuracy']:.1%}.",
     ]
@@ -148,14 +84,13 @@ def summary(metrics: dict[str, Any]) -> list[str]:
 
 
 def _figure(pictures: dict[str, bytes], name: str) -> dict[str, str]:
-    caption = CAPTIONS[name if name in CAPTIONS else name[len("unseen_") :]]
+    caption = CAPTIONS.get(name) or CAPTIONS[name.removeprefix("unseen_")]
     data = base64.b64encode(pictures[name]).decode()
     return {"name": name, "caption": caption, "data": data}
 
 
-def _sections(measured: Measured) -> list[dict[str, Any]]:
+def _sections(pictures: dict[str, bytes]) -> list[dict[str, Any]]:
     """Headings, each with its figures; what was not drawn is left out."""
-    pictures = measured.pictures
     sections = [
         (
             "What content and style say of the group",
@@ -181,7 +116,7 @@ def html(
     measured: Measured,
     record: dict[str, Any],
     commands: str,
-    spread: list[list[str]] | None = None,
+    spread: Table | None = None,
 ) -> str:
     """The report.
 
@@ -201,10 +136,10 @@ def html(
     return template.render(
         dataset=record["evaluated on"]["dataset"],
         summary=summary(measured.results),
-        table=table(measured.results),
-        metrics=measured.results,
+        table=tables.one(measured.results),
+        results=measured.results,
         spread=spread,
-        sections=_sections(measured),
+        sections=_sections(measured.pictures),
         commands=commands,
         configuration=json.dumps(record, indent=2),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import shlex
 import zipfile
@@ -27,14 +28,14 @@ from mlvae_tf.evaluation import (
     likelihood,
     probes,
     report,
-    seeds,
+    tables,
     unseen,
 )
-from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.bootstrap import separate
+from mlvae_tf.evaluation.posteriors import Counts, Posteriors
+from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.model import MLVAE
 from mlvae_tf.training import make_batches, run_record, train
-
-Counts = tuple[int | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,58 +114,54 @@ def measure(
     seed = config.training.seed
     batches = make_batches(config.training)
     posteriors = Posteriors.of(model, held_out)
-    results, confused = probes.probe_groups(
+    found, confused = probes.probe_groups(
         Posteriors.of(model, splits.train), posteriors, counts, seed
     )
-    measured = calibration.measure(posteriors, counts, seed)
-    results["calibration"] = {k: m.ratio for k, m in measured.items()}
-    for part in (
-        likelihood.group_elbo(model, held_out, batches, seed),
-        likelihood.log_likelihood(
+    calibrated = calibration.measure(posteriors, counts, seed)
+    real = judge.Judge(splits.train, seed)
+    found |= {
+        **likelihood.group_elbo(model, held_out, batches, seed),
+        **likelihood.log_likelihood(
             model, held_out, batches, importance_samples, seed
         ),
-    ):
-        results["intervals"] |= part.pop("intervals")
-        results |= part
-    results["swap"] = judge.measure(
-        model,
-        judge.Judge(splits.train, seed),
-        held_out,
-        posteriors,
-        counts,
-        seed,
-    )
+        "calibration": {k: value.ratio for k, value in calibrated.items()},
+        "swap": judge.measure(model, real, held_out, posteriors, counts, seed),
+    }
     groups = [str(group) for group in np.unique(splits.train.group_ids)]
     pictures = {
-        "accuracy": charts.accuracy_curve(results),
         "confusion": charts.confusion(confused, groups),
-        "map": charts.latent_map(posteriors),
-        **_grids(model, held_out, ""),
+        **_control(model, held_out, posteriors),
     }
-    if measured:
-        pictures["calibration"] = charts.calibration(measured)
+    if calibrated:
+        pictures["calibration"] = charts.calibration(calibrated)
     if splits.unseen is not None:
         others = Posteriors.of(model, splits.unseen)
-        results["unseen"], curves = unseen.measure(
+        found["unseen"], curves = unseen.measure(
             others, splits.train, splits.unseen, seed
         )
-        pictures |= _grids(model, splits.unseen, "unseen_")
-        pictures["unseen_map"] = charts.latent_map(others)
+        for name, picture in _control(model, splits.unseen, others).items():
+            pictures[f"unseen_{name}"] = picture
         if curves:
             pictures["unseen_roc"] = charts.roc(curves)
+    values, intervals = separate(found)
+    results = {**values, "intervals": intervals}
+    pictures["accuracy"] = charts.accuracy_curve(results)
     return Measured(results, pictures)
 
 
-def _grids(model: MLVAE, some: GroupedData, prefix: str) -> dict[str, bytes]:
-    """The pictures of control, by name."""
+def _control(
+    model: MLVAE, some: GroupedData, posteriors: Posteriors
+) -> dict[str, bytes]:
+    """The pictures of control, and the map, by name."""
     pictures = {
         "swap": figures.swap_grid(model, some),
         "generate": figures.generation_grid(model, some),
         "reconstruct": figures.reconstruction_grid(model, some),
+        "map": charts.latent_map(posteriors),
     }
     if len(np.unique(some.group_ids)) > 1:
         pictures["interpolate"] = figures.interpolation_grid(model, some)
-    return {f"{prefix}{name}": png for name, png in pictures.items()}
+    return pictures
 
 
 def evaluate(
@@ -173,7 +170,7 @@ def evaluate(
     importance_samples: int = 100,
     settings: dict[str, Any] | None = None,
     num_seeds: int = 1,
-) -> tuple[dict[str, Any], list[list[str]] | None]:
+) -> Table:
     """Measure the run in `folder` and leave `folder/evaluation`.
 
     Args:
@@ -185,12 +182,47 @@ def evaluate(
             seeds in `folder/seeds`, where it has not been already.
 
     Returns:
-        `(results, spread)`: what `metrics.json` holds, and with several seeds
-        the table of their means and spread.
+        The figures, with intervals, or over the seeds with their spread.
     """
-    run = config_module.load(folder / "config.json")
-    model = load_model(folder)
     settings = settings or {}
+    run = config_module.load(folder / "config.json")
+    measured, evaluated = _measure_run(
+        folder, run, counts, importance_samples, settings
+    )
+    flags = {
+        "evidence_counts": tuple(map(probes.name, counts)),
+        "importance_samples": importance_samples,
+        **settings,
+    }
+    record = {**run_record(run), "evaluated on": evaluated.to_json()["data"]}
+    page = report.html(measured, record, commands(folder, run, flags))
+    _write(folder / "evaluation", measured, page)
+    if num_seeds == 1:
+        return tables.one(measured.results)
+    results = [measured.results]
+    first = run.training.seed
+    for seed in range(first + 1, first + num_seeds):
+        other = folder / "seeds" / str(seed)
+        _train_again(other, run.replace({"seed": seed}))
+        evaluate(other, counts, importance_samples, settings)
+        text = (other / "evaluation" / "metrics.json").read_text()
+        results.append(json.loads(text))
+    spread = tables.several(results)
+    again = commands(folder, run, {**flags, "seeds": num_seeds})
+    page = report.html(measured, record, again, spread)
+    _write(folder / "evaluation", measured, page)
+    return spread
+
+
+def _measure_run(
+    folder: pathlib.Path,
+    run: Config,
+    counts: Counts,
+    importance_samples: int,
+    settings: dict[str, Any],
+) -> tuple[Measured, Config]:
+    """Measure a run, and the configuration that it was measured with."""
+    model = load_model(folder)
     config = _evaluated(run, settings)
     splits = data.load(config.data, config.training.seed)
     check_shapes(splits.train.observations, model.observation_shape)
@@ -198,47 +230,23 @@ def evaluate(
     measured = measure(
         model, splits, held_out, config, counts, importance_samples
     )
-    record = {**run_record(run), "evaluated on": config.to_json()["data"]}
-    flags = {
-        "evidence_counts": tuple(map(probes.name, counts)),
-        "importance_samples": importance_samples,
-        **settings,
-    }
-    spread = None
-    if num_seeds > 1:
-        flags["seeds"] = num_seeds
-        others = [
-            _repeated(folder, run, seed, counts, importance_samples, settings)
-            for seed in range(
-                run.training.seed + 1, run.training.seed + num_seeds
-            )
-        ]
-        spread = seeds.table(seeds.rows([measured.results, *others]))
-    page = report.html(measured, record, commands(folder, run, flags), spread)
-    output = folder / "evaluation"
+    return measured, config
+
+
+def _train_again(folder: pathlib.Path, config: Config) -> None:
+    """Train a run, or go on with it, unless it has come to its end."""
+    if (folder / "model.keras").exists():
+        return
+    resume = (folder / "config.json").exists()
+    train(config, folder, workdir.prepare(folder, resume, overwrite=False))
+
+
+def _write(output: pathlib.Path, measured: Measured, page: str) -> None:
     workdir.write_json(output / "metrics.json", measured.results)
     files = {f"{name}.png": png for name, png in measured.pictures.items()}
     for name, content in {**files, "report.html": page.encode()}.items():
         with workdir.whole(output / name) as partial:
             partial.write_bytes(content)
-    return measured.results, spread
-
-
-def _repeated(
-    folder: pathlib.Path,
-    run: Config,
-    seed: int,
-    counts: Counts,
-    importance_samples: int,
-    settings: dict[str, Any],
-) -> dict[str, Any]:
-    """The results of the same run with another seed, trained if need be."""
-    other = folder / "seeds" / str(seed)
-    if not (other / "model.keras").exists():
-        resume = (other / "config.json").exists()
-        workdir.prepare(other, resume, overwrite=False)
-        train(run.replace({"seed": seed}), other, resume)
-    return evaluate(other, counts, importance_samples, settings)[0]
 
 
 def commands(folder: pathlib.Path, run: Config, flags: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from mlvae_tf.data.grouping import GroupedData, scale
-from mlvae_tf.evaluation.bootstrap import interval
+from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.evaluation.posteriors import Posteriors
 
 PCA_COMPONENTS = 20
@@ -186,11 +186,10 @@ def measure(
         seed: Seed of episodes and pairs.
 
     Returns:
-        `(results, curves)`. Results are `identification`, by representation
-        and number of shots; `verification_auc` by representation; and the
-        `intervals` of identification, over episodes. Curves are the ROC.
-        Empty where there is a single unseen group, or none with two
-        observations.
+        `(figures, curves)`. Figures are `identification`, estimates over
+        episodes by representation and number of shots, and
+        `verification_auc` by representation. Curves are the ROC. Empty where
+        there is a single unseen group, or none with two observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]
     if len(sizes) < 2 or sizes.max() < 2:
@@ -201,15 +200,10 @@ def measure(
         name: verification(represent, unseen.group_ids, seed)
         for name, represent in gather.items()
     }
-    identified, intervals = (
-        {
-            name: {k: reduce(right) for k, right in column.items()}
-            for name, column in episodes.items()
-        }
-        for reduce in (lambda right: float(right.mean()), interval)
-    )
     return {
-        "identification": identified,
+        "identification": {
+            name: {k: estimate(right) for k, right in column.items()}
+            for name, column in episodes.items()
+        },
         "verification_auc": {name: c[2] for name, c in curves.items()},
-        "intervals": {"identification": intervals},
     }, curves

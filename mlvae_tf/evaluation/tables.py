@@ -1,0 +1,96 @@
+"""The figures by name: of one run with intervals, of several with spread."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import numpy as np
+
+Table = list[list[str]]
+Path = tuple[str, ...]
+
+BOUNDS = (
+    "group_elbo",
+    "group_reconstruction",
+    "group_content_kl",
+    "group_style_kl",
+    "importance_weighted_bound",
+)
+
+
+def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
+    """Names of the figures that are reported, and where they are.
+
+    Args:
+        results: What `metrics.json` holds.
+    """
+    found = []
+
+    def by_count(label: str, *path: str, unit: str = "k = {}") -> None:
+        found.extend(
+            (f"{label}, {unit.format(k)}", (*path, k))
+            for k in at(results, path)
+        )
+
+    for suffix, prefix in (("", ()), (", sampled", ("sampled",))):
+        for kind in ("accuracy", "entropy"):
+            by_count(f"content {kind}{suffix}", *prefix, f"content_{kind}")
+            found.append((f"style {kind}{suffix}", (*prefix, f"style_{kind}")))
+    found.append(("chance accuracy", ("chance_accuracy",)))
+    found.append(("judge accuracy", ("swap", "judge_accuracy")))
+    by_count("swap accuracy", "swap", "content_group")
+    unseen = results.get("unseen", {})
+    for name in unseen.get("identification", {}):
+        label = f"unseen accuracy, {name.replace('_', ' ')}"
+        by_count(label, "unseen", "identification", name, unit="{} shots")
+    for name in unseen.get("verification_auc", {}):
+        path = "unseen", "verification_auc", name
+        found.append((f"verification AUC, {name.replace('_', ' ')}", path))
+    return found + [(name.replace("_", " "), (name,)) for name in BOUNDS]
+
+
+def at(tree: dict[str, Any], path: Path) -> Any:
+    """What lies at a path."""
+    return functools.reduce(operator.getitem, path, tree)
+
+
+def _text(path: Path, *values: float) -> list[str]:
+    """Bounds in tenths of a nat, everything else to three places."""
+    digits = 1 if path[0] in BOUNDS else 3
+    return [f"{value:.{digits}f}" for value in values]
+
+
+def one(results: dict[str, Any]) -> Table:
+    """Header and rows of one run: values and 95% intervals."""
+    rows = [["what", "value", "95% interval"]]
+    for label, path in paths(results):
+        try:
+            interval = " to ".join(_text(path, *at(results["intervals"], path)))
+        except KeyError:
+            interval = ""
+        rows.append([label, *_text(path, at(results, path)), interval])
+    return rows
+
+
+def several(runs: list[dict[str, Any]]) -> Table:
+    """Header and rows of several runs: mean, least and greatest."""
+    rows = [["what", "mean", "least", "greatest"]]
+    for label, path in paths(runs[0]):
+        values = [at(results, path) for results in runs]
+        spread = np.mean(values), np.min(values), np.max(values)
+        rows.append([label, *_text(path, *spread)])
+    return rows
+
+
+def as_text(table: Table) -> str:
+    """For a terminal: first column to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table)]
+    lines = []
+    for first, *rest in table:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:])]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * sum(widths, 2 * (len(widths) - 1)))
+    return "\n".join(lines)
