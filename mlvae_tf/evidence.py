@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+MIN_SHARE = 1e-4  # Of a group's precision, which float32 still subtracts well.
+
 
 class Evidence(NamedTuple):
     """Natural parameters of a diagonal normal, any shape, last axis latent."""
@@ -125,6 +127,30 @@ def accumulate(
             for part in evidence
         )
     )
+
+
+def rest(
+    evidence: Evidence, segment_ids: tf.Tensor, num_groups: int | tf.Tensor
+) -> tuple[Evidence, tf.Tensor]:
+    """For every observation, the evidence of the others of its group.
+
+    Args:
+        evidence: `Evidence` of shape `[N, dim]`, one row an observation.
+        segment_ids: int32 `[N]` as in `accumulate`.
+        num_groups: Number of groups.
+
+    Returns:
+        `(others, known)`: `Evidence` of shape `[N, dim]`, and bool `[N]`:
+        false for an observation that is alone or left out, and where the
+        others are so little beside its own that rounding hides them.
+    """
+    totals = accumulate(evidence, segment_ids, num_groups)
+    rows = tf.maximum(segment_ids, 0)
+    group = Evidence(*(tf.gather(part, rows) for part in totals))
+    others = subtract(group, evidence)
+    least = MIN_SHARE * group.precision
+    known = tf.reduce_all(others.precision > least, axis=-1)
+    return others, known & (segment_ids >= 0)
 
 
 def drop(

@@ -131,9 +131,6 @@ class ConditionalFlow(layers.Layer):
             z = tf.gather(z, np.argsort(order), axis=-1)
         return z
 
-    def call(self, u: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        return self.forward(u, condition)[0]
-
     def negative_log_likelihood(
         self, u: tf.Tensor, condition: tf.Tensor, scale: tf.Tensor | float = 1.0
     ) -> tf.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -323,19 +322,15 @@ class MLVAE(GroupedModel):
         self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
     ) -> objective.Terms:
         content, style = self.encode(observations)
-        return self._terms(
-            observations,
-            (content, segment_ids),
-            style,
-            segment_ids,
-            self.decode,
-            seed,
-        )
+        content = self._accumulate(content, segment_ids, segment_ids)
+        contents, styles = self._draw(content, style, segment_ids, seed)
+        likelihood = self.decode(contents, styles)
+        return _terms(observations, likelihood, content, style, segment_ids)
 
     def training_terms(
         self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
     ) -> tuple[objective.Terms, tf.Tensor | float]:
-        content, style = self._propose(observations)
+        proposed, style = self._propose(observations)
         heard = segment_ids
         if self.evidence_dropout:
             heard = evidence.drop(
@@ -344,53 +339,48 @@ class MLVAE(GroupedModel):
                 tf.shape(segment_ids)[0],
                 tf.random.fold_in(seed, 2),
             )
-        terms = self._terms(
-            observations,
-            (content, heard),
-            style,
-            segment_ids,
-            self._likelihood,
-            seed,
-        )
+        content = self._accumulate(proposed, heard, segment_ids)
+        contents, styles = self._draw(content, style, segment_ids, seed)
+        likelihood = self._likelihood(contents, styles)
+        terms = _terms(observations, likelihood, content, style, segment_ids)
         if not self.flow:
             return terms, 0.0
-        return terms, self._flow_loss(
-            content, style, segment_ids, tf.random.fold_in(seed, 3)
-        )
+        seed = tf.random.fold_in(seed, 3)
+        return terms, self._flow_loss(proposed, style, segment_ids, seed)
 
-    def _terms(
-        self,
-        observations: tf.Tensor,
-        heard: tuple[tfd.Normal, tf.Tensor],
-        style: tfd.Normal,
-        segment_ids: tf.Tensor,
-        decode: Callable[[tf.Tensor, tf.Tensor], tfd.Distribution],
-        seed: tf.Tensor,
-    ) -> objective.Terms:
-        proposed, heard_ids = heard
-        seeds = tf.unstack(tf.random.split(seed, 2))
+    def _accumulate(
+        self, proposed: tfd.Normal, heard: tf.Tensor, segment_ids: tf.Tensor
+    ) -> tfd.Normal:
+        """The content of as many groups as there are observations.
+
+        A row beyond the groups takes the prior's scale: its KL and gradient
+        are zero.
+        """
         num_rows = tf.shape(segment_ids)[0]
         content = self.accumulation(
-            proposed.loc, proposed.scale, heard_ids, num_groups=num_rows
+            proposed.loc, proposed.scale, heard, num_groups=num_rows
         )
         used = tf.range(num_rows) <= tf.reduce_max(segment_ids)
-        # An unused row takes the prior's scale: its KL and gradient are zero.
         scale = tf.where(used[:, tf.newaxis], content.scale, 1)
-        content = tfd.Normal(content.loc, scale)
-        likelihood = decode(
+        return tfd.Normal(content.loc, scale)
+
+    def _draw(
+        self,
+        content: tfd.Normal,
+        style: tfd.Normal,
+        segment_ids: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """A content and a style for every observation."""
+        seeds = tf.unstack(tf.random.split(seed, 2))
+        return (
             self._content_per_observation(content, segment_ids, seeds[0]),
             _sample(style.loc, style.scale, seeds[1]),
-        )
-        return objective.group_terms(
-            likelihood.log_prob(observations),
-            objective.standard_normal_kl(style.loc, style.scale),
-            objective.standard_normal_kl(content.loc, content.scale),
-            segment_ids,
         )
 
     def _flow_loss(
         self,
-        content: tfd.Normal,
+        proposed: tfd.Normal,
         style: tfd.Normal,
         segment_ids: tf.Tensor,
         seed: tf.Tensor,
@@ -403,25 +393,21 @@ class MLVAE(GroupedModel):
         come to depend on more of it. No gradient leaves the flow.
         """
         seeds = tf.unstack(tf.random.split(seed, 2))
-        own = evidence.from_normal(content.loc, content.scale)
-        total = evidence.accumulate(own, segment_ids, tf.shape(segment_ids)[0])
-        rows = tf.maximum(segment_ids, 0)
-        group = evidence.Evidence(*(tf.gather(part, rows) for part in total))
-        rest = evidence.subtract(group, own)
-        # What float32 leaves of the rest beside a far larger own is noise.
-        known = tf.reduce_all(rest.precision > 1e-4 * group.precision, axis=-1)
-        known &= segment_ids >= 0
-        precision = tf.where(known[:, tf.newaxis], rest.precision, 1)
-        loc, _ = evidence.to_normal(
-            evidence.Evidence(precision, rest.weighted_loc)
+        others, known = evidence.rest(
+            evidence.from_normal(proposed.loc, proposed.scale),
+            segment_ids,
+            tf.shape(segment_ids)[0],
         )
-        weight = tf.cast(known, loc.dtype)
-        count = tf.maximum(tf.reduce_sum(weight), 1)
+        precision = tf.where(known[:, tf.newaxis], others.precision, 1)
+        condition = _sample(
+            others.weighted_loc / precision, proposed.scale, seeds[0]
+        )
         # The means, with some of the posterior's noise: what is far below it
         # is not worth stretching. With prior variance 1, the means have what
         # the posteriors leave of it.
-        condition = _sample(loc, content.scale, seeds[0])
         noisy = _sample(style.loc, FLOW_NOISE * style.scale, seeds[1])
+        weight = tf.cast(known, noisy.dtype)
+        count = tf.maximum(tf.reduce_sum(weight), 1)
         spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
         variance = tf.nn.relu(1 - spread / count)
         variance += FLOW_NOISE**2 * spread / count
@@ -459,6 +445,21 @@ class MLVAE(GroupedModel):
             for name in ("content_kl_weight", "style_kl_weight")
         }
         return cls(**{**config, **weights})
+
+
+def _terms(
+    observations: tf.Tensor,
+    likelihood: tfd.Distribution,
+    content: tfd.Normal,
+    style: tfd.Normal,
+    segment_ids: tf.Tensor,
+) -> objective.Terms:
+    return objective.group_terms(
+        likelihood.log_prob(observations),
+        objective.standard_normal_kl(style.loc, style.scale),
+        objective.standard_normal_kl(content.loc, content.scale),
+        segment_ids,
+    )
 
 
 def _sample(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

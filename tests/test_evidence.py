@@ -166,3 +166,25 @@ def test_drop_leaves_one_of_every_group():
 def test_drop_keeps_all_at_rate_zero():
     rows = tf.constant([1, 0, -1, 1])
     assert evidence.drop(rows, 0.0, 2, [0, 0]).numpy().tolist() == [1, 0, -1, 1]
+
+
+def test_rest_is_what_the_others_say(generator):
+    loc, scale = (
+        generator.normal(size=(7, 2)),
+        generator.uniform(0.5, 2, size=(7, 2)),
+    )
+    scale[5] = 1e-4  # So sure that nothing is seen of the other beside it.
+    rows = np.array([0, 1, 0, -1, 0, 2, 2])
+    parts = evidence.from_normal(loc, scale)
+    others, known = evidence.rest(parts, tf.constant(rows, tf.int32), 3)
+    expected = [True, False, True, False, True, False, True]
+    assert known.numpy().tolist() == expected
+    for index in np.flatnonzero(known):
+        members = [i for i in np.flatnonzero(rows == rows[index]) if i != index]
+        _, expected_loc, expected_scale = reference.accumulate(
+            loc[members], scale[members], [0] * len(members)
+        )
+        one = evidence.Evidence(*(part[index] for part in others))
+        actual_loc, actual_scale = evidence.to_normal(one)
+        np.testing.assert_allclose(actual_loc, expected_loc[0], rtol=1e-6)
+        np.testing.assert_allclose(actual_scale, expected_scale[0], rtol=1e-6)
