@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_SWAPS = 2000
 BATCH = 128
-PASSES = 20
+PASSES = 10
 MIN_STEPS, MAX_STEPS = 300, 1500
 
 
@@ -87,7 +87,7 @@ def _network(
     network.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=True,
+        jit_compile=False,  # On CPUs, XLA's convolutions are slow.
     )
     return network
 
