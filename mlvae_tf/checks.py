@@ -179,6 +179,30 @@ def assert_values(observations: tf.Tensor, likelihood: str) -> tf.Tensor:
         return tf.identity(observations)
 
 
+def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
+    """`observations`, once there are as many segment ids as there are of them.
+
+    A batch in chunks has one id for each observation of all its chunks.
+    """
+    message = (
+        f"{_MARK}group_ids must have one id an observation: got "
+        "fewer ids than there are observations in the chunks."
+    )
+    same = tf.shape(observations)[0] == tf.size(segment_ids)
+    check = tf.debugging.Assert(same, [message])
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(observations)
+
+
+def assert_whole(count: tf.Tensor, segment_ids: tf.Tensor) -> None:
+    """Stop where a batch's chunks hold fewer observations than it has ids."""
+    message = (
+        f"{_MARK}group_ids must have one id an observation: got more ids "
+        "than there are observations in the chunks."
+    )
+    tf.debugging.Assert(count == tf.size(segment_ids), [message])
+
+
 def assert_finite(loss: tf.Tensor) -> None:
     """Stop a training that has run away, within a graph."""
     message = (

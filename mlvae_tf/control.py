@@ -24,7 +24,7 @@ def _checked(
         observations,
         model.observation_shape,
         model.likelihood,
-        model.compute_dtype,
+        model.variable_dtype,
         group_ids,
     )
 
@@ -143,7 +143,7 @@ def generate(
         Means `[count, *observation_shape]`, all of one content.
     """
     seeds = tf.unstack(tf.random.split([seed, 0], 2))
-    dtype = model.compute_dtype
+    dtype = model.variable_dtype
     if content_observations is None:
         content = tf.random.stateless_normal(
             (1, model.content_dim), seeds[0], dtype=dtype

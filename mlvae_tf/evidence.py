@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from mlvae_tf import noise
+
 MIN_SHARE = 1e-4  # Of a group's precision, which float32 still subtracts well.
 
 
@@ -130,24 +132,23 @@ def accumulate(
 
 
 def rest(
-    evidence: Evidence, segment_ids: tf.Tensor, num_groups: int | tf.Tensor
+    parts: Evidence, total: Evidence, segment_ids: tf.Tensor
 ) -> tuple[Evidence, tf.Tensor]:
     """For every observation, the evidence of the others of its group.
 
     Args:
-        evidence: `Evidence` of shape `[N, dim]`, one row an observation.
+        parts: `Evidence` of shape `[N, dim]`, one row an observation.
+        total: That of the groups, `[G, dim]`.
         segment_ids: int32 `[N]` as in `accumulate`.
-        num_groups: Number of groups.
 
     Returns:
         `(others, known)`: `Evidence` of shape `[N, dim]`, and bool `[N]`:
         false for an observation that is alone or left out, and where the
         others are so little beside its own that rounding hides them.
     """
-    totals = accumulate(evidence, segment_ids, num_groups)
     rows = tf.maximum(segment_ids, 0)
-    group = Evidence(*(tf.gather(part, rows) for part in totals))
-    others = subtract(group, evidence)
+    group = Evidence(*(tf.gather(part, rows) for part in total))
+    others = subtract(group, parts)
     least = MIN_SHARE * group.precision
     known = tf.reduce_all(others.precision > least, axis=-1)
     return others, known & (segment_ids >= 0)
@@ -175,7 +176,7 @@ def drop(
     Returns:
         int32 `[N]`, the segment ids, and -1 for what is left out.
     """
-    draws = tf.random.stateless_uniform(tf.shape(segment_ids), seed)
+    draws = noise.uniform(seed, tf.shape(segment_ids)[0], 1)[:, 0]
     most = tf.math.unsorted_segment_max(draws, segment_ids, num_groups)
     last_one = draws == tf.gather(most, tf.maximum(segment_ids, 0))
     return tf.where((draws >= rate) | last_one, segment_ids, -1)

@@ -66,6 +66,8 @@ class ConditionalFlow(layers.Layer):
             place = place[order]
         self._last, self._first = np.argsort(place), place
         self._kept = dim // 2
+        signs = generator.choice([-1.0, 1.0], size=(2, dim))
+        self._signs = [*signs, *-signs]
         self._couplings = [self._coupling() for _ in range(num_layers)]
         self.built = True
 
@@ -156,11 +158,15 @@ class ConditionalFlow(layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Where N(loc, scale^2) of u goes, as a diagonal normal of z.
 
-        The map is linearised at `loc`. Of the normal that results the diagonal
-        of the *precision* is kept, which among diagonal normals is the nearest
-        in KL(q || .), the divergence that an ELBO has:
+        Among diagonal normals q of z the nearest in KL(q || .), the divergence
+        that an ELBO has, is where its precision is the expected curvature of
+        the energy of u:
 
-            1 / scale_z,k^2 = sum_d (du_d / dz_k)^2 / scale_d^2.
+            1 / scale_z,k^2 = E_q sum_d (du_d / dz_k)^2 / scale_d^2
+
+        with the map taken as linear around each z. The expectation is that of
+        a few points at one scale from the mean in every dimension, where the
+        scale is that of the curvature at the mean.
 
         Args:
             loc: `[N, dim]`.
@@ -169,14 +175,24 @@ class ConditionalFlow(layers.Layer):
 
         Returns:
             `(loc, scale)` of z, each `[N, dim]`.
+
+        References:
+            Opper and Archambeau 2009, The Variational Gaussian Approximation
+            Revisited (Neural Computation 21), section 2.
         """
+
+        def curvature(z: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                u = self.inverse(z, condition)
+            jacobian = tape.batch_jacobian(u, z) / scale[:, :, tf.newaxis]
+            return tf.reduce_sum(tf.square(jacobian), axis=1)
+
         z, _ = self.forward(loc, condition)
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            u = self.inverse(z, condition)
-        jacobian = tape.batch_jacobian(u, z)
-        precision = tf.square(jacobian / scale[:, :, tf.newaxis])
-        return z, tf.math.rsqrt(tf.reduce_sum(precision, axis=1))
+        step = tf.math.rsqrt(curvature(z))
+        points = [z + sign * step for sign in self._signs]
+        mean = tf.add_n([curvature(point) for point in points]) / len(points)
+        return z, tf.math.rsqrt(mean)
 
     def get_config(self) -> dict[str, Any]:
         return {

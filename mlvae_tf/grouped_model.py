@@ -10,10 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mlvae_tf import checks, evidence, objective
+from mlvae_tf import checks, chunks, evidence, noise, objective
+from mlvae_tf.chunks import Chunk
 
 Batch = dict[str, tf.Tensor]
 Schedule = keras.optimizers.schedules.LearningRateSchedule
+TRAINING, TEST = 0, 1  # Streams of noise.
 METRICS = "loss", "elbo", "reconstruction", "content_kl", "style_kl"
 
 
@@ -93,62 +95,87 @@ class GroupedModel(keras.Model):
             for weight in (self.content_kl_weight, self.style_kl_weight)
         ]
 
-    def _loss(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        """The loss of a batch; its terms go to the metrics."""
-        step = self.optimizer.iterations
-        stream = 0 if training else 1
-        seed = tf.random.fold_in([self.seed, stream], tf.cast(step, "int32"))
-        num_groups = tf.reduce_max(segment_ids) + 1
-        if training:
-            terms, extra = self.training_terms(observations, segment_ids, seed)
-        else:
-            terms = self.group_terms(observations, segment_ids, seed)
-            extra = 0.0
+    def _seed(self, stream: int) -> tf.Tensor:
+        step = tf.cast(self.optimizer.iterations, "int32")
+        return noise.fold_in([self.seed, stream], step)
+
+    def _update(self, batch: Chunk) -> tf.Tensor:
+        num_groups = tf.reduce_max(batch.segment_ids) + 1
+        with tf.GradientTape() as tape:
+            terms, extra = self.training_terms(
+                batch.observations, batch.segment_ids, self._seed(TRAINING)
+            )
+            terms = objective.average(terms, num_groups)
+            loss = objective.loss(terms, *self.kl_weights()) + extra
+        self._apply(tape.gradient(loss, self.trainable_variables))
+        return self._report(loss, terms, num_groups)
+
+    def _update_in_chunks(self, batch: chunks.Batch) -> tf.Tensor:
+        loss, terms, gradients = chunks.loss_and_gradients(
+            self, batch, self._seed(TRAINING)
+        )
+        self._apply(gradients)
+        return self._report(loss, terms, batch.num_groups)
+
+    def _test(self, batch: Chunk) -> tf.Tensor:
+        num_groups = tf.reduce_max(batch.segment_ids) + 1
+        terms = self.group_terms(
+            batch.observations, batch.segment_ids, self._seed(TEST)
+        )
         terms = objective.average(terms, num_groups)
-        loss = objective.loss(terms, *self.kl_weights()) + extra
+        loss = objective.loss(terms, *self.kl_weights())
+        return self._report(loss, terms, num_groups)
+
+    def _test_in_chunks(self, batch: chunks.Batch) -> tf.Tensor:
+        terms = chunks.mean_terms(self, batch, self._seed(TEST))
+        loss = objective.loss(terms, *self.kl_weights())
+        return self._report(loss, terms, batch.num_groups)
+
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+
+    def _report(
+        self, loss: tf.Tensor, terms: objective.Terms, num_groups: tf.Tensor
+    ) -> tf.Tensor:
         for tracker, value in zip(self._trackers, (loss, terms.elbo, *terms)):
             tracker.update_state(value, sample_weight=num_groups)
         return loss
 
-    def _update(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor
-    ) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = self._loss(observations, segment_ids, training=True)
-        variables = self.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables))
-        return loss
-
-    def _test(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor
-    ) -> tf.Tensor:
-        return self._loss(observations, segment_ids, training=False)
-
     def _step(
-        self, step: Callable[..., tf.Tensor], data: Batch
+        self,
+        data: Batch,
+        step: Callable[[Chunk], tf.Tensor],
+        step_in_chunks: Callable[[chunks.Batch], tf.Tensor],
     ) -> dict[str, tf.Tensor]:
         """Number the groups outside XLA, which has no strings; then compute."""
         observations, group_ids = checks.unpack(data)
-        checks.check_shapes(observations, self.observation_shape, group_ids)
-        observations = tf.cast(observations, self.compute_dtype)
-        observations = checks.assert_values(observations, self.likelihood)
+        in_chunks = isinstance(observations, tf.data.Dataset)
+        part = observations.element_spec if in_chunks else observations
+        checks.check_shapes(part, self.observation_shape, group_ids)
         _, segment_ids = evidence.index_groups(group_ids)
-        if self._compiles_step and not self.run_eagerly:
-            observations, segment_ids = _pad(observations, segment_ids)
-            step = tf.function(step, jit_compile=True)
-        checks.assert_finite(step(observations, segment_ids))
+        if in_chunks:
+            batch = chunks.Batch(observations.map(self._ready), segment_ids)
+            loss = step_in_chunks(batch)
+        else:
+            batch = Chunk(self._ready(observations), segment_ids)
+            if self.compiles_step:
+                batch = chunks.pad(batch)
+                step = tf.function(step, jit_compile=True)
+            loss = step(batch)
+        checks.assert_finite(loss)
         return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def _ready(self, observations: tf.Tensor) -> tf.Tensor:
+        observations = tf.cast(observations, self.variable_dtype)
+        return checks.assert_values(observations, self.likelihood)
 
     def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        return self._step(self._update, data)
+        return self._step(data, self._update, self._update_in_chunks)
 
     def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
-        return self._step(self._test, data)
+        return self._step(data, self._test, self._test_in_chunks)
 
     def fit(
         self, x: Any = None, *args: Any, **kwargs: Any
@@ -198,25 +225,11 @@ class GroupedModel(keras.Model):
     def jit_compile(self, value: bool) -> None:
         self._compiles_step = value
 
+    @property
+    def compiles_step(self) -> bool:
+        """Whether XLA compiles what a step computes."""
+        return self._compiles_step and not self.run_eagerly
+
     def _resolve_auto_jit_compile(self) -> bool:
         # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
         return self._distribute_strategy is None
-
-
-def _pad(
-    observations: tf.Tensor, segment_ids: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pad to one of a few sizes, so that XLA compiles only a few programs.
-
-    Sizes are multiples of an eighth of the power of two below: at most an
-    eighth is wasted, and eight programs serve all sizes up to twice as large.
-    """
-    size = tf.shape(segment_ids)[0]
-    exponent = tf.math.log(tf.cast(size, "float32")) / tf.math.log(2.0)
-    unit = 2 ** tf.maximum(tf.cast(exponent + 1e-4, "int32") - 3, 0)
-    extra = -size % unit
-    paddings = [[0, extra]] + [[0, 0]] * (len(observations.shape) - 1)
-    return (
-        tf.pad(observations, paddings),
-        tf.pad(segment_ids, [[0, extra]], constant_values=-1),
-    )

@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf import checks, control, evidence, objective
+from mlvae_tf import checks, control, evidence, noise, objective
+from mlvae_tf.chunks import Chunk
 from mlvae_tf.errors import InputError
+from mlvae_tf.evidence import Evidence
 from mlvae_tf.flows import ConditionalFlow
 from mlvae_tf.grouped_model import Batch, GroupedModel, Schedule
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
@@ -168,7 +170,7 @@ class MLVAE(GroupedModel):
             self._encode_to_tensors,
             input_signature=[
                 tf.TensorSpec(
-                    (None, *self.observation_shape), self.compute_dtype
+                    (None, *self.observation_shape), self.variable_dtype
                 )
             ],
         )
@@ -251,7 +253,7 @@ class MLVAE(GroupedModel):
         observations = np.asarray(observations)
         checks.check_shapes(observations, self.observation_shape, group_ids)
         with np.errstate(over="ignore"):  # Infinity is reported just below.
-            observations = observations.astype(self.compute_dtype)
+            observations = observations.astype(self.variable_dtype)
         checks.check_values(observations, self.likelihood)
         parts = []
         for start in range(0, len(observations), batch_size):
@@ -306,83 +308,150 @@ class MLVAE(GroupedModel):
         observations = checks.assert_values(observations, self.likelihood)
         return control.reconstruct(self, observations, group_ids)
 
-    # Training.
-
-    def _content_per_observation(
-        self, content: tfd.Normal, segment_ids: tf.Tensor, seed: tf.Tensor
-    ) -> tf.Tensor:
-        # Padding rows have a negative id: any group will do for them.
-        rows = tf.maximum(segment_ids, 0)
-        if self.content_samples == "group":
-            return tf.gather(_sample(content.loc, content.scale, seed), rows)
-        content_loc = tf.gather(content.loc, rows)
-        return _sample(content_loc, tf.gather(content.scale, rows), seed)
+    # The ELBO. `mlvae_tf.chunks` computes it from the same parts.
 
     def group_terms(
         self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
     ) -> objective.Terms:
-        content, style = self.encode(observations)
-        content = self._accumulate(content, segment_ids, segment_ids)
-        contents, styles = self._draw(content, style, segment_ids, seed)
-        likelihood = self.decode(contents, styles)
-        return _terms(observations, likelihood, content, style, segment_ids)
+        chunk = Chunk(observations, segment_ids)
+        proposed, style = self.propose(observations, training=False)
+        return self._terms(chunk, segment_ids, proposed, style, seed, False)
 
     def training_terms(
         self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
     ) -> tuple[objective.Terms, tf.Tensor | float]:
-        proposed, style = self._propose(observations)
-        heard = segment_ids
-        if self.evidence_dropout:
-            heard = evidence.drop(
-                segment_ids,
-                self.evidence_dropout,
-                tf.shape(segment_ids)[0],
-                tf.random.fold_in(seed, 2),
-            )
-        content = self._accumulate(proposed, heard, segment_ids)
-        contents, styles = self._draw(content, style, segment_ids, seed)
-        likelihood = self._likelihood(contents, styles)
-        terms = _terms(observations, likelihood, content, style, segment_ids)
+        chunk = Chunk(observations, segment_ids)
+        proposed, style = self.propose(observations, training=True)
+        heard = self.heard(segment_ids, seed)
+        terms = self._terms(chunk, heard, proposed, style, seed, True)
         if not self.flow:
             return terms, 0.0
-        seed = tf.random.fold_in(seed, 3)
-        return terms, self._flow_loss(proposed, style, segment_ids, seed)
-
-    def _accumulate(
-        self, proposed: tfd.Normal, heard: tf.Tensor, segment_ids: tf.Tensor
-    ) -> tfd.Normal:
-        """The content of as many groups as there are observations.
-
-        A row beyond the groups takes the prior's scale: its KL and gradient
-        are zero.
-        """
-        num_rows = tf.shape(segment_ids)[0]
-        content = self.accumulation(
-            proposed.loc, proposed.scale, heard, num_groups=num_rows
+        total = evidence.accumulate(
+            evidence.from_normal(proposed.loc, proposed.scale),
+            segment_ids,
+            tf.shape(segment_ids)[0],
         )
-        used = tf.range(num_rows) <= tf.reduce_max(segment_ids)
-        scale = tf.where(used[:, tf.newaxis], content.scale, 1)
-        return tfd.Normal(content.loc, scale)
+        moments = self.flow_moments(chunk, proposed, style, total)
+        return terms, self.flow_loss(
+            chunk, proposed, style, total, moments, seed
+        )
+
+    def _terms(
+        self,
+        chunk: Chunk,
+        heard: tf.Tensor,
+        proposed: tfd.Normal,
+        style: tfd.Normal,
+        seed: tf.Tensor,
+        training: bool,
+    ) -> objective.Terms:
+        segment_ids = chunk.segment_ids
+        content = self.accumulation(
+            proposed.loc,
+            proposed.scale,
+            heard,
+            num_groups=tf.shape(segment_ids)[0],
+        )
+        content = _within(content, tf.reduce_max(segment_ids) + 1)
+        log_likelihood, style_kl = self.observation_terms(
+            chunk, content, style, seed, training
+        )
+        content_kl = objective.standard_normal_kl(content.loc, content.scale)
+        return objective.group_terms(
+            log_likelihood, style_kl, content_kl, segment_ids
+        )
+
+    def propose(
+        self, observations: tf.Tensor, training: bool
+    ) -> tuple[tfd.Normal, tfd.Normal]:
+        """`encode`, or what training has in its place: before the flow."""
+        return (self._propose if training else self.encode)(observations)
+
+    def posterior(self, total: Evidence, num_groups: tf.Tensor) -> tfd.Normal:
+        """The content given the evidence of `num_groups` and rows beyond."""
+        return _within(self.accumulation.posterior(total), num_groups)
+
+    def heard(self, segment_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The segment ids of a training step, -1 for evidence to leave out."""
+        if not self.evidence_dropout:
+            return segment_ids
+        return evidence.drop(
+            segment_ids,
+            self.evidence_dropout,
+            tf.shape(segment_ids)[0],
+            noise.fold_in(seed, 2),
+        )
+
+    def observation_terms(
+        self,
+        chunk: Chunk,
+        content: tfd.Normal,
+        style: tfd.Normal,
+        seed: tf.Tensor,
+        training: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What every observation adds to the ELBO of its group.
+
+        Args:
+            chunk: The observations.
+            content: Posterior of every group, `[G, content_dim]`.
+            style: Posterior of every observation, `[n, style_dim]`.
+            seed: int32 `[2]`.
+            training: Whether the style is that before the flow.
+
+        Returns:
+            `(log_likelihood, style_kl)`, nats, `[n]` each.
+        """
+        contents, styles = self._draw(chunk, content, style, seed)
+        decode = self._likelihood if training else self.decode
+        return (
+            decode(contents, styles).log_prob(chunk.observations),
+            objective.standard_normal_kl(style.loc, style.scale),
+        )
 
     def _draw(
         self,
+        chunk: Chunk,
         content: tfd.Normal,
         style: tfd.Normal,
-        segment_ids: tf.Tensor,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """A content and a style for every observation."""
-        seeds = tf.unstack(tf.random.split(seed, 2))
-        return (
-            self._content_per_observation(content, segment_ids, seeds[0]),
-            _sample(style.loc, style.scale, seeds[1]),
-        )
+        seeds = noise.split(seed)
+        # Padding rows have a negative id: any group will do for them.
+        rows = tf.maximum(chunk.segment_ids, 0)
+        if self.content_samples == "group":
+            contents = tf.gather(_sample(*_parameters(content), seeds[0]), rows)
+        else:
+            of_rows = (tf.gather(part, rows) for part in _parameters(content))
+            contents = _sample(*of_rows, seeds[0], chunk.start)
+        return contents, _sample(*_parameters(style), seeds[1], chunk.start)
 
-    def _flow_loss(
+    def flow_moments(
         self,
+        chunk: Chunk,
         proposed: tfd.Normal,
         style: tfd.Normal,
-        segment_ids: tf.Tensor,
+        total: Evidence,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """How many observations the flow learns from; their style variances.
+
+        Returns:
+            The number, and the sum of the variances, `[style_dim]`.
+        """
+        parts = evidence.from_normal(*_parameters(proposed))
+        _, known = evidence.rest(parts, total, chunk.segment_ids)
+        weight = tf.cast(known, style.dtype)
+        spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
+        return tf.reduce_sum(weight), spread
+
+    def flow_loss(
+        self,
+        chunk: Chunk,
+        proposed: tfd.Normal,
+        style: tfd.Normal,
+        total: Evidence,
+        moments: tuple[tf.Tensor, tf.Tensor],
         seed: tf.Tensor,
     ) -> tf.Tensor:
         """-log p(style | content of the rest of the group), the mean in nats.
@@ -392,23 +461,24 @@ class MLVAE(GroupedModel):
         uncertain as a single observation leaves it, so that the flow does not
         come to depend on more of it. No gradient leaves the flow.
         """
-        seeds = tf.unstack(tf.random.split(seed, 2))
-        others, known = evidence.rest(
-            evidence.from_normal(proposed.loc, proposed.scale),
-            segment_ids,
-            tf.shape(segment_ids)[0],
-        )
+        seeds = noise.split(noise.fold_in(seed, 3))
+        parts = evidence.from_normal(*_parameters(proposed))
+        others, known = evidence.rest(parts, total, chunk.segment_ids)
         precision = tf.where(known[:, tf.newaxis], others.precision, 1)
         condition = _sample(
-            others.weighted_loc / precision, proposed.scale, seeds[0]
+            others.weighted_loc / precision,
+            proposed.scale,
+            seeds[0],
+            chunk.start,
         )
         # The means, with some of the posterior's noise: what is far below it
         # is not worth stretching. With prior variance 1, the means have what
         # the posteriors leave of it.
-        noisy = _sample(style.loc, FLOW_NOISE * style.scale, seeds[1])
-        weight = tf.cast(known, noisy.dtype)
-        count = tf.maximum(tf.reduce_sum(weight), 1)
-        spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
+        noisy = _sample(
+            style.loc, FLOW_NOISE * style.scale, seeds[1], chunk.start
+        )
+        count, spread = moments
+        count = tf.maximum(count, 1)
         variance = tf.nn.relu(1 - spread / count)
         variance += FLOW_NOISE**2 * spread / count
         loss = self.flow.negative_log_likelihood(
@@ -447,22 +517,23 @@ class MLVAE(GroupedModel):
         return cls(**{**config, **weights})
 
 
-def _terms(
-    observations: tf.Tensor,
-    likelihood: tfd.Distribution,
-    content: tfd.Normal,
-    style: tfd.Normal,
-    segment_ids: tf.Tensor,
-) -> objective.Terms:
-    return objective.group_terms(
-        likelihood.log_prob(observations),
-        objective.standard_normal_kl(style.loc, style.scale),
-        objective.standard_normal_kl(content.loc, content.scale),
-        segment_ids,
-    )
+def _within(content: tfd.Normal, num_groups: tf.Tensor) -> tfd.Normal:
+    """Give rows beyond the groups the prior: KL and gradient are zero."""
+    used = tf.range(tf.shape(content.loc)[0]) < num_groups
+    scale = tf.where(used[:, tf.newaxis], content.scale, 1)
+    return tfd.Normal(content.loc, scale)
 
 
-def _sample(loc: tf.Tensor, scale: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Reparametrised draw from N(loc, scale^2)."""
-    noise = tf.random.stateless_normal(tf.shape(loc), seed, dtype=loc.dtype)
-    return loc + scale * noise
+def _parameters(normal: tfd.Normal) -> tuple[tf.Tensor, tf.Tensor]:
+    return normal.loc, normal.scale
+
+
+def _sample(
+    loc: tf.Tensor,
+    scale: tf.Tensor,
+    seed: tf.Tensor,
+    start: int | tf.Tensor = 0,
+) -> tf.Tensor:
+    """Reparametrised draw from N(loc, scale^2) for rows from `start` on."""
+    rows, width = tf.shape(loc)[0], loc.shape[1]
+    return loc + scale * noise.normal(seed, rows, width, start, loc.dtype)

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import mlvae_tf
-from mlvae_tf import evidence, grouped_model, objective
+from mlvae_tf import chunks, evidence, noise, objective
 
 SEED = tf.constant([3, 4])
 
@@ -14,9 +14,9 @@ SEED = tf.constant([3, 4])
 def expected_elbo(model, observations, rows):
     """The one-sample ELBO in NumPy, from the weights and the noise."""
     count = len(rows)
-    seeds = tf.unstack(tf.random.split(SEED, 2))
+    seeds = noise.split(SEED)
     content_noise, style_noise = (
-        tf.random.stateless_normal((count, dim), seed, dtype="float64").numpy()
+        noise.normal(seed, count, dim, dtype="float64").numpy()
         for dim, seed in zip((model.content_dim, model.style_dim), seeds)
     )
     first, second, last = (
@@ -122,7 +122,7 @@ def test_evidence_dropout_hears_a_part_of_the_group_in_training(
 ):
     model = make_model(evidence_dropout=1.0)
     rows = rows_of(batch)
-    heard = evidence.drop(rows, 1.0, len(rows), tf.random.fold_in(SEED, 2))
+    heard = evidence.drop(rows, 1.0, len(rows), noise.fold_in(SEED, 2))
     proposed, _ = model.encode(batch["observations"])
     one = model.accumulation(proposed.loc, proposed.scale, heard, num_groups=5)
     every = model.accumulation(proposed.loc, proposed.scale, rows, num_groups=5)
@@ -180,9 +180,9 @@ def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
     paired = np.bincount(rows)[rows] > 1
     spread = style.variance().numpy()[paired].mean(axis=0)
     scale = np.sqrt(np.maximum(1 - spread, 0) + 0.1**2 * spread)
-    seeds = tf.unstack(tf.random.split(tf.random.fold_in(SEED, 3), 2))
+    seeds = noise.split(noise.fold_in(SEED, 3))
     content_noise, style_noise = (
-        tf.random.stateless_normal((14, dim), seed, dtype="float64")[:12]
+        noise.normal(seed, 12, dim, dtype="float64")
         for dim, seed in zip((3, 2), seeds)
     )
     noisy = style.loc + 0.1 * style.scale * style_noise
@@ -253,8 +253,8 @@ def test_padding_changes_nothing(make_model, batch):
 
 @pytest.mark.parametrize("size", [1, 7, 8, 100, 129, 250, 256, 1000, 1024])
 def test_few_padded_sizes(size):
-    observations, rows = grouped_model._pad(
-        tf.ones((size, 2)), tf.zeros(size, tf.int32)
+    observations, rows, _ = chunks.pad(
+        chunks.Chunk(tf.ones((size, 2)), tf.zeros(size, tf.int32))
     )
     assert len(rows) == len(observations) <= size * 9 / 8
     assert np.count_nonzero(rows == 0) == np.sum(observations) / 2 == size

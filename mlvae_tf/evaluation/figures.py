@@ -242,7 +242,7 @@ def generation_grid(
     """
     members = _choose_groups(data, 5)
     generator = np.random.default_rng(seed)
-    dtype = model.compute_dtype
+    dtype = model.variable_dtype
     style = generator.normal(size=(columns, model.style_dim)).astype(dtype)
     prior = generator.normal(size=(3, model.content_dim)).astype(dtype)
     content = tf.concat(

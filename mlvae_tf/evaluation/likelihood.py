@@ -37,7 +37,7 @@ def group_elbo(
         observations: tf.Tensor, group_ids: tf.Tensor, step: tf.Tensor
     ) -> objective.Terms:
         groups, rows = evidence.index_groups(group_ids)
-        observations = tf.cast(observations, model.compute_dtype)
+        observations = tf.cast(observations, model.variable_dtype)
         noise = tf.random.fold_in([seed, 6], step)
         terms = model.group_terms(observations, rows, noise)
         return objective.Terms(*(t[: tf.size(groups)] for t in terms))
@@ -122,7 +122,7 @@ def importance_weighted_bound(
     _, style = model.infer_observations(observations)
     groups, content = model.infer_content(observations, group_ids)
     _, rows = evidence.index_groups(tf.constant(group_ids))
-    targets = tf.cast(observations, model.compute_dtype)
+    targets = tf.cast(observations, model.variable_dtype)
 
     @tf.function
     def log_weights(draw: tf.Tensor) -> tf.Tensor:
