@@ -70,7 +70,7 @@ def test_members_are_dealt_out_afresh():
 @pytest.fixture
 def data():
     observations = np.arange(50, dtype=np.uint8).reshape(50, 1)
-    return GroupedData(observations, np.array(["a", "b"] * 25))
+    return GroupedData.of(observations, np.array(["a", "b"] * 25))
 
 
 @pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
@@ -95,6 +95,17 @@ def test_dataset_goes_on_from_any_epoch(data):
     assert 0 < len(rest) < len(whole)
     for a, b in zip(whole[-len(rest) :], rest):
         np.testing.assert_array_equal(a["observations"], b["observations"])
+
+
+def test_groups_are_numbered_in_sorted_order():
+    data = GroupedData.of(np.arange(5.0), np.array(list("cabca")))
+    assert data.groups.tolist() == ["a", "b", "c"]
+    assert data.group_index.tolist() == [2, 0, 1, 2, 0]
+    assert data.group_index.dtype == np.int32
+    some = data[np.array([3, 1])]
+    assert some.observations.tolist() == [3, 1]
+    assert some.groups.tolist() == ["a", "c"]
+    assert some.group_ids.tolist() == ["c", "a"]
 
 
 def test_scale():

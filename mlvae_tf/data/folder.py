@@ -119,7 +119,7 @@ def _read_groups(folder: pathlib.Path, config: DataConfig) -> GroupedData:
                 "Pass --image_size, such as 64, and --colors=grey or rgb."
             )
     names = np.array([path.parent.name for path in paths])
-    return GroupedData(np.stack(images), names)
+    return GroupedData.of(np.stack(images), names)
 
 
 def load(path: str, config: DataConfig) -> Source:

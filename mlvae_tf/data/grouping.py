@@ -9,12 +9,13 @@ is planned once an epoch as row numbers; the observations are gathered by
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+from mlvae_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,22 +24,57 @@ class GroupedData:
 
     Attributes:
         observations: `[N, ...]`, uint8 in [0, 255] or float32.
-        group_ids: `[N]`, integers or strings.
+        groups: `[G]`, integers or strings: the groups' ids, sorted. Each has
+            an observation.
+        group_index: int32 `[N]`, the row in `groups` of each observation's.
     """
 
     observations: np.ndarray
-    group_ids: np.ndarray
+    groups: np.ndarray
+    group_index: np.ndarray
+
+    @classmethod
+    def of(cls, observations: np.ndarray, group_ids: np.ndarray) -> GroupedData:
+        """Number the groups.
+
+        Args:
+            observations: `[N, ...]`.
+            group_ids: `[N]`, integers or strings, in any order.
+
+        Raises:
+            InputError: Unless there is one id an observation.
+        """
+        if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
+            raise InputError(
+                "group_ids must be one axis of integers or strings: got shape "
+                f"{group_ids.shape} of {group_ids.dtype}."
+            )
+        if len(observations) != len(group_ids):
+            raise InputError(
+                "group_ids must have one id an observation: got "
+                f"{len(group_ids)} ids for {len(observations)} observations."
+            )
+        groups, group_index = np.unique(group_ids, return_inverse=True)
+        return cls(observations, groups, group_index.astype(np.int32))
 
     def __len__(self) -> int:
-        return len(self.group_ids)
+        return len(self.group_index)
 
-    @functools.cached_property
-    def group_index(self) -> np.ndarray:
-        """int64 `[N]`, the groups numbered in sorted order."""
-        return np.unique(self.group_ids, return_inverse=True)[1]
+    @property
+    def group_ids(self) -> np.ndarray:
+        """`[N]`, the id of each observation's group."""
+        return self.groups[self.group_index]
 
-    def __getitem__(self, rows: np.ndarray) -> GroupedData:
-        return GroupedData(self.observations[rows], self.group_ids[rows])
+    def __getitem__(self, rows: np.ndarray | slice) -> GroupedData:
+        """Some observations, and those of the groups that they belong to."""
+        group_index = self.group_index[rows]
+        present = np.bincount(group_index, minlength=len(self.groups)) > 0
+        renumbered = np.cumsum(present, dtype=np.int32) - 1
+        return GroupedData(
+            self.observations[rows],
+            self.groups[present],
+            renumbered[group_index],
+        )
 
 
 class Plan(NamedTuple):
@@ -140,7 +176,7 @@ def make_dataset(
         `batches.per_epoch` elements an epoch. `group_ids` are row numbers that
         tell the groups of one batch apart.
     """
-    group_index = data.group_index
+    group_index = data.group_index.astype(np.int64)
     observations = tf.constant(data.observations)
 
     def plan(epoch: np.ndarray) -> list[np.ndarray]:

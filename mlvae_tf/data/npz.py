@@ -59,7 +59,7 @@ def load(path: str, config: DataConfig) -> Source:
         observations = observations.astype(np.float32)
     if observations.ndim == 3:  # Images without an axis for their one channel.
         observations = observations[..., np.newaxis]
-    data = GroupedData(observations, arrays["group_ids"])
+    data = GroupedData.of(observations, arrays["group_ids"])
     if "split" not in arrays:
         return Source(data)
     return _split(data, arrays["split"], path)

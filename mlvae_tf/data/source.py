@@ -24,20 +24,10 @@ class Source:
 
 
 def check(data: GroupedData, spec: str) -> GroupedData:
-    """Raise `InputError` unless it is finite observations with ids."""
-    observations, group_ids = data.observations, data.group_ids
-    if len(observations) != len(group_ids):
-        raise InputError(
-            f"{spec}: group_ids must have one id an observation: got "
-            f"{len(group_ids)} ids for {len(observations)} observations."
-        )
+    """Raise `InputError` unless it is finite observations."""
+    observations = data.observations
     if not observations.size:
         raise InputError(f"{spec} has no observations.")
-    if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
-        raise InputError(
-            f"{spec}: group_ids must be one axis of integers or strings: got "
-            f"shape {group_ids.shape} of {group_ids.dtype}."
-        )
     if observations.dtype == np.uint8:
         return data
     finite = np.isfinite(observations).reshape(len(observations), -1).all(1)

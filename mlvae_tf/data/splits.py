@@ -39,7 +39,7 @@ def _join(parts: list[GroupedData]) -> GroupedData | None:
     parts = [part for part in parts if len(part)]
     if not parts:
         return None
-    return GroupedData(
+    return GroupedData.of(
         np.concatenate([part.observations for part in parts]),
         np.concatenate([part.group_ids for part in parts]),
     )
@@ -98,11 +98,11 @@ def split(
         holdout_observations = 0.2 if source.test is None else 0.0
     _check_fraction("holdout_groups", holdout_groups)
     _check_fraction("holdout_observations", holdout_observations)
-    groups = np.unique(source.train.group_ids)
+    groups = source.train.groups
     chosen = _choose_groups(groups, holdout_groups, seed)
     seen = np.setdiff1d(groups, chosen)
     parts = [source.train] + ([source.test] if source.test is not None else [])
-    known = [np.isin(part.group_ids, seen) for part in parts]
+    known = [np.isin(part.groups, seen)[part.group_index] for part in parts]
     train, *test = [part[mask] for part, mask in zip(parts, known)]
     unseen = [part[~mask] for part, mask in zip(parts, known)]
     held_out = _held_out(train.group_ids, holdout_observations, seed)

@@ -66,7 +66,7 @@ def _read(
     observations, group_ids = map(np.concatenate, zip(*batches))
     if group_ids.dtype == object:
         group_ids = np.array([name.decode() for name in group_ids])
-    return GroupedData(observations, group_ids)
+    return GroupedData.of(observations, group_ids)
 
 
 def _image(size: int | None, colors: str | None) -> Any:
