@@ -110,8 +110,8 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     config = config.replace(
         {"holdout_observations": splits.holdout_observations}
     )
-    batches = make_batches(training)
-    steps_per_epoch = batches.per_epoch(splits.train.group_index)
+    sampler = make_batches(training).sampler(splits.train.group_index)
+    steps_per_epoch = len(sampler)
     model = make_model(
         config,
         splits.train.observations.shape[1:],
@@ -129,7 +129,15 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
             "that the run has seen."
         )
     workdir.write_json(folder / "config.json", run_record(config))
-    _fit(model, splits, training, folder, checkpoints, first_epoch)
+    _fit(
+        model,
+        splits,
+        training,
+        folder,
+        checkpoints,
+        steps_per_epoch,
+        first_epoch,
+    )
     with workdir.whole(folder / "model.keras") as partial:
         model.save(partial)
     export.export(model, folder / "export" / "1")
@@ -142,10 +150,10 @@ def _fit(
     training: TrainingConfig,
     folder: pathlib.Path,
     checkpoints: callbacks.Checkpoints,
+    steps_per_epoch: int,
     first_epoch: int,
 ) -> None:
     batches = make_batches(training)
-    steps_per_epoch = batches.per_epoch(splits.train.group_index)
     held_out = splits.evaluation
     progress = callbacks.Progress(steps_per_epoch, first_epoch)
     tensorboard = callbacks.TensorBoard(
