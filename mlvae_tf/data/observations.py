@@ -11,6 +11,7 @@ from __future__ import annotations
 import abc
 import concurrent.futures
 import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tqdm
@@ -80,18 +81,26 @@ class Encoded(Stored):
     def read(self, rows: np.ndarray) -> np.ndarray:
         decoded = np.empty((len(rows), *self.shape[1:]), self.dtype)
 
-        def fill(places: range) -> None:
-            for place in places:
-                row = int(rows[place])
-                observation = self.decode(row)
-                if observation.shape != self.shape[1:]:
-                    raise self.mismatch(row, observation.shape)
-                decoded[place] = observation
+        def fill(place: int) -> None:
+            row = int(rows[place])
+            observation = self.decode(row)
+            if observation.shape != self.shape[1:]:
+                raise self.mismatch(row, observation.shape)
+            decoded[place] = observation
 
-        shares = [range(i, len(rows), _WORKERS) for i in range(_WORKERS)]
-        for _ in self._pool.map(fill, shares):
-            pass
+        self.in_parallel(fill, range(len(rows)))
         return decoded
+
+    def in_parallel(self, do: Callable[[int], None], numbers: range) -> None:
+        """Do something for every number; an error in it is raised."""
+
+        def work(share: range) -> None:
+            for number in share:
+                do(number)
+
+        shares = [numbers[i::_WORKERS] for i in range(_WORKERS)]
+        for _ in self._pool.map(work, shares):
+            pass
 
 
 class _Subset(Stored):
@@ -172,11 +181,16 @@ def in_memory(observations: Observations) -> np.ndarray:
     if isinstance(observations, np.ndarray):
         return observations
     read = np.empty(observations.shape, observations.dtype)
-    starts = range(0, len(read), _CHUNK)
-    for start in tqdm.tqdm(starts, "reading", leave=False, delay=2):
-        rows = slice(start, start + _CHUNK)
+    for rows in progress(len(read), "reading"):
         read[rows] = observations[rows]
     return read
+
+
+def progress(count: int, what: str) -> Iterator[slice]:
+    """Cut `count` rows into slices, with a bar on stderr if it takes long."""
+    starts = range(0, count, _CHUNK)
+    for start in tqdm.tqdm(starts, what, leave=False, delay=2):
+        yield slice(start, min(start + _CHUNK, count))
 
 
 def index_dtype(count: int) -> type[np.integer]:
