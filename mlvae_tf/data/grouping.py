@@ -91,6 +91,13 @@ class GroupedData:
         observations = join([part.observations for part in parts])
         return cls(observations, groups, np.concatenate(index))
 
+    def sample(self, count: int, seed: int) -> GroupedData:
+        """At most so many of the observations, chosen at random."""
+        if len(self) <= count:
+            return self
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self[order[:count]]
+
     def chunks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All observations in order, the next ones read in the background.
 
