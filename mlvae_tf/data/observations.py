@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import concurrent.futures
+import math
 import os
 from collections.abc import Callable, Iterator
 
@@ -172,8 +173,7 @@ def join(parts: list[Observations]) -> Observations:
 
 def nbytes(observations: Observations) -> int:
     """Bytes of all observations in memory."""
-    shape = np.array(observations.shape, float)
-    return int(np.prod(shape)) * observations.dtype.itemsize
+    return math.prod(observations.shape) * observations.dtype.itemsize
 
 
 def in_memory(observations: Observations) -> np.ndarray:
