@@ -49,30 +49,32 @@ class _Member(Stored):
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         observations = np.empty((len(rows), *self._saved_shape), self._saved)
+        buffer = memoryview(observations.reshape(-1).view(np.uint8))
+        size = self._row_bytes
         # Consecutive rows are read at once, and all are announced first, so
         # that the disk need not wait for one before it looks for the next.
         starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
-        stops = np.append(starts[1:], len(rows))
-        runs = list(zip(starts.tolist(), stops.tolist()))
-        places = (self._offset + rows.astype(np.int64) * self._row_bytes)[
-            starts
-        ].tolist()
+        places = self._offset + rows[starts].astype(np.int64) * size
+        ends = np.append(starts[1:], len(rows)) * size
+        runs = list(
+            zip((starts * size).tolist(), ends.tolist(), places.tolist())
+        )
         file = self._file.fileno()
-        for (start, stop), place in zip(runs, places):
-            size = (stop - start) * self._row_bytes
-            os.posix_fadvise(file, place, size, os.POSIX_FADV_WILLNEED)
-        for (start, stop), place in zip(runs, places):
-            self._fill(observations[start:stop], place)
+        with _readable(self._path):
+            for start, end, place in runs:
+                os.posix_fadvise(
+                    file, place, end - start, os.POSIX_FADV_WILLNEED
+                )
+            for start, end, place in runs:
+                while start < end:
+                    count = os.preadv(file, [buffer[start:end]], place)
+                    if not count:
+                        raise InputError(
+                            f"npz:{self._path} has become shorter."
+                        )
+                    start, place = start + count, place + count
         observations = observations.astype(self.dtype, copy=False)
         return observations.reshape(len(rows), *self.shape[1:])
-
-    def _fill(self, part: np.ndarray, place: int) -> None:
-        buffer = memoryview(part.reshape(-1).view(np.uint8))
-        while len(buffer):
-            count = os.preadv(self._file.fileno(), [buffer], place)
-            if not count:
-                raise InputError(f"npz:{self._path} has become shorter.")
-            buffer, place = buffer[count:], place + count
 
 
 @contextlib.contextmanager
