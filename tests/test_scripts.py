@@ -314,7 +314,7 @@ def weights(folder):
 
 
 def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
-    folder, _, _ = run
+    folder, _, kept = run
     streamed = tmp_path / "run"
     trained = script(
         "train.py",
@@ -336,9 +336,9 @@ def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
     evaluated = script("evaluate.py", f"--workdir={streamed}", "--memory_gb=0")
     assert evaluated.returncode == 0, evaluated.stderr
     found, expected = (
-        json.loads((path / "evaluation" / "metrics.json").read_text())
-        for path in (streamed, folder)
+        process.stdout.split("Report:")[0] for process in (evaluated, kept)
     )
+    assert "content accuracy" in found
     assert found == expected
 
 

@@ -3,6 +3,7 @@
 import gzip
 import os
 import pathlib
+import shutil
 import struct
 
 import numpy as np
@@ -451,6 +452,22 @@ class TestTfds:
     )
     def test_streamed(self, settings):
         assert_streams("tfds:tiny_faces", **settings)
+
+    def test_a_file_that_has_become_shorter(
+        self, prepared, tmp_path, monkeypatch
+    ):
+        copy = tmp_path / "copy"
+        shutil.copytree(prepared, copy)
+        monkeypatch.setattr(
+            "tensorflow_datasets.core.constants.DATA_DIR", str(copy)
+        )
+        train = load(
+            "tfds:tiny_faces", memory_gb=0.0, observation_feature="small"
+        ).train
+        (path,) = copy.rglob("*train.tfrecord*")
+        os.truncate(path, path.stat().st_size - 20)
+        with pytest.raises(ValueError, match=r"tfrecord.* cannot be decoded"):
+            train.observations[:]
 
     def test_an_unknown_feature(self):
         message = r"--group_feature must be .* one of image, label, small, who"

@@ -126,8 +126,11 @@ def _read_record(path: str, offset: int) -> bytes:
     """One record of a TFRecord file."""
     with open(path, "rb") as file:
         file.seek(offset)
-        header = file.read(_HEADER)
-        return file.read(int.from_bytes(header[:8], "little"))
+        length = int.from_bytes(file.read(_HEADER)[:8], "little")
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        if not 0 < length <= left:
+            raise ValueError(f"it has {left} bytes left, not {length}")
+        return file.read(length)
 
 
 def _read_index(
