@@ -241,8 +241,21 @@ def check_finite_weights(variables: list[keras.Variable]) -> None:
 
 
 @contextlib.contextmanager
+def through_tensorflow() -> Iterator[None]:
+    """Mark an `InputError` in a function that TensorFlow calls.
+
+    TensorFlow makes an error of its own of it, with the message only, which
+    `as_input_error` turns back.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{_MARK}{error}") from None
+
+
+@contextlib.contextmanager
 def as_input_error() -> Iterator[None]:
-    """Turn a failed assertion of this module into an `InputError`."""
+    """Turn a failed assertion of this module, or a marked error, into one."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:

@@ -95,6 +95,12 @@ class DataConfig:
         "Convert the images of a folder: or tfds: to grey or rgb.",
         choices=("grey", "rgb"),
     )
+    memory_gb: float = option(
+        2.0,
+        "Datasets that decode to more than so many GB are read from the disk "
+        "as training needs them. Either way training sees the same batches.",
+        minimum=0.0,
+    )
     holdout_groups: float = option(
         0.0, "Fraction of the groups that training never sees.", minimum=0.0
     )

@@ -14,13 +14,14 @@ from mlvae_tf import callbacks, checks, data, export, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, TrainingConfig
 from mlvae_tf.data.grouping import Batches, make_dataset
+from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
 from mlvae_tf.schedules import Warmup
 
 # What may differ between a run and its continuation.
-_FREE = {"epochs", "evaluate_epochs", "checkpoint_seconds"}
+_FREE = {"epochs", "evaluate_epochs", "checkpoint_seconds", "memory_gb"}
 
 
 def make_batches(training: TrainingConfig) -> Batches:
@@ -85,7 +86,10 @@ def check_continues(config: Config, before: Config) -> None:
 
 def _check_values(splits: Splits, likelihood: str) -> None:
     for part in (splits.train, splits.validation, splits.test, splits.unseen):
-        if part is not None and part.observations.dtype != np.uint8:
+        # What stays on the disk is checked batch by batch, as it is read.
+        if part is None or isinstance(part.observations, Stored):
+            continue
+        if part.observations.dtype != np.uint8:
             checks.check_values(part.observations, likelihood)
 
 
@@ -110,8 +114,8 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     config = config.replace(
         {"holdout_observations": splits.holdout_observations}
     )
-    batches = make_batches(training)
-    steps_per_epoch = batches.per_epoch(splits.train.group_index)
+    sampler = make_batches(training).sampler(splits.train.group_index)
+    steps_per_epoch = len(sampler)
     model = make_model(
         config,
         splits.train.observations.shape[1:],
@@ -129,7 +133,15 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
             "that the run has seen."
         )
     workdir.write_json(folder / "config.json", run_record(config))
-    _fit(model, splits, training, folder, checkpoints, first_epoch)
+    _fit(
+        model,
+        splits,
+        training,
+        folder,
+        checkpoints,
+        steps_per_epoch,
+        first_epoch,
+    )
     with workdir.whole(folder / "model.keras") as partial:
         model.save(partial)
     export.export(model, folder / "export" / "1")
@@ -142,10 +154,10 @@ def _fit(
     training: TrainingConfig,
     folder: pathlib.Path,
     checkpoints: callbacks.Checkpoints,
+    steps_per_epoch: int,
     first_epoch: int,
 ) -> None:
     batches = make_batches(training)
-    steps_per_epoch = batches.per_epoch(splits.train.group_index)
     held_out = splits.evaluation
     progress = callbacks.Progress(steps_per_epoch, first_epoch)
     tensorboard = callbacks.TensorBoard(

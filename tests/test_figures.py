@@ -39,7 +39,7 @@ def test_other_observations_can_be_drawn(shape):
 
 
 def test_swap_grid_of_many_groups(make_model, generator):
-    data = GroupedData(
+    data = GroupedData.of(
         generator.uniform(size=(60, 4, 4, 1)), np.repeat(np.arange(20), 3)
     )
     picture = figures.swap_grid(make_model(), data, max_groups=4)
@@ -57,7 +57,7 @@ def framed(picture):
 @pytest.mark.parametrize("shape", [(4, 4, 1), (4, 4, 3), (20,), (20, 2)])
 def test_pictures_of_control_mark_the_originals(shape, generator):
     model = mlvae_tf.MLVAE(shape, 2, 2, hidden_units=4, seed=0)
-    data = GroupedData(
+    data = GroupedData.of(
         generator.uniform(size=(24, *shape)).astype(np.float32),
         np.repeat(["ann", "bob", "eve", "joe"], 6),
     )

@@ -15,7 +15,7 @@ def stripes(generator, shape, size):
     observations = generator.uniform(0, 0.3, size=(3 * size, *shape))
     for index, group in enumerate("abc"):
         observations[ids == group, 2 * index : 2 * index + 2] += 0.6
-    return GroupedData(observations.astype(np.float32), ids)
+    return GroupedData.of(observations.astype(np.float32), ids)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12,)])

@@ -8,7 +8,7 @@ from mlvae_tf.evaluation.bootstrap import separate
 
 @pytest.fixture
 def data(batch):
-    return GroupedData(batch["observations"], batch["group_ids"])
+    return GroupedData.of(batch["observations"], batch["group_ids"])
 
 
 def test_group_elbo_is_what_evaluate_reports(make_model, data):

@@ -184,7 +184,7 @@ def test_probe_of_one_group():
 
 def test_posteriors_scale_eight_bit_images(make_model, generator):
     images = generator.integers(0, 256, size=(5, 4, 4, 1)).astype(np.uint8)
-    data = GroupedData(images, np.arange(5))
+    data = GroupedData.of(images, np.arange(5))
     model = make_model(dtype="float32")
     expected = model.infer_style(images / np.float32(255)).loc
     actual = Posteriors.of(model, data).style.loc

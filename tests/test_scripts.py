@@ -313,6 +313,59 @@ def weights(folder):
     return keras.saving.load_model(folder / "model.keras").get_weights()
 
 
+def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
+    folder, _, kept = run
+    streamed = tmp_path / "run"
+    trained = script(
+        "train.py",
+        f"--workdir={streamed}",
+        f"--dataset={dataset}",
+        "--epochs=60",
+        "--holdout_observations=0.5",
+        "--evaluate_epochs=30",
+        "--memory_gb=0",
+        *SMALL,
+    )
+    assert trained.returncode == 0, trained.stderr
+    for a, b in zip(weights(folder), weights(streamed)):
+        np.testing.assert_array_equal(a, b)
+    again = script(
+        "train.py", f"--workdir={streamed}", "--resume", "--memory_gb=1"
+    )
+    assert again.returncode == 0, again.stderr
+    evaluated = script("evaluate.py", f"--workdir={streamed}", "--memory_gb=0")
+    assert evaluated.returncode == 0, evaluated.stderr
+    found, expected = (
+        process.stdout.split("Report:")[0] for process in (evaluated, kept)
+    )
+    assert "content accuracy" in found
+    assert found == expected
+
+
+def test_an_image_damaged_in_the_middle(tmp_path):
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    for name in ("1.png", "2.png"):
+        path = tmp_path / "data" / "a" / name
+        Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    process = script(
+        "train.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--dataset=folder:{tmp_path / 'data'}",
+        "--memory_gb=0",
+        "--holdout_observations=0",
+        *SMALL,
+    )
+    assert process.returncode == 2, process.stderr
+    assert (
+        process.stderr.strip()
+        .splitlines()[-1]
+        .startswith(f"train.py: {path} cannot be decoded: ")
+    )
+    assert "Traceback" not in process.stderr
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
     def arguments(name):

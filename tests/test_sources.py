@@ -1,7 +1,9 @@
 """Every kind of SPEC on data made here, and what is said of damaged data."""
 
 import gzip
+import os
 import pathlib
+import shutil
 import struct
 
 import numpy as np
@@ -11,6 +13,8 @@ from PIL import Image
 
 from mlvae_tf import data
 from mlvae_tf.config import DataConfig
+from mlvae_tf.data import folder
+from mlvae_tf.data.observations import Stored
 
 
 def load(spec, **settings):
@@ -217,6 +221,107 @@ class TestNpz:
             load(f"npz:{tmp_path}/nope.npz")
 
 
+def assert_streams(spec, **settings):
+    """What is read from the disk is what would be in memory."""
+    settings.setdefault("holdout_observations", 0.4)
+    settings.setdefault("holdout_groups", 0.5)
+    kept = load(spec, **settings)
+    streamed = load(spec, memory_gb=0.0, **settings)
+    for name in ("train", "validation", "test", "unseen"):
+        here, there = getattr(kept, name), getattr(streamed, name)
+        assert (here is None) == (there is None)
+        if here is None:
+            continue
+        assert isinstance(here.observations, np.ndarray)
+        assert isinstance(there.observations, Stored)
+        assert there.observations.shape == here.observations.shape
+        assert there.observations.dtype == here.observations.dtype
+        assert np.array_equal(there.group_ids, here.group_ids)
+        rows = np.random.default_rng(0).integers(0, len(here), 20)
+        for some in (slice(None), slice(1, 3), rows, rows[:0]):
+            assert np.array_equal(
+                there.observations[some], here.observations[some]
+            )
+        assert np.array_equal(
+            there[rows].observations[:], here[rows].observations
+        )
+    return streamed
+
+
+class TestStreamed:
+    @pytest.mark.parametrize("dtype", [np.uint8, np.float64, ">i2"])
+    @pytest.mark.parametrize("shape", [(3,), (5, 4), (5, 4, 3)])
+    def test_npz(self, tmp_path, generator, dtype, shape):
+        np.savez(
+            tmp_path / "data.npz",
+            a_first_array=np.zeros(7),
+            observations=generator.integers(0, 255, (40, *shape)).astype(dtype),
+            group_ids=np.arange(40) % 4,
+            split=np.array(["train", "train", "train", "test"] * 10)[::-1],
+        )
+        assert_streams(f"npz:{tmp_path}/data.npz")
+
+    def test_folder(self, tmp_path):
+        write_images(tmp_path / "train", ("bob", "ann", "zoe"), 5)
+        write_images(tmp_path / "test", ("bob", "eve"), 2)
+        assert_streams(f"folder:{tmp_path}")
+
+    @pytest.mark.parametrize("settings", [{}, {"mode": "F"}])
+    def test_what_cannot_be_read_in_part(self, tmp_path, settings):
+        observations = np.zeros((6, 3), order=settings.get("mode", "C"))
+        save = np.savez if settings else np.savez_compressed
+        save(
+            tmp_path / "data.npz",
+            observations=observations,
+            group_ids=np.arange(6),
+        )
+        spec = f"npz:{tmp_path}/data.npz"
+        assert len(load(spec).train) == 6
+        with pytest.raises(ValueError, match=r"np\.savez.*--memory_gb"):
+            load(spec, memory_gb=0.0)
+
+    def test_headers_tell_of_sizes_that_differ(self, tmp_path):
+        write_images(tmp_path, ("a",))
+        write_images(tmp_path, ("b",), shape=(7, 7, 3))
+        spec, config = f"folder:{tmp_path}", {"memory_gb": 0.0}
+        with pytest.raises(ValueError, match=r"b/\d.png is \(7, 7, 3\)"):
+            load(spec, **config)
+        train = load(spec, **config, image_size=4, colors="grey").train
+        assert train.observations[:].shape == (6, 4, 4, 1)
+
+    @pytest.mark.parametrize(
+        "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]
+    )
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_headers_agree_with_the_decoded(self, tmp_path, mode, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image = Image.new(mode, (12, 8))
+        image.save(tmp_path / "1.png", exif=exif)
+        path = tmp_path / "1.png"
+        assert folder.shape(path) == folder.decode(path).shape
+        if mode in ("L", "RGB"):
+            path = tmp_path / "1.jpg"
+            image.save(path, exif=exif)
+            assert folder.shape(path) == folder.decode(path).shape
+
+    def test_an_image_damaged_after_loading(self, tmp_path):
+        write_images(tmp_path, shape=(60, 50))
+        train = load(f"folder:{tmp_path}", memory_gb=0.0).train
+        path = tmp_path / "bob" / "1.png"
+        path.write_bytes(path.read_bytes()[:60])
+        with pytest.raises(ValueError, match=r"bob/1.png cannot be decoded"):
+            train.observations[:]
+
+    def test_a_file_that_has_become_shorter(self, tmp_path):
+        path = tmp_path / "data.npz"
+        np.savez(path, group_ids=np.arange(99), observations=np.zeros((99, 9)))
+        train = load(f"npz:{path}", memory_gb=0.0).train
+        os.truncate(path, 2000)
+        with pytest.raises(ValueError, match="has become shorter"):
+            train.observations[:]
+
+
 def idx(array):
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
     return header + array.astype(np.uint8).tobytes()
@@ -338,6 +443,32 @@ class TestTfds:
         with pytest.raises(ValueError, match=r"differ in size.*--image_size"):
             load("tfds:tiny_faces")
 
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"observation_feature": "small"},
+            {"image_size": 4, "colors": "grey", "group_feature": "who"},
+        ],
+    )
+    def test_streamed(self, settings):
+        assert_streams("tfds:tiny_faces", **settings)
+
+    def test_a_file_that_has_become_shorter(
+        self, prepared, tmp_path, monkeypatch
+    ):
+        copy = tmp_path / "copy"
+        shutil.copytree(prepared, copy)
+        monkeypatch.setattr(
+            "tensorflow_datasets.core.constants.DATA_DIR", str(copy)
+        )
+        train = load(
+            "tfds:tiny_faces", memory_gb=0.0, observation_feature="small"
+        ).train
+        (path,) = copy.rglob("*train.tfrecord*")
+        os.truncate(path, path.stat().st_size - 20)
+        with pytest.raises(ValueError, match=r"tfrecord.* cannot be decoded"):
+            train.observations[:]
+
     def test_an_unknown_feature(self):
         message = r"--group_feature must be .* one of image, label, small, who"
         with pytest.raises(ValueError, match=message):
@@ -353,10 +484,13 @@ class TestTfds:
             raise requests.ConnectionError
 
         def never(*args, **kwargs):
-            raise AssertionError("tfds.load was called")
+            raise AssertionError("a download was tried")
 
         monkeypatch.setattr(requests, "head", refuse)
-        monkeypatch.setattr("tensorflow_datasets.load", never)
+        monkeypatch.setattr(
+            "tensorflow_datasets.core.DatasetBuilder.download_and_prepare",
+            never,
+        )
         message = r"tfds:mnist is not .* reached.*tfds build mnist.*idx:PATH"
         with pytest.raises(ValueError, match=message):
             load("tfds:mnist")

@@ -8,7 +8,7 @@ from mlvae_tf.data.splits import split
 
 def grouped(ids, first=0):
     observations = np.arange(first, first + len(ids), dtype=np.float32)
-    return GroupedData(observations[:, np.newaxis], np.array(ids))
+    return GroupedData.of(observations[:, np.newaxis], np.array(ids))
 
 
 def rows(part):

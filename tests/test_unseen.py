@@ -62,7 +62,7 @@ def test_verification(generator):
 
 
 def test_measure(make_model, generator):
-    data = GroupedData(generator.uniform(size=(48, 4, 4, 1)), IDS)
+    data = GroupedData.of(generator.uniform(size=(48, 4, 4, 1)), IDS)
     model = make_model(dtype="float32")
     posteriors = Posteriors.of(model, data)
     result, curves = unseen.measure(posteriors, data, data, seed=0)
@@ -77,7 +77,7 @@ def test_measure(make_model, generator):
 
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
 def test_too_little_to_measure(make_model, generator, ids):
-    data = GroupedData(generator.uniform(size=(6, 4, 4, 1)), ids)
+    data = GroupedData.of(generator.uniform(size=(6, 4, 4, 1)), ids)
     model = make_model(dtype="float32")
     posteriors = Posteriors.of(model, data)
     assert unseen.measure(posteriors, data, data, seed=0) == ({}, {})

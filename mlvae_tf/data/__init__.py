@@ -36,7 +36,7 @@ def _load(config: DataConfig) -> Source:
 
 
 def load(config: DataConfig, seed: int) -> Splits:
-    """Load a dataset and divide it.
+    """Open a dataset, bring it into memory where it fits, and divide it.
 
     Args:
         config: Which dataset, and what to hold out.
@@ -45,7 +45,7 @@ def load(config: DataConfig, seed: int) -> Splits:
     Raises:
         InputError: If the dataset is unknown, missing or damaged.
     """
-    source = _load(config)
+    source = _load(config).in_memory(config.memory_gb * 1e9)
     for part in (source.train, source.test):
         if part is not None:
             source_module.check(part, config.dataset)

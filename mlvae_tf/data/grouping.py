@@ -1,20 +1,20 @@
-"""From grouped observations to batches of groups.
-
-An epoch visits every observation once. Its order is a function of the seed and
-the epoch alone, so that a run can go on from any step with the same batches. It
-is planned once an epoch as row numbers; the observations are gathered by
-`tf.data`, a batch at a time.
-"""
+"""Observations in groups, and `tf.data` pipelines of their batches."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
-import functools
-import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
+
+from mlvae_tf import checks
+from mlvae_tf.data.observations import Observations, join, take
+from mlvae_tf.data.sampling import Batches
+from mlvae_tf.errors import InputError
+
+_PLANNED = 64  # Batches at once.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,101 +22,134 @@ class GroupedData:
     """Observations and the group of each.
 
     Attributes:
-        observations: `[N, ...]`, uint8 in [0, 255] or float32.
-        group_ids: `[N]`, integers or strings.
+        observations: `[N, ...]`, uint8 in [0, 255] or float32, in memory or
+            on a disk (`observations.py`).
+        groups: `[G]`, integers or strings: the groups' ids, sorted. Each has
+            an observation.
+        group_index: int32 `[N]`, the row in `groups` of each observation's.
     """
 
-    observations: np.ndarray
-    group_ids: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.group_ids)
-
-    @functools.cached_property
-    def group_index(self) -> np.ndarray:
-        """int64 `[N]`, the groups numbered in sorted order."""
-        return np.unique(self.group_ids, return_inverse=True)[1]
-
-    def __getitem__(self, rows: np.ndarray) -> GroupedData:
-        return GroupedData(self.observations[rows], self.group_ids[rows])
-
-
-class Plan(NamedTuple):
-    """The batches of one epoch.
-
-    Attributes:
-        rows: int64 `[N]`, the observations in the order of their visit.
-        groups: int64 `[N]`, the group of each; equal within a batch means the
-            same group.
-        splits: int64 `[B + 1]`, where each batch begins and ends.
-    """
-
-    rows: np.ndarray
+    observations: Observations
     groups: np.ndarray
-    splits: np.ndarray
+    group_index: np.ndarray
 
-
-@dataclasses.dataclass(frozen=True)
-class Batches:
-    """How to batch: by groups, or by observations, the paper's way.
-
-    With `batch_size`, that many shuffled observations, grouped by what falls
-    in. Otherwise `groups_per_batch` groups of up to `observations_per_group`:
-    a larger group is dealt out, at random, into several such groups, each an
-    independent group to the model, and all of them are visited once an epoch.
-    """
-
-    groups_per_batch: int = 64
-    observations_per_group: int = 4
-    batch_size: int | None = None
-
-    def per_epoch(self, group_index: np.ndarray) -> int:
-        """Number of batches in an epoch."""
-        if self.batch_size:
-            return math.ceil(len(group_index) / self.batch_size)
-        sizes = np.bincount(group_index)
-        pieces = -(-sizes // self.observations_per_group)
-        return math.ceil(pieces.sum() / self.groups_per_batch)
-
-    def plan(self, group_index: np.ndarray, seed: int, epoch: int) -> Plan:
-        """Lay out the batches of an epoch.
+    @classmethod
+    def of(
+        cls, observations: Observations, group_ids: np.ndarray
+    ) -> GroupedData:
+        """Number the groups.
 
         Args:
-            group_index: int64 `[N]`, the group of each observation, numbered
-                from 0.
-            seed: Seed of the run.
-            epoch: Number of the epoch; each has its own order.
+            observations: `[N, ...]`.
+            group_ids: `[N]`, integers or strings, in any order.
+
+        Raises:
+            InputError: Unless there is one id an observation.
         """
-        generator = np.random.default_rng([seed, epoch])
-        rows = generator.permutation(len(group_index))
-        if self.batch_size:
-            stops = np.arange(0, len(rows) + self.batch_size, self.batch_size)
-            splits = np.minimum(stops, len(rows))
-            return Plan(rows, group_index[rows], splits)
+        if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
+            raise InputError(
+                "group_ids must be one axis of integers or strings: got shape "
+                f"{group_ids.shape} of {group_ids.dtype}."
+            )
+        if len(observations) != len(group_ids):
+            raise InputError(
+                "group_ids must have one id an observation: got "
+                f"{len(group_ids)} ids for {len(observations)} observations."
+            )
+        groups, group_index = np.unique(group_ids, return_inverse=True)
+        return cls(observations, groups, group_index.astype(np.int32))
 
-        # Deal each group out into pieces, in its members' random order.
-        rows = rows[np.argsort(group_index[rows], kind="stable")]
-        sizes = np.bincount(group_index)
-        starts = np.cumsum(sizes) - sizes
-        place = np.arange(len(rows)) - np.repeat(starts, sizes)
-        pieces = -(-sizes // self.observations_per_group)
-        first_piece = np.repeat(np.cumsum(pieces) - pieces, sizes)
-        piece = first_piece + place // self.observations_per_group
+    def __len__(self) -> int:
+        return len(self.group_index)
 
-        # Visit the pieces in random order, so many a batch.
-        visit = generator.permutation(pieces.sum())[piece]
-        order = np.argsort(visit, kind="stable")
-        batch = visit[order] // self.groups_per_batch
-        splits = np.append(
-            np.flatnonzero(np.diff(batch, prepend=-1)), len(rows)
+    @property
+    def group_ids(self) -> np.ndarray:
+        """`[N]`, the id of each observation's group."""
+        return self.groups[self.group_index]
+
+    def __getitem__(self, rows: np.ndarray | slice) -> GroupedData:
+        """Some observations, and those of the groups that they belong to."""
+        group_index = self.group_index[rows]
+        present = np.zeros(len(self.groups), bool)
+        present[group_index] = True
+        renumbered = np.cumsum(present, dtype=np.int32) - 1
+        return GroupedData(
+            take(self.observations, rows),
+            self.groups[present],
+            renumbered[group_index],
         )
-        return Plan(rows[order], visit[order], splits)
+
+    @classmethod
+    def join(cls, parts: list[GroupedData]) -> GroupedData:
+        """One after the other; equal ids are one group."""
+        groups = np.unique(np.concatenate([part.groups for part in parts]))
+        numbers = [np.searchsorted(groups, part.groups) for part in parts]
+        index = [
+            number.astype(np.int32)[part.group_index]
+            for number, part in zip(numbers, parts)
+        ]
+        observations = join([part.observations for part in parts])
+        return cls(observations, groups, np.concatenate(index))
+
+    def sample(self, count: int, seed: int) -> GroupedData:
+        """At most so many of the observations, chosen at random."""
+        if len(self) <= count:
+            return self
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self[order[:count]]
+
+    def chunks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All observations in order, the next ones read in the background.
+
+        Args:
+            size: How many at a time, at most.
+
+        Yields:
+            `(observations, group_index)` of `[size, ...]` and `[size]`.
+        """
+
+        def read(start: int) -> np.ndarray:
+            return self.observations[start : start + size]
+
+        with concurrent.futures.ThreadPoolExecutor(1) as background:
+            ahead = background.submit(read, 0)
+            for start in range(0, len(self), size):
+                observations = ahead.result()
+                ahead = background.submit(read, start + size)
+                yield observations, self.group_index[start : start + size]
 
 
 def scale(observations: tf.Tensor | np.ndarray) -> tf.Tensor:
     """8-bit values to [0, 1]; all to float32."""
     values = tf.cast(observations, tf.float32)
     return values / 255 if observations.dtype == np.uint8 else values
+
+
+def reader(observations: Observations) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What reads observations, scaled, within a `tf.data` pipeline.
+
+    Args:
+        observations: `[N, ...]`.
+
+    Returns:
+        A function from row numbers `[n]` to float32 `[n, ...]`. An
+        `InputError` while reading becomes what `checks.as_input_error` knows.
+    """
+
+    if isinstance(observations, np.ndarray):
+        tensor = tf.constant(observations)
+        return lambda rows: scale(tf.gather(tensor, rows))
+
+    def numpy_read(rows: np.ndarray) -> np.ndarray:
+        with checks.through_tensorflow():
+            return observations[rows]
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        values = tf.numpy_function(numpy_read, [rows], observations.dtype)
+        values.set_shape([None, *observations.shape[1:]])
+        return scale(values)
+
+    return read
 
 
 def make_dataset(
@@ -136,18 +169,32 @@ def make_dataset(
         first_epoch: Number of the epoch to begin with.
 
     Returns:
-        A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`, of
-        `batches.per_epoch` elements an epoch. `group_ids` are row numbers that
-        tell the groups of one batch apart.
+        A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`.
+        `group_ids` are numbers that tell the groups of one batch apart.
     """
-    group_index = data.group_index
-    observations = tf.constant(data.observations)
+    sampler = batches.sampler(data.group_index)
+    read = reader(data.observations)
 
-    def plan(epoch: np.ndarray) -> list[np.ndarray]:
-        return list(batches.plan(group_index, seed, int(epoch)))
+    orders = {}
 
-    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        rows, groups, splits = tf.numpy_function(plan, [epoch], [tf.int64] * 3)
+    def plan(epoch: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+        epoch, first = int(epoch), int(first)
+        if epoch not in orders:
+            orders.clear()  # One in memory at a time.
+            orders[epoch] = sampler.order(seed, epoch)
+        planned = sampler.plan(orders[epoch], first, first + _PLANNED)
+        return [part.astype(np.int64) for part in planned]
+
+    def plans_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.range(0, len(sampler), _PLANNED).map(
+            lambda first: tf.numpy_function(
+                plan, [epoch, first], [tf.int64] * 3
+            )
+        )
+
+    def batches_of(
+        rows: tf.Tensor, groups: tf.Tensor, splits: tf.Tensor
+    ) -> tf.data.Dataset:
         return tf.data.Dataset.range(tf.size(splits, tf.int64) - 1).map(
             lambda batch: (
                 rows[splits[batch] : splits[batch + 1]],
@@ -156,16 +203,16 @@ def make_dataset(
         )
 
     def gather(rows: tf.Tensor, groups: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows.set_shape([None])
-        groups.set_shape([None])
-        return {
-            "observations": scale(tf.gather(observations, rows)),
-            "group_ids": groups,
-        }
+        rows, groups = (
+            tf.ensure_shape(rows, [None]),
+            tf.ensure_shape(groups, [None]),
+        )
+        return {"observations": read(rows), "group_ids": groups}
 
-    total = (epochs - first_epoch) * batches.per_epoch(group_index)
+    total = (epochs - first_epoch) * len(sampler)
     return (
         tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(plans_of)
         .flat_map(batches_of)
         .map(gather, num_parallel_calls=2, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(total))

@@ -69,7 +69,7 @@ def load(path: str, config: DataConfig) -> Source:
                 f"[N] in the {prefix} files: got {images.shape} and "
                 f"{labels.shape}."
             )
-        splits[split] = GroupedData(
+        splits[split] = GroupedData.of(
             images[..., np.newaxis], labels.astype(np.int64)
         )
     return Source(**splits)

@@ -16,4 +16,4 @@ def load(argument: str, config: DataConfig) -> Source:
 
     images, digits = mnist_data()
     images = images.astype(np.uint8).reshape(-1, 28, 28, 1)
-    return Source(GroupedData(images, digits))
+    return Source(GroupedData.of(images, digits))

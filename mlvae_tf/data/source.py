@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.observations import Stored, in_memory, nbytes
 from mlvae_tf.errors import InputError
 
 
@@ -22,23 +24,32 @@ class Source:
     train: GroupedData
     test: GroupedData | None = None
 
+    def in_memory(self, limit: float) -> Source:
+        """All observations in memory, if they have at most `limit` bytes.
+
+        Those that stay on the disk are looked over (`Stored.check`).
+        """
+        parts = [self.train] + ([self.test] if self.test is not None else [])
+        size = sum(nbytes(part.observations) for part in parts)
+        if size <= limit:
+            parts = [
+                dataclasses.replace(
+                    part, observations=in_memory(part.observations)
+                )
+                for part in parts
+            ]
+        for part in parts:
+            if isinstance(part.observations, Stored):
+                part.observations.check()
+        return Source(*parts)
+
 
 def check(data: GroupedData, spec: str) -> GroupedData:
-    """Raise `InputError` unless it is finite observations with ids."""
-    observations, group_ids = data.observations, data.group_ids
-    if len(observations) != len(group_ids):
-        raise InputError(
-            f"{spec}: group_ids must have one id an observation: got "
-            f"{len(group_ids)} ids for {len(observations)} observations."
-        )
-    if not observations.size:
+    """Raise `InputError` unless it has observations, finite if in memory."""
+    observations = data.observations
+    if not math.prod(observations.shape):
         raise InputError(f"{spec} has no observations.")
-    if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
-        raise InputError(
-            f"{spec}: group_ids must be one axis of integers or strings: got "
-            f"shape {group_ids.shape} of {group_ids.dtype}."
-        )
-    if observations.dtype == np.uint8:
+    if observations.dtype == np.uint8 or isinstance(observations, Stored):
         return data
     finite = np.isfinite(observations).reshape(len(observations), -1).all(1)
     if not finite.all():

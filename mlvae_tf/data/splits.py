@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.sampling import by_group
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
 
@@ -37,12 +38,7 @@ class Splits:
 
 def _join(parts: list[GroupedData]) -> GroupedData | None:
     parts = [part for part in parts if len(part)]
-    if not parts:
-        return None
-    return GroupedData(
-        np.concatenate([part.observations for part in parts]),
-        np.concatenate([part.group_ids for part in parts]),
-    )
+    return GroupedData.join(parts) if parts else None
 
 
 def _check_fraction(flag: str, fraction: float) -> None:
@@ -66,14 +62,15 @@ def _choose_groups(
     return groups[np.sort(chosen)]
 
 
-def _held_out(group_ids: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+def _held_out(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
     """Mask of each group's held-out observations; one at least stays."""
-    held_out = np.zeros(len(group_ids), bool)
+    held_out = np.zeros(len(data), bool)
     generator = np.random.default_rng([seed, 1])
-    for group in np.unique(group_ids):
-        rows = generator.permutation(np.flatnonzero(group_ids == group))
-        count = min(round(fraction * len(rows)), len(rows) - 1)
-        held_out[rows[:count]] = True
+    rows, offsets = by_group(data.group_index, len(data.groups))
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist()):
+        members = generator.permutation(rows[start:stop])
+        count = min(round(fraction * len(members)), len(members) - 1)
+        held_out[members[:count]] = True
     return held_out
 
 
@@ -98,14 +95,14 @@ def split(
         holdout_observations = 0.2 if source.test is None else 0.0
     _check_fraction("holdout_groups", holdout_groups)
     _check_fraction("holdout_observations", holdout_observations)
-    groups = np.unique(source.train.group_ids)
+    groups = source.train.groups
     chosen = _choose_groups(groups, holdout_groups, seed)
     seen = np.setdiff1d(groups, chosen)
     parts = [source.train] + ([source.test] if source.test is not None else [])
-    known = [np.isin(part.group_ids, seen) for part in parts]
+    known = [np.isin(part.groups, seen)[part.group_index] for part in parts]
     train, *test = [part[mask] for part, mask in zip(parts, known)]
     unseen = [part[~mask] for part, mask in zip(parts, known)]
-    held_out = _held_out(train.group_ids, holdout_observations, seed)
+    held_out = _held_out(train, holdout_observations, seed)
     return Splits(
         train[~held_out],
         _join([train[held_out]]),

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 from typing import Any
 
 import numpy as np
 import requests
 import tensorflow as tf
+import tqdm
+from google.protobuf.message import DecodeError
+from PIL import Image
 
 from mlvae_tf.config import DataConfig
+from mlvae_tf.data import folder
 from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.observations import Encoded
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
+
+# Bytes around a record of a TFRecord file: its length and two checksums.
+_HEADER, _FOOTER = 12, 4
 
 
 def _builder(name: str) -> Any:
@@ -54,37 +63,120 @@ def _require_data(builder: Any, name: str) -> None:
         )
 
 
-def _read(
-    dataset: tf.data.Dataset, features: tuple[str, str], image: Any
-) -> GroupedData:
-    observation, group = features
-    dataset = dataset.map(
-        lambda example: (image(example[observation]), example[group]),
+class _Records(Encoded):
+    """A feature of the examples of TFRecord files.
+
+    Args:
+        name: The dataset's.
+        files: The files of a split.
+        offsets: Where each file's records begin, in bytes.
+        features: What decodes an example to a dict with the feature.
+        config: Which feature, and how to convert images.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: list[str],
+        offsets: list[np.ndarray],
+        features: Any,
+        config: DataConfig,
+    ) -> None:
+        self._name = name
+        self._files = files
+        self._offsets = np.concatenate(offsets)
+        self._stops = np.cumsum([len(part) for part in offsets]).tolist()
+        self._features = features
+        self._config = config
+        first = self.decode(0)
+        self.shape = (len(self._offsets), *first.shape)
+        self.dtype = first.dtype
+
+    def decode(self, row: int) -> np.ndarray:
+        config = self._config
+        path = self._files[bisect.bisect_right(self._stops, row)]
+        offset = int(self._offsets[row])
+        try:
+            record = _read_record(path, offset)
+            example = self._features.deserialize_example_np(record)
+        except (OSError, ValueError, SyntaxError, DecodeError) as error:
+            raise InputError(
+                f"tfds:{self._name}: the example at byte {offset} of {path} "
+                f"cannot be decoded: {error}. Prepare the dataset again."
+            ) from None
+        observation = np.asarray(example[config.observation_feature])
+        is_image = observation.ndim == 3 and observation.dtype == np.uint8
+        if is_image and (config.image_size or config.colors):
+            grey = observation.shape[-1] == 1
+            image = Image.fromarray(
+                observation[..., 0] if grey else observation
+            )
+            return folder.convert(image, config.image_size, config.colors)
+        return observation
+
+    def mismatch(self, row: int, shape: tuple[int, ...]) -> InputError:
+        return InputError(
+            f"the images of tfds:{self._name} differ in size: the first is "
+            f"{self.shape[1:]}, that of row {row} {shape}. Pass --image_size, "
+            "such as 64."
+        )
+
+
+def _read_record(path: str, offset: int) -> bytes:
+    """One record of a TFRecord file."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        length = int.from_bytes(file.read(_HEADER)[:8], "little")
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        if not 0 < length <= left:
+            raise ValueError(f"it has {left} bytes left, not {length}")
+        return file.read(length)
+
+
+def _read_index(
+    path: str, features: Any, group: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each record of a TFRecord file begins, in bytes, and its group."""
+    examples = tf.data.TFRecordDataset(path).map(
+        lambda record: (
+            tf.strings.length(record),
+            features.deserialize_example(record)[group],
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    batches = list(dataset.batch(512).as_numpy_iterator())
-    observations, group_ids = map(np.concatenate, zip(*batches))
+    found = list(examples.batch(4096).as_numpy_iterator())
+    lengths, group_ids = map(np.concatenate, zip(*found))
     if group_ids.dtype == object:
-        group_ids = np.array([name.decode() for name in group_ids])
-    return GroupedData(observations, group_ids)
+        group_ids = np.char.decode(group_ids.astype(bytes))
+    sizes = lengths.astype(np.int64) + _HEADER + _FOOTER
+    return np.cumsum(sizes) - sizes, group_ids
 
 
-def _image(size: int | None, colors: str | None) -> Any:
-    """What to do to every image; the rest of the observations stay as is."""
+def _open(
+    builder: Any, name: str, split: str, config: DataConfig
+) -> GroupedData:
+    import tensorflow_datasets as tfds
 
-    def convert(pixels: tf.Tensor) -> tf.Tensor:
-        if colors == "grey" and pixels.shape[-1] == 3:
-            pixels = tf.image.rgb_to_grayscale(pixels)
-        if colors == "rgb" and pixels.shape[-1] == 1:
-            pixels = tf.image.grayscale_to_rgb(pixels)
-        if size:
-            resized = tf.image.resize(
-                pixels, (size, size), "lanczos3", antialias=True
-            )
-            pixels = tf.cast(tf.clip_by_value(resized + 0.5, 0, 255), tf.uint8)
-        return pixels
+    def only(feature: str) -> Any:
+        partial = tfds.decode.PartialDecoding({feature: True})
+        return partial.extract_features(builder.info.features)
 
-    return convert
+    part = builder.info.splits[split]
+    files = [
+        os.fspath(path)
+        for path, length in zip(part.filepaths, part.shard_lengths)
+        if length
+    ]
+    features = only(config.group_feature)
+    listed = tqdm.tqdm(files, "indexing", leave=False, delay=2)
+    found = [
+        _read_index(file, features, config.group_feature) for file in listed
+    ]
+    offsets, group_ids = zip(*found)
+    observations = _Records(
+        name, files, offsets, only(config.observation_feature), config
+    )
+    return GroupedData.of(observations, np.concatenate(group_ids))
 
 
 def load(name: str, config: DataConfig) -> Source:
@@ -101,21 +193,18 @@ def load(name: str, config: DataConfig) -> Source:
                 f"{', '.join(sorted(builder.info.features))}: got {feature!r}."
             )
     _require_data(builder, name)
+    builder.download_and_prepare()
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise InputError(
+            f"tfds:{name} is prepared as {builder.info.file_format.value}: "
+            "expected TFRecord files. Prepare it again with: tfds build "
+            f"{name} --file_format=tfrecord"
+        )
     splits = {}
     for split in ("train", "test"):
         if split not in builder.info.splits:
             continue
-        try:
-            splits[split] = _read(
-                tfds.load(name, split=split),
-                features,
-                _image(config.image_size, config.colors),
-            )
-        except tf.errors.InvalidArgumentError:
-            raise InputError(
-                f"the images of tfds:{name} differ in size. Pass "
-                "--image_size, such as 64."
-            ) from None
+        splits[split] = _open(builder, name, split, config)
     if "train" not in splits:
         raise InputError(
             f"tfds:{name} has no split train: got "

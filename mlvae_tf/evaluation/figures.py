@@ -122,12 +122,9 @@ def grid(
 
 def _choose_groups(data: GroupedData, count: int) -> list[np.ndarray]:
     """The rows of some groups, evenly spread."""
-    groups = np.unique(data.group_ids)
-    chosen = np.linspace(0, len(groups) - 1, min(count, len(groups)))
-    return [
-        np.flatnonzero(data.group_ids == group)
-        for group in groups[chosen.round().astype(int)]
-    ]
+    last = len(data.groups) - 1
+    chosen = np.linspace(0, last, min(count, last + 1)).round().astype(int)
+    return [np.flatnonzero(data.group_index == group) for group in chosen]
 
 
 def _observations(data: GroupedData, rows: np.ndarray) -> tf.Tensor:
@@ -135,7 +132,7 @@ def _observations(data: GroupedData, rows: np.ndarray) -> tf.Tensor:
 
 
 def _names(data: GroupedData, members: list[np.ndarray]) -> list[str]:
-    return [str(data.group_ids[rows[0]]) for rows in members]
+    return [str(data[rows[:1]].groups[0]) for rows in members]
 
 
 def _contents(
@@ -146,7 +143,7 @@ def _contents(
 ) -> tf.Tensor:
     """The content means of groups, one a row."""
     donors = data[np.concatenate([rows[:evidence_count] for rows in members])]
-    observations = scale(donors.observations).numpy()
+    observations = scale(donors.observations[:]).numpy()
     _, content = model.infer_content(observations, donors.group_ids)
     return content.loc
 
@@ -281,12 +278,12 @@ def reconstruction_grid(
     flat = np.concatenate(members)
     shown = np.concatenate([np.arange(len(rows)) < 2 for rows in members])
     observations = _observations(data, flat)
-    group_ids = tf.constant(data.group_ids[flat])
+    group_ids = data[flat].group_ids
     rows = [
         observations.numpy()[shown],
         *(
             control.reconstruct(
-                model, observations, group_ids, accumulate
+                model, observations, tf.constant(group_ids), accumulate
             ).numpy()[shown]
             for accumulate in (True, False)
         ),
@@ -296,7 +293,7 @@ def reconstruction_grid(
         None,
         None,
         (
-            [str(name) for name in data.group_ids[flat[shown]]],
+            [str(name) for name in group_ids[shown]],
             ["original", "accumulated", "alone"],
         ),
         ("group", "content"),

@@ -14,10 +14,14 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf.data.grouping import GroupedData, reader, scale
 from mlvae_tf.evaluation.bootstrap import estimate
-from mlvae_tf.evaluation.posteriors import Counts, Posteriors
-from mlvae_tf.evaluation.probes import fit_probe, name
+from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
+from mlvae_tf.evaluation.probes import (
+    MAX_PROBE_OBSERVATIONS,
+    fit_probe,
+    name,
+)
 
 if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
@@ -39,16 +43,17 @@ class Judge:
     """
 
     def __init__(self, data: GroupedData, seed: int) -> None:
-        self.groups = np.unique(data.group_ids)
+        self.groups = data.groups
         shape = data.observations.shape[1:]
         if len(shape) == 3 and min(shape[:2]) >= 8:
             batches = PASSES * len(data) // BATCH
             steps = min(max(batches, MIN_STEPS), MAX_STEPS)
             self._network = _network(shape, len(self.groups), steps, seed)
-            _train(self._network, data, self.groups, steps, seed)
+            _train(self._network, data, steps, seed)
         else:
             self._network = None
-            self._probe = fit_probe(_flat(data), data.group_ids, seed)
+            some = data.sample(MAX_PROBE_OBSERVATIONS, seed)
+            self._probe = fit_probe(_flat(some), some.group_ids, seed)
 
     def names(self, observations: np.ndarray) -> np.ndarray:
         """The group of each of `[N, *observation_shape]`, scaled to [0, 1]."""
@@ -62,7 +67,7 @@ class Judge:
 
 
 def _flat(data: GroupedData) -> np.ndarray:
-    return scale(data.observations).numpy().reshape(len(data), -1)
+    return scale(data.observations[:]).numpy().reshape(len(data), -1)
 
 
 def _network(
@@ -95,7 +100,6 @@ def _network(
 def _train(
     network: keras.Sequential,
     data: GroupedData,
-    groups: np.ndarray,
     steps: int,
     seed: int,
 ) -> None:
@@ -104,12 +108,11 @@ def _train(
     order = np.concatenate(
         [generator.permutation(len(data)) for _ in range(passes)]
     )[: steps * BATCH]
-    labels = np.searchsorted(groups, data.group_ids)
-    observations = tf.constant(data.observations)
+    read = reader(data.observations)
     batches = (
-        tf.data.Dataset.from_tensor_slices((order, labels[order]))
+        tf.data.Dataset.from_tensor_slices((order, data.group_index[order]))
         .batch(BATCH)
-        .map(lambda rows, y: (scale(tf.gather(observations, rows)), y))
+        .map(lambda rows, labels: (read(rows), labels))
         .prefetch(2)
     )
     network.fit(batches, shuffle=False, verbose=0)
@@ -133,7 +136,12 @@ def measure(
         `style_group`, the fractions that are given the group of the content
         donor and of the style donor. All are estimates.
     """
-    named = judge.names(scale(held_out.observations).numpy())
+    named = np.concatenate(
+        [
+            judge.names(scale(observations).numpy())
+            for observations, _ in held_out.chunks(CHUNK)
+        ]
+    )
     by_content, by_style = {}, {}
     generator = np.random.default_rng([seed, 4])
     styles, group_ids = posteriors.style.loc.numpy(), posteriors.group_ids

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
 
 tfd = tfp.distributions
+CHUNK = 4096  # Observations in memory at once.
 
 # How many observations of a group to accumulate; None is all that there are.
 Counts = tuple[int | None, ...]
@@ -54,9 +55,17 @@ class Posteriors:
 
     @classmethod
     def of(cls, model: MLVAE, data: GroupedData) -> Posteriors:
-        """Infer them."""
-        content, style = model.infer_observations(
-            scale(data.observations).numpy()
+        """Infer them, a few thousand observations at a time."""
+        parts = [
+            model.infer_observations(scale(observations).numpy())
+            for observations, _ in data.chunks(CHUNK)
+        ]
+        content, style = (
+            tfd.Normal(
+                tf.concat([normal.loc for normal in normals], axis=0),
+                tf.concat([normal.scale for normal in normals], axis=0),
+            )
+            for normals in zip(*parts)
         )
         return cls(content, style, data.group_ids, model.accumulation)
 

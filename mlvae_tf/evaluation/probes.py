@@ -31,10 +31,6 @@ def fit_probe(
     It stops early on a tenth of what it is given, where that is 100 at least
     and may have every group in it.
     """
-    if len(features) > MAX_PROBE_OBSERVATIONS:
-        generator = np.random.default_rng(seed)
-        rows = generator.permutation(len(features))[:MAX_PROBE_OBSERVATIONS]
-        features, group_ids = features[rows], group_ids[rows]
     groups, counts = np.unique(group_ids, return_counts=True)
     early = counts.min() >= 2 and len(features) // 10 >= max(len(groups), 100)
     probe = make_pipeline(

@@ -10,11 +10,10 @@ import zipfile
 from typing import Any
 
 import keras
-import numpy as np
 
 from mlvae_tf import config as config_module
 from mlvae_tf import data, workdir
-from mlvae_tf.checks import check_shapes
+from mlvae_tf.checks import as_input_error, check_shapes
 from mlvae_tf.command_line import format_value
 from mlvae_tf.config import Config
 from mlvae_tf.data.grouping import GroupedData
@@ -114,8 +113,9 @@ def measure(
     seed = config.training.seed
     batches = make_batches(config.training)
     posteriors = Posteriors.of(model, held_out)
+    some = splits.train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
     found, confused = probes.probe_groups(
-        Posteriors.of(model, splits.train), posteriors, counts, seed
+        Posteriors.of(model, some), posteriors, counts, seed
     )
     calibrated = calibration.measure(posteriors, counts, seed)
     real = judge.Judge(splits.train, seed)
@@ -127,7 +127,7 @@ def measure(
         "calibration": {k: value.ratio for k, value in calibrated.items()},
         "swap": judge.measure(model, real, held_out, posteriors, counts, seed),
     }
-    groups = [str(group) for group in np.unique(splits.train.group_ids)]
+    groups = [str(group) for group in some.groups]
     pictures = {
         "confusion": charts.confusion(confused, groups),
         **_control(model, held_out, posteriors),
@@ -159,7 +159,7 @@ def _control(
         "reconstruct": figures.reconstruction_grid(model, some),
         "map": charts.latent_map(posteriors),
     }
-    if len(np.unique(some.group_ids)) > 1:
+    if len(some.groups) > 1:
         pictures["interpolate"] = figures.interpolation_grid(model, some)
     return pictures
 
@@ -227,9 +227,10 @@ def _measure_run(
     splits = data.load(config.data, config.training.seed)
     check_shapes(splits.train.observations, model.observation_shape)
     held_out = _held_out(splits, config.data.dataset)
-    measured = measure(
-        model, splits, held_out, config, counts, importance_samples
-    )
+    with as_input_error():
+        measured = measure(
+            model, splits, held_out, config, counts, importance_samples
+        )
     return measured, config
 
 

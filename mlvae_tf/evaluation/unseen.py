@@ -15,6 +15,7 @@ from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.evaluation.posteriors import Posteriors
 
 PCA_COMPONENTS = 20
+MAX_PCA_OBSERVATIONS = 20_000
 MAX_PAIRS = 200_000
 
 
@@ -71,7 +72,8 @@ def representations(
 
     Contents accumulate the evidence of a set and are compared as posteriors
     (`content`) or by their means; of the others, sets are averaged and points
-    compared. `pca` has the 20 first components of the training observations.
+    compared. `pca` has the 20 first components of the training observations, or
+    of 20,000 of them.
     """
 
     def content(rows: np.ndarray) -> Normals:
@@ -81,11 +83,12 @@ def representations(
         return Normals(loc, deviation**2)
 
     def flat(data: GroupedData) -> np.ndarray:
-        return scale(data.observations).numpy().reshape(len(data), -1)
+        return scale(data.observations[:]).numpy().reshape(len(data), -1)
 
     pixels = flat(unseen)
-    components = min(PCA_COMPONENTS, len(train), pixels.shape[1])
-    pca = PCA(components, random_state=0).fit(flat(train))
+    some = flat(train.sample(MAX_PCA_OBSERVATIONS, seed=0))
+    components = min(PCA_COMPONENTS, *some.shape)
+    pca = PCA(components, random_state=0).fit(some)
     return {
         "content": content,
         "content_means": lambda rows: Normals(content(rows).loc),
