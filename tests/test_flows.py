@@ -91,7 +91,10 @@ def test_normal_is_near_what_the_flow_makes_of_a_normal(flow, inputs):
             total += tf.reduce_mean(tf.reduce_sum(energy, -1) + log_det)
         return total - tf.reduce_sum(tf.math.log(z_scale))
 
-    assert divergence(z_scale) < divergence(at_the_mean)
+    if flow.dim == 1:  # Affine, with one curvature everywhere.
+        np.testing.assert_allclose(z_scale, at_the_mean)
+    else:
+        assert divergence(z_scale) < divergence(at_the_mean)
 
 
 def test_a_new_flow_is_the_identity(inputs):
