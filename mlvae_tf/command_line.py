@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import os
 import pathlib
@@ -97,18 +98,22 @@ def fail(error: Exception) -> None:
     sys.exit(2)
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def _parse(arguments: list[str], passes_on: bool = False) -> list[str]:
+    """Read the flags; what follows `--`, where that is passed on, remains."""
+    end = arguments.index("--") if passes_on and "--" in arguments else None
     try:
-        rest = flags.FLAGS(arguments)
+        stray = flags.FLAGS(arguments[:end])[1:]
     except flags.Error as error:
         fail(error)
-    if rest[1:]:
+    if stray:
         fail(
-            InputError(f"unexpected argument {rest[1]!r}: flags begin with --.")
+            InputError(
+                f"unexpected argument {stray[0]!r}: flags begin with --."
+            )
         )
     if flags.FLAGS["verbosity"].using_default_value:
         flags.FLAGS.verbosity = logging.ERROR
-    return rest
+    return arguments[:1] + (arguments[end + 1 :] if end else [])
 
 
 def import_tensorflow() -> None:
@@ -128,17 +133,23 @@ def import_tensorflow() -> None:
         os.close(saved)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parse the flags and call `main`; a user's mistake becomes one line."""
+def run(main: Callable[..., None], passes_on: bool = False) -> None:
+    """Parse the flags and call `main`; a user's mistake becomes one line.
+
+    Args:
+        main: The script's function.
+        passes_on: Call it with the list of arguments after `--`, which are
+            for another program.
+    """
 
     def guarded(arguments: list[str]) -> None:
-        del arguments
         try:
-            main()
+            main(*([arguments[1:]] if passes_on else []))
         except (InputError, OSError) as error:
             fail(error)
         except KeyboardInterrupt:
             sys.stderr.write("\ninterrupted; train.py goes on with --resume\n")
             sys.exit(130)
 
-    app.run(guarded, flags_parser=_parse)
+    parse = functools.partial(_parse, passes_on=passes_on)
+    app.run(guarded, flags_parser=parse)

@@ -9,10 +9,14 @@ import os
 import pathlib
 import platform
 import shutil
+import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlvae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from mlvae_tf.model import MLVAE
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 _OUTPUTS = (
@@ -102,6 +106,29 @@ def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
             f"{folder} holds a run without its config.json. Restore that file, "
             "or pass --overwrite to start over."
         )
+    check_writable(folder)
+    return resume and holds_run
+
+
+def prepare_file(path: pathlib.Path, overwrite: bool) -> None:
+    """Raise `InputError` unless a file can be written, before the work for it.
+
+    Args:
+        path: The file, whose folder need not exist.
+        overwrite: Allow that there is such a file already.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Name a file in it.")
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{path} exists already. Pass --overwrite to replace it, or "
+            "another name."
+        )
+    check_writable(path.parent)
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """Make a folder, and raise `InputError` if no file can be put there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with whole(folder / "writable") as probe:
@@ -109,13 +136,38 @@ def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
         (folder / "writable").unlink()
     except OSError as error:
         raise InputError(
-            f"--workdir={folder} cannot be written to: {error.strerror}. "
-            "Choose a folder that can, with space left."
+            f"{folder} cannot be written to: {error.strerror}. Choose a "
+            "folder that can, with space left."
         ) from None
-    return resume and holds_run
 
 
 def clear(folder: pathlib.Path) -> None:
     """Remove the run in a folder; files that no run writes stay."""
     for name in _OUTPUTS:
         _remove(folder / name)
+
+
+def load_model(folder: pathlib.Path) -> MLVAE:
+    """The trained model of a run.
+
+    Raises:
+        InputError: If the training has not left one.
+    """
+    import keras
+
+    # Keras finds their classes once they are imported.
+    from mlvae_tf import model, schedules  # noqa: F401
+
+    path = folder / "model.keras"
+    if not path.exists():
+        raise InputError(
+            f"{path} is missing: the training has not come to its end. Go on "
+            f"with: python train.py --workdir={folder} --resume"
+        )
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path} is damaged. Write it again with: python train.py "
+            f"--workdir={folder} --resume"
+        ) from None

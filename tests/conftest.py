@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mlvae_tf
+from mlvae_tf import config, export, training, workdir
 
 
 @pytest.fixture
@@ -41,5 +42,31 @@ def make_model():
             "dtype": "float64",
         }
         return mlvae_tf.MLVAE(**{**settings, **kwargs})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory):
+    """The folder of a run on some 4x4 images of ragged groups, untrained."""
+
+    def make(groups, seed=0, **settings):
+        folder = tmp_path_factory.mktemp("run")
+        generator = np.random.default_rng(seed)
+        images = generator.integers(0, 256, (50, 4, 4, 1), np.uint8)
+        group_ids = generator.choice(np.array(groups), len(images))
+        np.savez(folder / "data.npz", observations=images, group_ids=group_ids)
+        keras.utils.set_random_seed(seed)
+        model = mlvae_tf.MLVAE((4, 4, 1), 3, 2, hidden_units=8, **settings)
+        for weights in model.weights:  # Without zeros, to be no easy case.
+            weights.assign_add(generator.normal(0, 0.3, weights.shape))
+        model.save(folder / "model.keras")
+        export.export(model, folder / "export" / "1")
+        settings = config.Config().replace(
+            {"dataset": f"npz:{folder / 'data.npz'}"}
+        )
+        record = training.run_record(settings)
+        workdir.write_json(folder / "config.json", record)
+        return folder
 
     return make

@@ -401,7 +401,7 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
+@pytest.mark.parametrize("name", ["train.py", "evaluate.py", "encode.py"])
 def test_help_does_not_import_tensorflow(name):
     code = (
         "import atexit, runpy, sys\n"

@@ -6,10 +6,7 @@ import dataclasses
 import json
 import pathlib
 import shlex
-import zipfile
 from typing import Any
-
-import keras
 
 from mlvae_tf import config as config_module
 from mlvae_tf import data, workdir
@@ -48,27 +45,6 @@ class Measured:
 
     results: dict[str, Any]
     pictures: dict[str, bytes]
-
-
-def load_model(folder: pathlib.Path) -> MLVAE:
-    """The trained model of a run.
-
-    Raises:
-        InputError: If the training has not left one.
-    """
-    path = folder / "model.keras"
-    if not path.exists():
-        raise InputError(
-            f"{path} is missing: the training has not come to its end. Go on "
-            f"with: python train.py --workdir={folder} --resume"
-        )
-    try:
-        return keras.saving.load_model(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise InputError(
-            f"{path} is damaged. Write it again with: python train.py "
-            f"--workdir={folder} --resume"
-        ) from None
 
 
 def _held_out(splits: Splits, dataset: str) -> GroupedData:
@@ -222,7 +198,7 @@ def _measure_run(
     settings: dict[str, Any],
 ) -> tuple[Measured, Config]:
     """Measure a run, and the configuration that it was measured with."""
-    model = load_model(folder)
+    model = workdir.load_model(folder)
     config = _evaluated(run, settings)
     splits = data.load(config.data, config.training.seed)
     check_shapes(splits.train.observations, model.observation_shape)

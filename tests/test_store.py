@@ -1,0 +1,246 @@
+import dataclasses
+import math
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from mlvae_tf.errors import InputError
+from mlvae_tf.evidence import Evidence
+from mlvae_tf.store import ContentStore
+
+
+def store(loc, scale, group_ids, rule="product", model="m"):
+    """One part an observation; the evidence is written out here."""
+    loc, scale = np.asarray(loc, float), np.asarray(scale, float)
+    parts = Evidence(scale**-2, loc * scale**-2)
+    counts = np.ones(len(loc), np.int64)
+    return ContentStore.of(np.asarray(group_ids), counts, parts, rule, model)
+
+
+def assert_equal(left, right, rtol=1e-9):
+    assert left.groups.tolist() == right.groups.tolist()
+    assert left.counts.tolist() == right.counts.tolist()
+    for a, b in zip(left.evidence, right.evidence):
+        # Means of opposite sign cancel: the error is relative to the terms.
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-8 if rtol else 0)
+
+
+@st.composite
+def observations(draw):
+    """loc, scale [N, 2] and ids [N] of up to four groups."""
+    size = draw(st.integers(1, 12))
+    values = hnp.arrays(np.float64, (size, 2), elements=st.floats(-3, 3))
+    ids = draw(st.lists(st.sampled_from("abcd"), min_size=size, max_size=size))
+    return draw(values), np.exp(draw(values)), np.array(ids)
+
+
+def test_two_observations_by_hand():
+    # Precisions 1 and 4 add up to 5; (1 * 1 + 4 * 2) / 5 = 1.8.
+    known = store([[1], [2], [7]], [[1], [0.5], [3]], ["b", "b", "a"])
+    assert known.groups.tolist() == ["a", "b"]
+    assert known.counts.tolist() == [1, 2]
+    loc, scale = known.posterior()
+    np.testing.assert_allclose(loc, [[7], [1.8]], rtol=1e-14)
+    np.testing.assert_allclose(scale, [[3], [5**-0.5]], rtol=1e-14)
+
+
+def test_the_prior_is_one_more_factor_but_no_observation():
+    known = store([[2]], [[1]], [4], rule="product_with_prior")
+    twice = known.merge(known)
+    # Precision 1 + 1 + 1, once the prior's; (2 + 2) / 3.
+    loc, scale = twice.posterior()
+    np.testing.assert_allclose(loc, [[4 / 3]])
+    np.testing.assert_allclose(scale, [[3**-0.5]])
+
+
+@settings(deadline=None)
+@given(observations())
+def test_matches_the_oracle(drawn):
+    known = store(*drawn)
+    groups, loc, scale = reference.accumulate(*drawn)
+    order = np.argsort(groups)
+    assert known.groups.tolist() == np.array(groups)[order].tolist()
+    actual = known.posterior()
+    np.testing.assert_allclose(actual[0], loc[order], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(actual[1], scale[order], rtol=1e-9)
+
+
+@settings(deadline=None)
+@given(observations(), observations(), observations())
+def test_merging_is_a_commutative_monoid(first, second, third):
+    a, b, c = (store(*part) for part in (first, second, third))
+    together = store(*map(np.concatenate, zip(first, second, third)))
+    assert_equal(a.merge(b).merge(c), together)
+    assert_equal(a.merge(b.merge(c)), together)
+    assert_equal(c.merge(b).merge(a), together)
+    nothing = store(np.zeros((0, 2)), np.ones((0, 2)), np.zeros(0, int))
+    assert_equal(a.merge(nothing), a, rtol=0)
+    assert_equal(nothing.merge(a), a, rtol=0)
+
+
+@settings(deadline=None)
+@given(observations(), observations())
+def test_what_was_added_can_be_taken_back_out(first, second):
+    a, b = store(*first), store(*second)
+    assert_equal(a.merge(b).remove(b), a, rtol=1e-6)
+    nothing = a.merge(b).remove(b).remove(a)
+    assert len(nothing) == 0
+    assert nothing.evidence.precision.shape == (0, 2)
+
+
+def test_a_million_observations_of_one_group(generator, tmp_path):
+    """In batches, from float32, against exact sums: 1e-6 relative."""
+    size, batch = 1_000_000, 10_000
+    loc = generator.normal(0.3, 1, size).astype(np.float32).astype(float)
+    scale = np.exp(generator.normal(0, 0.5, size)).astype(np.float32)
+    scale = scale.astype(float)
+    known = None
+    for start in range(0, size, batch):
+        rows = slice(start, start + batch)
+        part = store(loc[rows, None], scale[rows, None], np.full(batch, "g"))
+        known = part if known is None else known.merge(part)
+    precision = math.fsum(scale**-2.0)
+    mean = math.fsum(loc * scale**-2.0) / precision
+    assert known.counts.tolist() == [size]
+    known.save(tmp_path / "a.parquet")
+    loaded = ContentStore.load(tmp_path / "a.parquet")
+    actual_loc, actual_scale = loaded.posterior()
+    assert actual_loc.item() == pytest.approx(mean, rel=1e-10)
+    assert actual_scale.item() == pytest.approx(precision**-0.5, rel=1e-10)
+    # All but one taken back out leaves that one.
+    last = store(loc[-1:, None], scale[-1:, None], ["g"])
+    rest = store(loc[:-1, None], scale[:-1, None], np.full(size - 1, "g"))
+    assert_equal(known.remove(rest), last, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (store([[1]], [[1]], ["x"]), "group 'x': the store has no such"),
+        # Three observations of a group of two, with its very precision.
+        (
+            store([[1]] * 3, [[1.5**0.5]] * 3, ["a"] * 3),
+            "out of group 'a': .* fewer",
+        ),
+        # Precision 100 of 1 + 1.
+        (store([[1]], [[0.1]], ["a"]), "out of group 'a'"),
+        # Both, but with a precision that both together have not.
+        (store([[1]] * 2, [[2]] * 2, ["a"] * 2), "out of group 'a': .* others"),
+        (
+            store([[1]] * 5, [[0.1]] * 5, list("abcde")),
+            "out of groups 'a', 'b', 'c' and 2 more",
+        ),
+    ],
+)
+def test_what_is_not_in_it_cannot_be_taken_out(part, message):
+    ids = list("aabbccddee")
+    if "x" in part.groups:
+        ids = list("aab")
+    known = store([[1]] * len(ids), [[1]] * len(ids), ids)
+    with pytest.raises(InputError, match=message):
+        known.remove(part)
+
+
+def test_a_rest_below_the_rounding_is_refused():
+    sure = store([[1]], [[1e-6]], ["a"])
+    vague = store([[1]], [[1]], ["a"])
+    with pytest.raises(InputError, match="rounding hides the rest"):
+        sure.merge(vague).remove(sure)
+
+
+def test_only_evidence_of_one_model_and_kind_of_ids_adds_up():
+    known = store([[1]], [[1]], ["a"])
+    for other, message in (
+        (store([[1]], [[1]], ["a"], model="n"), "model m .* of model n"),
+        (store([[1]], [[1]], ["a"], rule="product_with_prior"), "with rule"),
+        (store([[1]], [[1]], [1]), "ids are strings: got integers"),
+    ):
+        for combine in (known.merge, known.remove):
+            with pytest.raises(InputError, match=message):
+                combine(other)
+    with pytest.raises(InputError, match="got average"):
+        store([[1]], [[1]], ["a"], rule="average")
+    with pytest.raises(InputError, match="64 bits"):
+        store([[1]], [[1]], np.array([2**63], np.uint64))
+
+
+@pytest.mark.parametrize("ids", [["b", "ä, ", "b"], [5, -(2**62), 5]])
+def test_a_table_comes_back_as_it_was(ids, tmp_path, generator):
+    path = tmp_path / "deep" / "a.parquet"
+    known = store(
+        generator.normal(size=(3, 4)), generator.uniform(1, 2, (3, 4)), ids
+    )
+    known.save(path)
+    loaded = ContentStore.load(path)
+    assert_equal(loaded, known, rtol=0)
+    assert (loaded.rule, loaded.model) == ("product", "m")
+    assert loaded.groups.dtype.kind == known.groups.dtype.kind
+    # Any reader of Parquet finds the posterior beside the evidence.
+    columns = pq.read_table(path).to_pydict()
+    assert list(columns) == [
+        *("group", "count", "precision", "weighted_loc", "loc", "scale")
+    ]
+    loc, scale = known.posterior()
+    np.testing.assert_array_equal(columns["loc"], loc)
+    np.testing.assert_array_equal(columns["scale"], scale)
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.parquet"]
+
+
+def damage(path, change):
+    content = bytearray(path.read_bytes())
+    change(content)
+    path.write_bytes(content)
+
+
+def flip(content):
+    content[content.index(struct.pack("<d", 1.2345))] ^= 1
+
+
+def cut(content):
+    del content[-100:]
+
+
+def empty(content):
+    content.clear()
+
+
+@pytest.mark.parametrize("change", [flip, cut, empty])
+def test_a_damaged_table(change, tmp_path):
+    path = tmp_path / "a.parquet"
+    store([[1.2345]], [[1]], ["a"]).save(path)
+    damage(path, change)
+    with pytest.raises(InputError, match="parquet is damaged"):
+        ContentStore.load(path)
+
+
+def test_foreign_and_impossible_tables(tmp_path):
+    path = tmp_path / "a.parquet"
+    with pytest.raises(InputError, match="no such table"):
+        ContentStore.load(path)
+    pq.write_table(pa.table({"group": ["a"], "loc": [1.0]}), path)
+    with pytest.raises(InputError, match=r"no table of .* group, loc"):
+        ContentStore.load(path)
+    good = store([[1], [2]], [[1], [1]], ["a", "b"])
+    impossible = (
+        {"counts": np.array([1, 0])},
+        {"groups": np.array(["a", "a"])},
+        {"evidence": Evidence(-good.evidence.precision, good.evidence[1])},
+        {
+            "evidence": Evidence(
+                good.evidence.precision, np.array([[1], [np.nan]])
+            )
+        },
+    )
+    for values in impossible:
+        dataclasses.replace(good, **values).save(path)
+        with pytest.raises(InputError, match="damaged: expected distinct"):
+            ContentStore.load(path)
+    dataclasses.replace(good, model="n").save(path)
+    assert ContentStore.load(path).model == "n"
