@@ -192,6 +192,13 @@ class TrainingConfig:
         "by what falls in. Replaces the two flags above.",
         minimum=1,
     )
+    chunk_size: int | None = option(
+        None,
+        "Read and compute a batch in chunks of this many observations, in the "
+        "memory of one chunk, with the gradient of the whole: for groups "
+        "larger than memory. It takes about 1.6 times as long.",
+        minimum=1,
+    )
     content_kl_weight: float = option(
         1.0, "Weight of the content KL.", minimum=0.0
     )

@@ -21,7 +21,13 @@ from mlvae_tf.model import MLVAE
 from mlvae_tf.schedules import Warmup
 
 # What may differ between a run and its continuation.
-_FREE = {"epochs", "evaluate_epochs", "checkpoint_seconds", "memory_gb"}
+_FREE = {
+    "epochs",
+    "evaluate_epochs",
+    "checkpoint_seconds",
+    "memory_gb",
+    "chunk_size",  # Of no effect but on rounding.
+}
 
 
 def make_batches(training: TrainingConfig) -> Batches:
@@ -109,6 +115,11 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     if resume:
         check_continues(config, config_module.load(folder / "config.json"))
     training = config.training
+    if training.chunk_size and config.model.accumulation == "average":
+        raise InputError(
+            "--chunk_size needs evidence that adds up over the chunks, which "
+            "--accumulation=average does not have. Drop one of the two."
+        )
     splits = data.load(config.data, training.seed)
     _check_values(splits, config.model.likelihood)
     config = config.replace(
@@ -174,6 +185,7 @@ def _fit(
                 training.seed,
                 training.epochs,
                 first_epoch,
+                training.chunk_size,
             ),
             epochs=training.epochs,
             initial_epoch=first_epoch,
@@ -181,7 +193,12 @@ def _fit(
             shuffle=False,
             verbose=0,
             validation_data=held_out
-            and make_dataset(held_out, batches, training.seed),
+            and make_dataset(
+                held_out,
+                batches,
+                training.seed,
+                chunk_size=training.chunk_size,
+            ),
             validation_freq=training.evaluate_epochs,
             callbacks=[progress, tensorboard, checkpoints],
         )

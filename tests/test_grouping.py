@@ -71,3 +71,20 @@ def test_scale():
     eight_bit = scale(np.array([0, 51, 255], np.uint8))
     np.testing.assert_allclose(eight_bit, [0, 0.2, 1])
     assert scale(np.array([-3.0, 7.0])).numpy().tolist() == [-3, 7]
+
+
+def test_chunks_hold_what_the_batch_holds(generator):
+    data = GroupedData.of(
+        generator.normal(size=(23, 2)).astype(np.float32), np.arange(23) % 4
+    )
+    batches = Batches(3, 5)
+    whole = list(make_dataset(data, batches, 1, epochs=2))
+    chunked = list(make_dataset(data, batches, 1, epochs=2, chunk_size=4))
+    assert len(whole) == len(chunked)
+    for one, other in zip(whole, chunked):
+        np.testing.assert_array_equal(one["group_ids"], other["group_ids"])
+        chunks = list(other["observations"].as_numpy_iterator())
+        assert {len(chunk) for chunk in chunks[:-1]} <= {4}
+        np.testing.assert_array_equal(
+            np.concatenate(chunks), one["observations"]
+        )

@@ -342,6 +342,44 @@ def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
     assert found == expected
 
 
+def test_chunks_change_nothing_but_rounding(tmp_path, generator):
+    path = tmp_path / "data.npz"
+    np.savez(
+        path,
+        observations=generator.integers(0, 256, (60, 4, 4, 1), np.uint8),
+        group_ids=np.arange(60) % 3,
+    )
+    results = []
+    for name, flags in (("whole", []), ("chunks", ["--chunk_size=8"])):
+        trained = script(
+            "train.py",
+            f"--workdir={tmp_path / name}",
+            f"--dataset=npz:{path}",
+            "--epochs=2",
+            "--groups_per_batch=2",
+            "--observations_per_group=20",
+            "--evaluate_epochs=2",
+            *SMALL,
+            *flags,
+        )
+        assert trained.returncode == 0, trained.stderr
+        results.append(weights(tmp_path / name))
+    for whole, chunks in zip(*results):
+        np.testing.assert_allclose(whole, chunks, rtol=1e-3, atol=1e-5)
+
+
+def test_averages_have_no_chunks(tmp_path):
+    refused = script(
+        "train.py",
+        f"--workdir={tmp_path / 'run'}",
+        "--chunk_size=8",
+        "--accumulation=average",
+    )
+    assert refused.returncode == 2
+    assert "--chunk_size needs evidence" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_an_image_damaged_in_the_middle(tmp_path):
     (tmp_path / "data" / "a").mkdir(parents=True)
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)

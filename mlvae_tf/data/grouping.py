@@ -14,7 +14,7 @@ from mlvae_tf.data.observations import Observations, join, take
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.errors import InputError
 
-_PLANNED = 64  # Batches at once.
+_PLANNED = 1 << 16  # Observations whose batches are planned at once.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +158,7 @@ def make_dataset(
     seed: int,
     epochs: int = 1,
     first_epoch: int = 0,
+    chunk_size: int | None = None,
 ) -> tf.data.Dataset:
     """The batches of epochs `first_epoch` to `epochs`, one after the other.
 
@@ -167,13 +168,18 @@ def make_dataset(
         seed: Seed of every epoch's order.
         epochs: Number of the epoch to end before.
         first_epoch: Number of the epoch to begin with.
+        chunk_size: Observations to read at once, so that a batch may be
+            larger than memory.
 
     Returns:
         A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`.
-        `group_ids` are numbers that tell the groups of one batch apart.
+        `group_ids` are numbers that tell the groups of one batch apart. With
+        `chunk_size`, the observations are a dataset of `[chunk_size, ...]`.
     """
     sampler = batches.sampler(data.group_index)
     read = reader(data.observations)
+    per_batch = -(-len(data) // len(sampler))
+    at_once = max(1, _PLANNED // per_batch)
 
     orders = {}
 
@@ -182,11 +188,11 @@ def make_dataset(
         if epoch not in orders:
             orders.clear()  # One in memory at a time.
             orders[epoch] = sampler.order(seed, epoch)
-        planned = sampler.plan(orders[epoch], first, first + _PLANNED)
-        return [part.astype(np.int64) for part in planned]
+        plan = sampler.plan(orders[epoch], first, first + at_once)
+        return [part.astype(np.int64) for part in plan]
 
     def plans_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.range(0, len(sampler), _PLANNED).map(
+        return tf.data.Dataset.range(0, len(sampler), at_once).map(
             lambda first: tf.numpy_function(
                 plan, [epoch, first], [tf.int64] * 3
             )
@@ -207,7 +213,14 @@ def make_dataset(
             tf.ensure_shape(rows, [None]),
             tf.ensure_shape(groups, [None]),
         )
-        return {"observations": read(rows), "group_ids": groups}
+        observations = read_chunks(rows) if chunk_size else read(rows)
+        return {"observations": observations, "group_ids": groups}
+
+    def read_chunks(rows: tf.Tensor) -> tf.data.Dataset:
+        starts = tf.data.Dataset.range(0, tf.size(rows, tf.int64), chunk_size)
+        return starts.map(
+            lambda start: read(rows[start : start + chunk_size])
+        ).prefetch(1)
 
     total = (epochs - first_epoch) * len(sampler)
     return (
