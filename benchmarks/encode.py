@@ -17,14 +17,18 @@ __flags_first__ = True  # See mlvae_tf/__init__.py.
 import contextlib
 import functools
 import json
-import pathlib
-import subprocess
-import sys
 import time
-from typing import Any
 
 import numpy as np
 from absl import app, flags
+from shared import (
+    SHAPE,
+    median_and_range,
+    memory_of,
+    peak_memory,
+    print_table,
+    random_groups,
+)
 
 from mlvae_tf import command_line
 
@@ -40,35 +44,6 @@ _SIZES = flags.DEFINE_list(
 _MEMORY_OF = flags.DEFINE_integer(
     "memory_of", None, "Only encode so many, and print the peak memory in MiB."
 )
-SHAPE = 28, 28, 1
-
-
-class Pictures:
-    """Observations `[size, 28, 28, 1]` that take the memory of a few."""
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, size: int) -> None:
-        self.shape = (size, *SHAPE)
-        generator = np.random.default_rng(0)
-        self._some = generator.integers(0, 256, (10_007, *SHAPE), np.uint8)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, _ = rows.indices(len(self))
-        return self._some[np.arange(start, stop) % len(self._some)]
-
-
-def random_groups(size: int) -> Any:
-    """So many observations in random groups, as `GroupedData`."""
-    from mlvae_tf.data.grouping import GroupedData
-
-    groups = np.arange(_GROUPS.value)
-    generator = np.random.default_rng(1)
-    index = generator.integers(0, len(groups), size, np.int32)
-    return GroupedData(Pictures(size), groups, index)
 
 
 def throughput() -> dict[str, np.ndarray]:
@@ -80,7 +55,10 @@ def throughput() -> dict[str, np.ndarray]:
     from mlvae_tf.model import MLVAE
 
     model = MLVAE(SHAPE, hidden_units=(500, 500), activation="relu")
-    data, size = random_groups(_OBSERVATIONS.value), _BATCH_SIZE.value
+    data, size = (
+        random_groups(_OBSERVATIONS.value, _GROUPS.value),
+        _BATCH_SIZE.value,
+    )
     propose = functools.partial(encoding.propose, model)
     step = encoding.compile_step(propose, size)
     bare = tf.function(propose, jit_compile=True)
@@ -112,31 +90,17 @@ def throughput() -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in rates.items()}
 
 
-def memory(size: int) -> float:
-    """Peak memory of a process that encodes so many observations, in MiB."""
-    command = [sys.executable, __file__, f"--memory_of={size}"]
-    command += [
-        f"--groups={_GROUPS.value}",
-        f"--batch_size={_BATCH_SIZE.value}",
-    ]
-    process = subprocess.run(
-        command, check=True, text=True, stdout=subprocess.PIPE
-    )
-    return json.loads(process.stdout)
-
-
 def print_own_memory(size: int) -> None:
     """Encode so many observations and print this process's peak, in MiB."""
     from mlvae_tf import encoding
     from mlvae_tf.model import MLVAE
 
     model = MLVAE(SHAPE, hidden_units=64)
-    store = encoding.encode(model, [random_groups(size)], _BATCH_SIZE.value)
+    data = random_groups(size, _GROUPS.value)
+    store = encoding.encode(model, [data], _BATCH_SIZE.value)
     if store.counts.sum() != size:
         raise ValueError(f"{store.counts.sum()} of {size} were encoded.")
-    status = pathlib.Path("/proc/self/status").read_text()
-    peak = status.split("VmHWM:")[1].split()[0]
-    print(json.dumps(int(peak) / 1024))
+    print(json.dumps(peak_memory()))
 
 
 def main(arguments: list[str]) -> None:
@@ -147,22 +111,17 @@ def main(arguments: list[str]) -> None:
         return
     rates = throughput()
     alone, streamed = rates.values()
-    ratios = streamed / alone
-    lines = [["", "median", "range"], ["---"] * 3]
-    for name, values, digits in (
-        *((f"{name}, observations/s", v, 0) for name, v in rates.items()),
-        ("ratio of a turn", ratios, 3),
-    ):
-        low, high = np.min(values), np.max(values)
-        spread = f"{low:,.{digits}f} to {high:,.{digits}f}"
-        lines.append([name, f"{np.median(values):,.{digits}f}", spread])
-    peaks = [memory(int(size)) for size in _SIZES.value]
+    lines = [["", "median", "range"]]
+    for name, values in rates.items():
+        lines.append([f"{name}, observations/s", *median_and_range(values, 0)])
+    lines.append(["ratio of a turn", *median_and_range(streamed / alone, 3)])
+    settings = f"--groups={_GROUPS.value}", f"--batch_size={_BATCH_SIZE.value}"
+    peaks = [memory_of(__file__, int(s), *settings) for s in _SIZES.value]
     for size, peak in zip(_SIZES.value, peaks):
         name = f"peak memory, {int(size):,} observations, MiB"
         lines.append([name, f"{peak:,.0f}", ""])
     lines.append(["ratio", f"{peaks[-1] / peaks[0]:.3f}", ""])
-    for line in lines:
-        print(f"| {' | '.join(line)} |")
+    print_table(lines)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ class NormalHead(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tfd.Normal:
         outputs = tf.matmul(inputs, self.kernel) + self.bias
+        # Evidence is kept in full, whatever precision computes the features.
+        outputs = tf.cast(outputs, self.variable_dtype)
         loc, log_variance = tf.split(outputs, 2, axis=-1)
         bound = MAX_LOG_SCALE
         log_scale = bound * tf.tanh(log_variance / (2 * bound))
@@ -127,7 +129,7 @@ class EvidenceAccumulation(keras.layers.Layer):
     """
 
     def __init__(self, rule: str = "product", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # Evidence is kept in full.
         if rule not in RULES:
             raise InputError(
                 f"rule must be one of {', '.join(RULES)}: got {rule!r}."

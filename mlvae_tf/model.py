@@ -123,7 +123,7 @@ class MLVAE(GroupedModel):
         self.likelihood = _choose("likelihood", likelihood, LIKELIHOODS)
         self.observation_scale = observation_scale
         self.accumulation = EvidenceAccumulation(
-            accumulation, dtype=self.dtype_policy
+            accumulation, dtype=self.variable_dtype
         )
         if not 0 <= evidence_dropout <= 1:
             raise InputError(
@@ -163,7 +163,10 @@ class MLVAE(GroupedModel):
         self.flow = None
         if self.style_flow:
             self.flow = ConditionalFlow(
-                self.style_dim, self.content_dim, self.style_flow, dtype=dtype
+                self.style_dim,
+                self.content_dim,
+                self.style_flow,
+                dtype=self.variable_dtype,
             )
         self.built = True
         self._encode_batch = tf.function(
@@ -194,7 +197,8 @@ class MLVAE(GroupedModel):
         """`decode` after the flow."""
         latents = tf.concat([content, style], axis=-1)
         distribution = LIKELIHOODS[self.likelihood].distribution
-        return distribution(self.decoder(latents), self.observation_scale)
+        parameters = tf.cast(self.decoder(latents), self.variable_dtype)
+        return distribution(parameters, self.observation_scale)
 
     def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
         """What each observation says of its content and of its style.

@@ -573,3 +573,23 @@ def test_keras_file_gives_the_same_outputs(
     # The optimizer comes back too: both go on alike.
     a, b = (m.fit(batch, verbose=0, shuffle=False) for m in (model, loaded))
     np.testing.assert_allclose(a.history["elbo"], b.history["elbo"], 1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_mixed_precision_keeps_evidence_in_full(make_model, batch, jit_compile):
+    single = make_model(dtype="float32", style_flow=2)
+    mixed = make_model(dtype="mixed_bfloat16", style_flow=2)
+    mixed.set_weights(single.get_weights())
+    assert mixed.encoder.layers[-1].compute_dtype == "bfloat16"
+    images, ids = batch["observations"], batch["group_ids"]
+    for one, other in zip(
+        (*single.encode(images), single.infer_content(images, ids)[1]),
+        (*mixed.encode(images), mixed.infer_content(images, ids)[1]),
+    ):
+        assert other.dtype == one.dtype == tf.float32
+        np.testing.assert_allclose(other.scale, one.scale, rtol=0.03)
+    latents = [tf.zeros((2, dim)) for dim in (3, 2)]
+    assert mixed.decode(*latents).log_prob(images[:2]).dtype == tf.float32
+    mixed.compile(optimizer="adam", jit_compile=jit_compile)
+    history = mixed.fit(batch, epochs=2, verbose=0, batch_size=12)
+    assert np.isfinite(history.history["loss"]).all()
