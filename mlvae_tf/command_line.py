@@ -9,7 +9,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
@@ -91,11 +91,18 @@ def folder(name: str) -> pathlib.Path:
     return pathlib.Path(value).expanduser()
 
 
-def fail(error: Exception) -> None:
+def fail(error: Exception) -> NoReturn:
     """Print one line and exit with status 2."""
     message = " ".join(str(error).split())
-    sys.stderr.write(f"{os.path.basename(sys.argv[0])}: {message}\n")
-    sys.exit(2)
+    _exit(f"{os.path.basename(sys.argv[0])}: {message}\n", 2)
+
+
+def _exit(message: str, status: int) -> NoReturn:
+    """Exit at once: what TensorFlow is reading would have to be waited for."""
+    sys.stderr.write(message)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _parse(arguments: list[str], passes_on: bool = False) -> list[str]:
@@ -148,8 +155,7 @@ def run(main: Callable[..., None], passes_on: bool = False) -> None:
         except (InputError, OSError) as error:
             fail(error)
         except KeyboardInterrupt:
-            sys.stderr.write("\ninterrupted; train.py goes on with --resume\n")
-            sys.exit(130)
+            _exit("\ninterrupted; train.py goes on with --resume\n", 130)
 
     parse = functools.partial(_parse, passes_on=passes_on)
     app.run(guarded, flags_parser=parse)

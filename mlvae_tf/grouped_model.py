@@ -16,6 +16,7 @@ from mlvae_tf.chunks import Chunk
 Batch = dict[str, tf.Tensor]
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 TRAINING, TEST = 0, 1  # Streams of noise.
+_iterators: dict[str, Any] = {}  # Not on the model, which would save them.
 METRICS = "loss", "elbo", "reconstruction", "content_kl", "style_kl"
 
 
@@ -207,6 +208,17 @@ class GroupedModel(keras.Model):
             self.train_function = None
             self.test_function = self.predict_function = None
             raise
+        _iterators.clear()
+
+    def make_train_function(self, force: bool = False) -> None:
+        if force or self.train_function is None:
+            super().make_train_function(force)
+            self.train_function = _keeping("train", self.train_function)
+
+    def make_test_function(self, force: bool = False) -> None:
+        if force or self.test_function is None:
+            super().make_test_function(force)
+            self.test_function = _keeping("test", self.test_function)
 
     def _prepare(self, data: Any) -> Any:
         return checks.prepare_arrays(data, self.observation_shape)
@@ -233,3 +245,17 @@ class GroupedModel(keras.Model):
     def _resolve_auto_jit_compile(self) -> bool:
         # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
         return self._distribute_strategy is None
+
+
+def _keeping(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, its iterator kept when it fails.
+
+    Python holds its lock while it destroys an iterator, and so would forever
+    wait for a thread of the iterator's that is about to call Python to read.
+    """
+
+    def keep(iterator: Any) -> Any:
+        _iterators[name] = iterator
+        return function(iterator)
+
+    return keep
