@@ -37,8 +37,9 @@ def in_one_piece(model, batch):
     return loss, terms, tape.gradient(loss, model.trainable_variables)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("size", [1, 5, 12])
+@pytest.mark.parametrize(
+    ("size", "jit_compile"), [(1, False), (5, True), (12, False)]
+)
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 def test_the_gradient_is_that_of_the_whole(
     make_model, batch, generator, settings, size, jit_compile
