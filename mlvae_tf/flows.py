@@ -182,16 +182,19 @@ class ConditionalFlow(layers.Layer):
         """
 
         def curvature(z: tf.Tensor) -> tf.Tensor:
+            copies = tf.shape(z)[0] // tf.shape(loc)[0]
+            scales = tf.tile(scale, [copies, 1])
             with tf.GradientTape() as tape:
                 tape.watch(z)
-                u = self.inverse(z, condition)
-            jacobian = tape.batch_jacobian(u, z) / scale[:, :, tf.newaxis]
+                u = self.inverse(z, tf.tile(condition, [copies, 1]))
+            jacobian = tape.batch_jacobian(u, z) / scales[:, :, tf.newaxis]
             return tf.reduce_sum(tf.square(jacobian), axis=1)
 
         z, _ = self.forward(loc, condition)
         step = tf.math.rsqrt(curvature(z))
-        points = [z + sign * step for sign in self._signs]
-        mean = tf.add_n([curvature(point) for point in points]) / len(points)
+        points = tf.concat([z + sign * step for sign in self._signs], axis=0)
+        curvatures = tf.split(curvature(points), len(self._signs))
+        mean = tf.add_n(curvatures) / len(curvatures)
         return z, tf.math.rsqrt(mean)
 
     def get_config(self) -> dict[str, Any]:

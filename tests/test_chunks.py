@@ -78,7 +78,9 @@ def test_in_float32_to_a_hundred_thousandth(make_model, generator):
         assert error < 1e-5
 
 
-@pytest.mark.parametrize("settings", [{}, {"style_flow": 2}])
+@pytest.mark.parametrize(
+    "settings", [{}, pytest.param({"style_flow": 2}, marks=pytest.mark.slow)]
+)
 def test_evaluation_is_that_of_the_whole(make_model, batch, settings):
     model = make_model(**settings)
     _, rows = tf.unique(batch["group_ids"])

@@ -59,6 +59,7 @@ def test_matches_the_oracle(make_model, generator, groups, rule):
             np.testing.assert_allclose(a, b[order], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_script(run, tmp_path):
     """Update equals all at once; what is added can be taken back; merge."""
 

@@ -342,6 +342,7 @@ def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing_but_rounding(tmp_path, generator):
     path = tmp_path / "data.npz"
     np.savez(
@@ -490,6 +491,7 @@ def test_values_that_the_likelihood_does_not_take(tmp_path):
     assert_fails(process, "[0, 1]", "Bernoulli", "7")
 
 
+@pytest.mark.slow
 def test_vectors_of_wine(tmp_path):
     """Three cultivars, 178 wines, 13 measurements: no images at all."""
     wine = sklearn.datasets.load_wine()
