@@ -170,15 +170,7 @@ def loss_and_gradients(
     (reconstruction, style_kl, extra), sums = sums[:3], sums[3:]
     gradients, of_total = sums[: len(variables)], sums[len(variables) :]
 
-    def add_pulled_back(
-        gradients: tuple[tf.Tensor, ...], chunk: Chunk
-    ) -> tuple[tf.Tensor, ...]:
-        with tf.GradientTape() as tape:
-            proposed, _ = model.propose(chunk.observations, training=True)
-            parts = _evidence(proposed, chunk, total)
-        return _add(gradients, _gradient(tape, parts, variables, of_total))
-
-    gradients = _fold(model, add_pulled_back, gradients, heard)
+    gradients = _pull_back(model, heard, total, of_total, gradients)
     terms = _mean(reconstruction, content_kl, style_kl, batch)
     loss = objective.loss(terms, content_weight, style_weight) + extra
     return loss, terms, list(gradients)
@@ -213,6 +205,27 @@ def _total(model: MLVAE, batch: Batch, training: bool) -> Evidence:
     rows = padded(batch.num_groups)
     zero = evidence.zero((rows, model.content_dim), model.variable_dtype)
     return _fold(model, add_evidence, zero, batch)
+
+
+def _pull_back(
+    model: MLVAE,
+    heard: Batch,
+    total: Evidence,
+    of_total: tuple[tf.Tensor, ...],
+    gradients: tuple[tf.Tensor, ...],
+) -> tuple[tf.Tensor, ...]:
+    """Pass three: add what the weights have to do with the evidence."""
+    variables = model.trainable_variables
+
+    def add_gradients(
+        gradients: tuple[tf.Tensor, ...], chunk: Chunk
+    ) -> tuple[tf.Tensor, ...]:
+        with tf.GradientTape() as tape:
+            proposed, _ = model.propose(chunk.observations, training=True)
+            parts = _evidence(proposed, chunk, total)
+        return _add(gradients, _gradient(tape, parts, variables, of_total))
+
+    return _fold(model, add_gradients, gradients, heard)
 
 
 def _evidence(proposed: tfd.Normal, chunk: Chunk, total: Evidence) -> Evidence:

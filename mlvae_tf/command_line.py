@@ -140,13 +140,18 @@ def import_tensorflow() -> None:
         os.close(saved)
 
 
-def run(main: Callable[..., None], passes_on: bool = False) -> None:
+def run(
+    main: Callable[..., None],
+    passes_on: bool = False,
+    interrupted: str = "interrupted",
+) -> None:
     """Parse the flags and call `main`; a user's mistake becomes one line.
 
     Args:
         main: The script's function.
         passes_on: Call it with the list of arguments after `--`, which are
             for another program.
+        interrupted: What to say when the user interrupts it.
     """
 
     def guarded(arguments: list[str]) -> None:
@@ -155,7 +160,7 @@ def run(main: Callable[..., None], passes_on: bool = False) -> None:
         except (InputError, OSError) as error:
             fail(error)
         except KeyboardInterrupt:
-            _exit("\ninterrupted; train.py goes on with --resume\n", 130)
+            _exit(f"\n{interrupted}\n", 130)
 
     parse = functools.partial(_parse, passes_on=passes_on)
     app.run(guarded, flags_parser=parse)

@@ -196,7 +196,7 @@ class TrainingConfig:
         None,
         "Read and compute a batch in chunks of this many observations, in the "
         "memory of one chunk, with the gradient of the whole: for groups "
-        "larger than memory. It takes about 1.6 times as long.",
+        "larger than memory. Every observation is then encoded three times.",
         minimum=1,
     )
     content_kl_weight: float = option(

@@ -25,8 +25,10 @@ class GroupedModel(keras.Model):
 
     `fit`, `evaluate` and `predict` take a `tf.data.Dataset` of batches
     `{"observations": [N, ...], "group_ids": [N]}`, or a dict of such arrays,
-    which Keras then batches. `train_step` and `test_step` share one loss and
-    report `loss` and the terms of the ELBO, in nats a group.
+    which Keras then batches. The observations of a batch may be a dataset of
+    chunks `[n, ...]`, for groups larger than memory (`mlvae_tf.chunks`).
+    `train_step` and `test_step` share one loss and report `loss` and the terms
+    of the ELBO, in nats a group.
 
     A subclass has `observation_shape`, `likelihood` and `seed`, and implements
     `group_terms`.

@@ -125,8 +125,9 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     config = config.replace(
         {"holdout_observations": splits.holdout_observations}
     )
-    sampler = make_batches(training).sampler(splits.train.group_index)
-    steps_per_epoch = len(sampler)
+    steps_per_epoch = len(
+        make_batches(training).sampler(splits.train.group_index)
+    )
     model = make_model(
         config,
         splits.train.observations.shape[1:],

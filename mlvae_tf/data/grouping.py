@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mlvae_tf import checks
 from mlvae_tf.data.observations import Observations, join, take
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batches, Sampler
 from mlvae_tf.errors import InputError
 
 _PLANNED = 1 << 16  # Observations whose batches are planned at once.
@@ -152,6 +152,53 @@ def reader(observations: Observations) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
+def _visit(
+    sampler: Sampler, seed: int, num_observations: int
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """From the number of an epoch to its batches, as int64 row numbers.
+
+    Args:
+        sampler: What the batches are.
+        seed: Seed of every epoch's order.
+        num_observations: Of an epoch.
+
+    Returns:
+        A function to a dataset of `(rows, groups)`, `[n]` each.
+    """
+    per_batch = -(-num_observations // len(sampler))
+    at_once = max(1, _PLANNED // per_batch)
+    orders = {}
+
+    def plan(epoch: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+        epoch, first = int(epoch), int(first)
+        if epoch not in orders:
+            orders.clear()  # One in memory at a time.
+            orders[epoch] = sampler.order(seed, epoch)
+        plan = sampler.plan(orders[epoch], first, first + at_once)
+        return [part.astype(np.int64) for part in plan]
+
+    def batches_of(
+        rows: tf.Tensor, groups: tf.Tensor, splits: tf.Tensor
+    ) -> tf.data.Dataset:
+        return tf.data.Dataset.range(tf.size(splits, tf.int64) - 1).map(
+            lambda batch: (
+                rows[splits[batch] : splits[batch + 1]],
+                groups[splits[batch] : splits[batch + 1]],
+            )
+        )
+
+    def planned(epoch: tf.Tensor, first: tf.Tensor) -> list[tf.Tensor]:
+        parts = tf.numpy_function(plan, [epoch, first], [tf.int64] * 3)
+        return [tf.ensure_shape(part, [None]) for part in parts]
+
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        firsts = tf.data.Dataset.range(0, len(sampler), at_once)
+        plans = firsts.map(lambda first: tuple(planned(epoch, first)))
+        return plans.flat_map(batches_of)
+
+    return epoch_of
+
+
 def make_dataset(
     data: GroupedData,
     batches: Batches,
@@ -178,43 +225,6 @@ def make_dataset(
     """
     sampler = batches.sampler(data.group_index)
     read = reader(data.observations)
-    per_batch = -(-len(data) // len(sampler))
-    at_once = max(1, _PLANNED // per_batch)
-
-    orders = {}
-
-    def plan(epoch: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
-        epoch, first = int(epoch), int(first)
-        if epoch not in orders:
-            orders.clear()  # One in memory at a time.
-            orders[epoch] = sampler.order(seed, epoch)
-        plan = sampler.plan(orders[epoch], first, first + at_once)
-        return [part.astype(np.int64) for part in plan]
-
-    def plans_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.range(0, len(sampler), at_once).map(
-            lambda first: tf.numpy_function(
-                plan, [epoch, first], [tf.int64] * 3
-            )
-        )
-
-    def batches_of(
-        rows: tf.Tensor, groups: tf.Tensor, splits: tf.Tensor
-    ) -> tf.data.Dataset:
-        return tf.data.Dataset.range(tf.size(splits, tf.int64) - 1).map(
-            lambda batch: (
-                rows[splits[batch] : splits[batch + 1]],
-                groups[splits[batch] : splits[batch + 1]],
-            )
-        )
-
-    def gather(rows: tf.Tensor, groups: tf.Tensor) -> dict[str, tf.Tensor]:
-        rows, groups = (
-            tf.ensure_shape(rows, [None]),
-            tf.ensure_shape(groups, [None]),
-        )
-        observations = read_chunks(rows) if chunk_size else read(rows)
-        return {"observations": observations, "group_ids": groups}
 
     def read_chunks(rows: tf.Tensor) -> tf.data.Dataset:
         starts = tf.data.Dataset.range(0, tf.size(rows, tf.int64), chunk_size)
@@ -222,11 +232,14 @@ def make_dataset(
             lambda start: read(rows[start : start + chunk_size])
         ).prefetch(1)
 
+    def gather(rows: tf.Tensor, groups: tf.Tensor) -> dict[str, tf.Tensor]:
+        observations = read_chunks(rows) if chunk_size else read(rows)
+        return {"observations": observations, "group_ids": groups}
+
     total = (epochs - first_epoch) * len(sampler)
     return (
         tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(plans_of)
-        .flat_map(batches_of)
+        .flat_map(_visit(sampler, seed, len(data)))
         .map(gather, num_parallel_calls=2, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(total))
         .prefetch(2)
