@@ -185,6 +185,7 @@ def test_tensorboard(run):
     assert tags["images"] == ["swap", "swap"]
 
 
+@pytest.mark.slow
 def test_several_seeds(run, tmp_path):
     folder, _, _ = run
     shutil.copytree(folder, tmp_path / "run")
