@@ -35,8 +35,13 @@ class Progress(keras.callbacks.Callback):
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )
 
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._steps = 0  # Of this epoch.
+
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self._bar.update()
+        # `batch` is the last of those that were taken at once.
+        self._bar.update(batch + 1 - self._steps)
+        self._steps = batch + 1
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         terms = ("elbo", "reconstruction", "content_kl", "style_kl")

@@ -22,6 +22,15 @@ def _over_observation(distribution: tfd.Distribution) -> tfd.Independent:
     return tfd.Independent(distribution, event_ndims)
 
 
+class _Bernoulli(tfd.Bernoulli):
+    """TFP's, whose `log_prob` takes one softplus in the place of two."""
+
+    def _log_prob(self, event: tf.Tensor) -> tf.Tensor:
+        logits = tf.convert_to_tensor(self.logits)
+        event = tf.cast(event, logits.dtype)
+        return event * logits - tf.math.softplus(logits)
+
+
 def bernoulli(parameters: tf.Tensor, scale: float) -> tfd.Independent:
     """Bernoulli with the outputs as logits, for values in [0, 1].
 
@@ -30,7 +39,7 @@ def bernoulli(parameters: tf.Tensor, scale: float) -> tfd.Independent:
     """
     del scale
     return _over_observation(
-        tfd.Bernoulli(logits=parameters, dtype=parameters.dtype)
+        _Bernoulli(logits=parameters, dtype=parameters.dtype)
     )
 
 

@@ -28,6 +28,7 @@ _FREE = {
     "memory_gb",
     "chunk_size",  # Of no effect but on rounding.
 }
+MAX_STEPS_AT_ONCE = 10
 
 
 def make_batches(training: TrainingConfig) -> Batches:
@@ -160,6 +161,15 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     return model
 
 
+def _steps_at_once(steps_per_epoch: int) -> int:
+    """How many steps to take between two returns to Python, which cost time.
+
+    They must divide the epoch: Keras would go on into the next.
+    """
+    counts = range(1, MAX_STEPS_AT_ONCE + 1)
+    return max(count for count in counts if steps_per_epoch % count == 0)
+
+
 def _fit(
     model: MLVAE,
     splits: Splits,
@@ -178,6 +188,8 @@ def _fit(
         len(splits.train),
         training.evaluate_epochs,
     )
+    if not training.chunk_size:  # TensorFlow has no loop over datasets.
+        model.steps_per_execution = _steps_at_once(steps_per_epoch)
     with contextlib.closing(progress):
         model.fit(
             make_dataset(
