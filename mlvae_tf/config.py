@@ -161,6 +161,12 @@ class ModelConfig:
         "Sample the content once a group or once an observation.",
         choices=("group", "observation"),
     )
+    dtype: str = option(
+        "float32",
+        "Precision of the networks' layers. Weights, evidence, KLs and "
+        "likelihood are float32 in either.",
+        choices=("float32", "mixed_bfloat16"),
+    )
 
     def __post_init__(self) -> None:
         _check(self)

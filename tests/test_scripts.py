@@ -21,6 +21,8 @@ import sklearn.preprocessing
 import tensorflow as tf
 from PIL import Image
 
+from mlvae_tf.workdir import load_model
+
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ["--hidden_units=16,12", "--content_dim=3", "--style_dim=2"]
 
@@ -527,6 +529,21 @@ def test_vectors_of_wine(tmp_path):
     assert metrics["style_accuracy"] < metrics["content_accuracy"]["1"]
     pictures = {path.stem for path in (folder / "evaluation").glob("*.png")}
     assert {"swap", "interpolate", "generate", "map"} <= pictures
+
+
+def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
+    folder = tmp_path / "run"
+    for name, *arguments in (
+        ["train.py", f"--dataset={dataset}", "--epochs=30", *SMALL]
+        + ["--dtype=mixed_bfloat16", "--holdout_observations=0.5"],
+        ["evaluate.py"],
+    ):
+        process = script(name, f"--workdir={folder}", *arguments)
+        assert process.returncode == 0, process.stderr
+    assert load_model(folder).compute_dtype == "bfloat16"
+    metrics = json.loads((folder / "evaluation/metrics.json").read_text())
+    assert metrics["content_accuracy"]["5"] == 1
+    assert (folder / "export/1/saved_model.pb").exists()
 
 
 def test_conv_takes_images_only(dataset, tmp_path):

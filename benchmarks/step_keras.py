@@ -1,0 +1,179 @@
+"""The subjects of `step.py` that run on TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import turns
+from step_shapes import DIM, HIDDEN, products
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+from mlvae_tf import MLVAE, noise, objective, training
+from mlvae_tf.data.grouping import GroupedData, make_dataset
+from mlvae_tf.data.sampling import Batches
+from mlvae_tf.layers import NormalHead
+from mlvae_tf.likelihoods import LIKELIHOODS
+from mlvae_tf.networks import Architecture, mlp_decoder, mlp_encoder
+
+SHAPE = 28, 28, 1
+OBSERVATIONS = 20_480
+FOREVER = 1_000_000
+
+
+class PlainVAE(keras.Model):
+    """The same networks, likelihood and loop; every observation for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        policy = keras.config.dtype_policy()
+        spec = Architecture(SHAPE, 2 * DIM, SHAPE, (HIDDEN,), "tanh", policy)
+        self.encoder, self.decoder = mlp_encoder(spec), mlp_decoder(spec)
+        self.head = NormalHead(2 * DIM)
+        self.tracker = keras.metrics.Mean("loss")
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [self.tracker]
+
+    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        x = data["observations"]
+        with tf.GradientTape() as tape:
+            posterior = self.head(self.encoder(x))
+            loc, scale = posterior.loc, posterior.scale
+            seed = noise.fold_in([0, 0], self.optimizer.iterations)
+            z = loc + scale * noise.normal(seed, tf.shape(x)[0], 2 * DIM)
+            likelihood = LIKELIHOODS["bernoulli"].distribution
+            log_likelihood = likelihood(self.decoder(z), 1.0).log_prob(x)
+            kl = objective.standard_normal_kl(loc, scale)
+            loss = tf.reduce_mean(kl - log_likelihood)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables)
+        )
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+
+class Turns(keras.callbacks.Callback):
+    """Wait for a turn before every epoch, and report what it took."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if not turns.next_turn():
+            os._exit(0)
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        turns.answer(time.perf_counter() - self._began)
+
+
+def batches(size: int, num_groups: int) -> tf.data.Dataset:
+    """As train.py reads them: so many observations of so many groups."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (OBSERVATIONS, *SHAPE), np.uint8)
+    data = GroupedData.of(images, np.arange(OBSERVATIONS) % num_groups)
+    each, rest = divmod(size, num_groups)
+    how = Batches(num_groups, each, size if rest else None)
+    return make_dataset(data, how, seed=0, epochs=FOREVER)
+
+
+def train(
+    model: keras.Model, data: tf.data.Dataset, steps: int, callback: Any
+) -> None:
+    """Epochs of so many steps."""
+    model.compile(
+        keras.optimizers.Adam(1e-3),
+        jit_compile=True,
+        steps_per_execution=training.MAX_STEPS_AT_ONCE,
+    )
+    model.fit(
+        data,
+        epochs=FOREVER,
+        steps_per_epoch=steps,
+        verbose=0,
+        shuffle=False,
+        callbacks=[callback],
+    )
+
+
+def ours(size: int, num_groups: int, steps: int) -> None:
+    model = MLVAE(SHAPE, DIM, DIM, hidden_units=HIDDEN, seed=0)
+    train(model, batches(size, num_groups), steps, Turns())
+
+
+def bfloat16(size: int, num_groups: int, steps: int) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    ours(size, num_groups, steps)
+
+
+def plain(size: int, num_groups: int, steps: int) -> None:
+    train(PlainVAE(), batches(size, num_groups), steps, Turns())
+
+
+def alone(size: int, num_groups: int, steps: int) -> None:
+    """The matrix products of a step, and nothing else."""
+    pairs = [
+        [tf.random.normal(shape) for shape in pair] for pair in products(size)
+    ]
+
+    @tf.function(jit_compile=True)
+    def multiply(pairs: list[list[tf.Tensor]]) -> list[tf.Tensor]:
+        return [tf.matmul(*pair) for pair in pairs]
+
+    while steps := turns.next_turn():
+        began = time.perf_counter()
+        for _ in range(steps):
+            multiply(pairs)[-1].numpy()
+        turns.answer(time.perf_counter() - began)
+
+
+def seconds_of(profile: pathlib.Path, name: str) -> float:
+    """What operations took whose name begins so."""
+    space = xplane_pb2.XSpace.FromString(profile.read_bytes())
+    return sum(
+        event.duration_ps * 1e-12
+        for plane in space.planes
+        for line in plane.lines
+        for event in line.events
+        if plane.event_metadata[event.metadata_id].name.startswith(name)
+    )
+
+
+def waiting(size: int, num_groups: int, steps: int) -> None:
+    """Answers the share of `fit` that waits for a batch, by the profiler."""
+    folder = tempfile.mkdtemp()
+
+    class Profile(Turns):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            super().on_epoch_begin(epoch, logs)
+            tf.profiler.experimental.start(folder)
+            self._began = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seconds = time.perf_counter() - self._began
+            tf.profiler.experimental.stop()
+            found = sorted(pathlib.Path(folder).rglob("*.xplane.pb"))[-1]
+            turns.answer(seconds_of(found, "IteratorGetNext") / seconds)
+
+    model = MLVAE(SHAPE, DIM, DIM, hidden_units=HIDDEN, seed=0)
+    train(model, batches(size, num_groups), steps, Profile())
+
+
+SUBJECTS: dict[str, Callable[[int, int, int], None]] = {
+    subject.__name__: subject
+    for subject in (ours, bfloat16, plain, alone, waiting)
+}
+
+if __name__ == "__main__":
+    subject, *numbers = sys.argv[1:]
+    SUBJECTS[subject](*map(int, numbers))
