@@ -163,7 +163,8 @@ class GroupedModel(keras.Model):
             batch = Chunk(self._ready(observations), segment_ids)
             if self.compiles_step:
                 batch = chunks.pad(batch)
-                step = tf.function(step, jit_compile=True)
+                # Autograph has nothing to convert, and takes a second to see.
+                step = tf.function(step, autograph=False, jit_compile=True)
             loss = step(batch)
         checks.assert_finite(loss)
         return {tracker.name: tracker.result() for tracker in self._trackers}

@@ -533,9 +533,9 @@ def test_vectors_of_wine(tmp_path):
 
 def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
     folder = tmp_path / "run"
+    precise = [*SMALL, "--dtype=mixed_bfloat16", "--holdout_observations=0.5"]
     for name, *arguments in (
-        ["train.py", f"--dataset={dataset}", "--epochs=30", *SMALL]
-        + ["--dtype=mixed_bfloat16", "--holdout_observations=0.5"],
+        ["train.py", f"--dataset={dataset}", "--epochs=30", *precise],
         ["evaluate.py"],
     ):
         process = script(name, f"--workdir={folder}", *arguments)

