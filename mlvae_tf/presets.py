@@ -36,6 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 64,
         "colors": "grey",
         "holdout_groups": 0.25,
+        "holdout_observations": 0.1,
         "hidden_units": (512,),
         "content_dim": 64,
         "style_dim": 32,
@@ -43,11 +44,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "observation_scale": 0.08,
         "evidence_dropout": 1.0,
         "groups_per_batch": 15,
-        "observations_per_group": 8,
+        "observations_per_group": 10,
         "learning_rate": 2e-3,
         "learning_rate_decay": True,
         "style_kl_start": 1.0,
-        "epochs": 500,
+        "epochs": 1000,
     },
 }
 
