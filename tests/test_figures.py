@@ -10,8 +10,8 @@ from mlvae_tf.evaluation import figures
 
 
 def grid(shape):
-    cells = np.zeros((2, 3, *shape))
-    cells[1, 2] = 1
+    cells = np.ones((2, 3, *shape))
+    cells[1, 2] = 0
     picture = figures.grid(
         cells,
         np.full((3, *shape), 0.5),

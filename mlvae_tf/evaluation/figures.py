@@ -58,7 +58,7 @@ def _draw(
     if is_image(observation.shape):
         image = np.clip(observation, 0, 1)
         if image.shape[-1] == 1:
-            image = 1 - np.repeat(image, 3, axis=-1)
+            image = np.repeat(image, 3, axis=-1)
         axes.imshow(image, extent=(left, left + size, top + size, top))
         return
     series = observation.reshape(len(observation), -1).astype(float)
