@@ -6,7 +6,7 @@
 
 An MLP 784-500-(10+10)-500-784 with Bernoulli likelihood in float32 on batches
 of several sizes: `MLVAE.fit`, reading as train.py reads; a plain VAE of the
-same networks in the same loop; an ML-VAE in PyTorch, eager and compiled, on
+same networks in Keras's own loop; an ML-VAE in PyTorch, eager and compiled, on
 ready batches; and the matrix products of the step alone, in either library.
 Each is a process, of which one works at a time, by turns. Then the time from
 the start of train.py to its first steps, beside that of importing TensorFlow
@@ -39,23 +39,26 @@ _STEPS = flags.DEFINE_integer(
 _STARTS = flags.DEFINE_integer("starts", 5, "Turns of the start.")
 
 
+def work(subject: str, size: int, num_groups: int) -> Worker:
+    """The process of a subject, named by its script and its name there."""
+    script, which = subject.split()
+    python = _TORCH.value if script == "torch" else sys.executable
+    command = [python, HERE / f"step_{script}.py", which, size, num_groups]
+    if script == "keras":
+        command.append(_STEPS.value)
+    return Worker([str(part) for part in command])
+
+
 def milliseconds(
     subjects: dict[str, tuple[str, int, int]],
 ) -> dict[str, np.ndarray]:
     """Of a step, by turn; the workers' first two turns do not count.
 
     Args:
-        subjects: Name, and script with subject, size and number of groups.
+        subjects: By name, the arguments of `work`.
     """
     steps = _STEPS.value
-    workers = {}
-    for name, (subject, *numbers) in subjects.items():
-        script, _, which = subject.partition(" ")
-        python = _TORCH.value if script == "torch" else sys.executable
-        command = [python, HERE / f"step_{script}.py", which, *numbers]
-        if script == "keras":
-            command.append(steps)
-        workers[name] = Worker([str(part) for part in command])
+    workers = {name: work(*subject) for name, subject in subjects.items()}
     times = {name: [] for name in workers}
     for turn in range(-2, _TURNS.value):
         for name, worker in workers.items():
@@ -108,16 +111,7 @@ def compare(size: int, num_groups: int, lines: list[list[str]]) -> None:
 
 def waiting(size: int, num_groups: int) -> list[str]:
     """The share of `fit` that waits for a batch."""
-    worker = Worker(
-        [
-            sys.executable,
-            str(HERE / "step_keras.py"),
-            "waiting",
-            str(size),
-            str(num_groups),
-            str(_STEPS.value),
-        ]
-    )
+    worker = work("keras waiting", size, num_groups)
     shares = [worker.take(_STEPS.value) for _ in range(7)][2:]
     worker.close()
     return [

@@ -32,7 +32,7 @@ FOREVER = 1_000_000
 
 
 class PlainVAE(keras.Model):
-    """The same networks, likelihood and loop; every observation for itself."""
+    """The same networks and likelihood; every observation for itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def seconds_of(profile: pathlib.Path, name: str) -> float:
 
 
 def waiting(size: int, num_groups: int, steps: int) -> None:
-    """Answers the share of `fit` that waits for a batch, by the profiler."""
+    """Answer the share of `fit` that waits for a batch, by the profiler."""
     folder = tempfile.mkdtemp()
 
     class Profile(Turns):

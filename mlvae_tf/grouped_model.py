@@ -63,6 +63,8 @@ class GroupedModel(keras.Model):
     ) -> objective.Terms:
         """A one-sample estimate of every group's ELBO terms.
 
+        XLA traces it without Autograph: no Python `if` on a tensor's value.
+
         Args:
             observations: `[N, *observation_shape]`.
             segment_ids: int32 `[N]`, groups numbered from 0 without a gap, in
