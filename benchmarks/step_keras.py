@@ -32,7 +32,11 @@ FOREVER = 1_000_000
 
 
 class PlainVAE(keras.Model):
-    """The same networks and likelihood; every observation for itself."""
+    """The same networks and likelihood; every observation for itself.
+
+    XLA compiles its step as it does `MLVAE`'s, which takes less than Keras's
+    own `jit_compile`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +51,15 @@ class PlainVAE(keras.Model):
         return [self.tracker]
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        x = data["observations"]
+        if not self.built:
+            self.head.build(self.encoder.output.shape)
+            self.optimizer.build(self.trainable_variables)
+            self.built = True
+        update = tf.function(self.update, autograph=False, jit_compile=True)
+        update(data["observations"])
+        return {"loss": self.tracker.result()}
+
+    def update(self, x: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             posterior = self.head(self.encoder(x))
             loc, scale = posterior.loc, posterior.scale
@@ -62,7 +74,6 @@ class PlainVAE(keras.Model):
             zip(tape.gradient(loss, variables), variables)
         )
         self.tracker.update_state(loss)
-        return {"loss": self.tracker.result()}
 
 
 class Turns(keras.callbacks.Callback):

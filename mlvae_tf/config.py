@@ -107,7 +107,8 @@ class DataConfig:
     holdout_observations: float | None = option(
         None,
         "Fraction of every group's observations that training never sees. "
-        "Default: 0.2 where the dataset has no test split, else 0.",
+        "Default: 0.2 where the dataset has no test split of groups to train "
+        "on, else 0.",
     )
 
     def __post_init__(self) -> None:

@@ -7,8 +7,10 @@ import tensorflow_probability as tfp
 from PIL import Image
 
 from mlvae_tf.evaluation import charts
+from mlvae_tf.evaluation.bootstrap import Estimate
 from mlvae_tf.evaluation.calibration import Calibration
 from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.unseen import Verification
 from mlvae_tf.layers import EvidenceAccumulation
 
 
@@ -68,14 +70,15 @@ def test_confusion_of_few_and_many(names):
 
 
 def test_calibration_has_a_point_a_dimension():
-    values = np.array([0.1, 1.0])
+    values = np.array([[0.1, 1.0], [0.2, 3.0]])
     picture = charts.calibration({"1": Calibration(values, values)})
     assert len(colored(picture, charts.CONTENT)) > 100
 
 
 def test_roc_has_a_curve_a_representation():
     rates = np.linspace(0, 1, 20)
-    picture = charts.roc({n: (rates, rates, 0.5) for n in ("content", "style")})
+    curve = Verification(rates, rates, Estimate(0.5, 0.4, 0.6))
+    picture = charts.roc({"content": curve, "style": curve})
     for color in (charts.CONTENT, charts.STYLE):
         assert len(colored(picture, color)) > 20
 

@@ -60,6 +60,11 @@ def test_held_out_groups_leave_the_test_split_too():
 
 def test_the_default_holds_out_a_fifth_without_a_test_split():
     assert split(SOURCE).holdout_observations == 0.2
+    new_people = Source(SOURCE.train, grouped([7, 7, 8], first=100))
+    splits = split(new_people)
+    assert splits.holdout_observations == 0.2
+    assert rows(splits.unseen) == {100, 101, 102}
+    assert len(splits.evaluation) == 2 + 4 + 1
 
 
 def test_the_seed_decides():

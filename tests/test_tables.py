@@ -16,6 +16,7 @@ def metrics(value):
         **probed(value),
         "sampled": probed(0.5),
         "chance_accuracy": 0.1,
+        "calibration": {"1": 1.25},
         "swap": {"judge_accuracy": 0.99, "content_group": {"1": 0.9}},
         "unseen": {
             "identification": {"content_means": {"1": 0.7, "5": value}},

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+import sklearn.metrics
 
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import unseen
@@ -55,10 +56,46 @@ def test_identification_finds_what_is_there(generator):
 def test_verification(generator):
     corners = generator.normal(size=(8, 4))[IDS]
     false, true, area = unseen.verification(points(corners), IDS)
-    assert area == 1
+    assert area == (1, 1, 1)
     assert true[false == 0].max() == 1
     noise = points(generator.normal(size=(48, 4)))
-    assert abs(unseen.verification(noise, IDS)[2] - 0.5) < 0.1
+    value, low, high = unseen.verification(noise, IDS).area
+    assert low < 0.5 < high
+    assert 0.02 < high - low < 0.2
+    assert abs(value - 0.5) < 0.1
+
+
+def test_area_is_that_of_the_curve(generator):
+    # Ties included: whole numbers repeat.
+    near = np.round(generator.normal(size=(8, 2))[IDS] * 2)
+    near += generator.integers(-1, 2, size=near.shape)
+    false, true, area = unseen.verification(points(near), IDS)
+    assert area.value == pytest.approx(sklearn.metrics.auc(false, true))
+    assert 0.6 < area.value < 0.95
+
+
+def test_pairs_of_many(generator, monkeypatch):
+    monkeypatch.setattr(unseen, "MAX_PAIRS", 60_000)
+    ids = generator.permutation(np.repeat(np.arange(150), [1, 2, 3] * 50))
+    ids = np.append(ids, np.full(60, 7))
+    left, right = unseen._pairs(ids, generator)
+    same = ids[left] == ids[right]
+    assert len(left) == 60_000
+    assert same.sum() == 30_000
+    assert (left != right).all()
+    one = ids[:, np.newaxis] == ids
+    for kind, allowed in (
+        (same, one & ~np.eye(len(ids), dtype=bool)),
+        (~same, ~one),
+    ):
+        # All pairs of the kind are equally likely.
+        counts = np.zeros(allowed.shape)
+        np.add.at(counts, (left[kind], right[kind]), 1)
+        assert (counts[~allowed] == 0).all()
+        expected = kind.sum() / allowed.sum()
+        statistic = ((counts[allowed] - expected) ** 2 / expected).sum()
+        freedom = allowed.sum() - 1
+        assert abs(statistic - freedom) < 5 * np.sqrt(2 * freedom)
 
 
 def test_measure(make_model, generator):

@@ -88,16 +88,17 @@ def split(
             of the test split that the training split lacks are unseen too.
         holdout_observations: Fraction of every remaining group's training
             observations to hold out as `validation`. By default 0.2 where the
-            dataset has no test split, else 0.
+            dataset has no test split of groups to train on, else 0.
         seed: Seed of the choices.
     """
-    if holdout_observations is None:
-        holdout_observations = 0.2 if source.test is None else 0.0
     _check_fraction("holdout_groups", holdout_groups)
-    _check_fraction("holdout_observations", holdout_observations)
     groups = source.train.groups
     chosen = _choose_groups(groups, holdout_groups, seed)
     seen = np.setdiff1d(groups, chosen)
+    if holdout_observations is None:
+        tested = source.test is not None and np.isin(seen, source.test.groups)
+        holdout_observations = 0.0 if np.any(tested) else 0.2
+    _check_fraction("holdout_observations", holdout_observations)
     parts = [source.train] + ([source.test] if source.test is not None else [])
     known = [np.isin(part.groups, seen)[part.group_index] for part in parts]
     train, *test = [part[mask] for part, mask in zip(parts, known)]

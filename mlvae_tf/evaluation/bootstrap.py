@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +38,31 @@ def estimate(
         generator.choice(scores, size).mean(dtype=np.float64)
         for _ in range(RESAMPLES)
     ]
-    low, high = np.quantile(means, [0.025, 0.975]).tolist()
-    return Estimate(float(scores.mean(dtype=np.float64)), low, high)
+    return _around(float(scores.mean(dtype=np.float64)), means)
+
+
+def estimate_statistic(
+    statistic: Callable[[np.ndarray], float], size: int, seed: int = 0
+) -> Estimate:
+    """What is no mean of scores, and its 95% percentile bootstrap interval.
+
+    Args:
+        statistic: From how often each unit counts, `[size]`, to the figure;
+            NaN for a resample that has none, which is left out.
+        size: Units.
+        seed: Seed of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    resamples = generator.multinomial(
+        size, np.full(size, 1 / size), size=RESAMPLES
+    )
+    return _around(
+        float(statistic(np.ones(size))), [statistic(c) for c in resamples]
+    )
+
+
+def _around(value: float, resampled: list[float]) -> Estimate:
+    return Estimate(value, *np.nanquantile(resampled, [0.025, 0.975]).tolist())
 
 
 def separate(tree: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

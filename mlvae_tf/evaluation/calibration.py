@@ -6,26 +6,35 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlvae_tf.evaluation.bootstrap import Estimate, estimate_statistic
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.probes import name
 
 
 class Calibration(NamedTuple):
-    """Predicted and actual error of contents, root mean squares by dimension.
+    """Predicted and actual error of contents, a row a pair of sets.
 
     Attributes:
-        predicted: What the scales say, `[content_dim]`.
-        actual: What is seen, `[content_dim]`.
+        predicted: The variance that the scales give to the difference of two
+            contents, `[M, content_dim]`.
+        actual: The square of the difference, `[M, content_dim]`.
     """
 
     predicted: np.ndarray
     actual: np.ndarray
 
     @property
-    def ratio(self) -> float:
-        """Actual over predicted: 1 is calibrated, above 1 over-confident."""
-        squares = np.square(self.actual / self.predicted)
-        return float(np.sqrt(squares.mean()))
+    def ratio(self) -> Estimate:
+        """Actual over predicted error: above 1 is over-confident.
+
+        The root of the mean over dimensions of the ratio of mean squares.
+        """
+
+        def statistic(counts: np.ndarray) -> float:
+            squares = (counts @ self.actual) / (counts @ self.predicted)
+            return float(np.sqrt(squares.mean()))
+
+        return estimate_statistic(statistic, len(self.actual))
 
 
 def measure(
@@ -59,8 +68,5 @@ def measure(
         )
         variance = first.variance().numpy() + second.variance().numpy()
         difference = first.loc.numpy() - second.loc.numpy()
-        result[name(count)] = Calibration(
-            np.sqrt(variance.mean(axis=0)),
-            np.sqrt(np.square(difference).mean(axis=0)),
-        )
+        result[name(count)] = Calibration(variance, np.square(difference))
     return result

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from mlvae_tf.evaluation.calibration import Calibration
 from mlvae_tf.evaluation.figures import png
 from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.unseen import Verification
 
 CONTENT, STYLE, BASELINE = "#1b6ca8", "#d1571b", "#888888"
 MAX_POINTS = 3000
@@ -114,14 +115,15 @@ def calibration(measured: dict[str, Calibration]) -> bytes:
     colors = np.linspace(1, 0.35, len(measured))[::-1]
     values = []
     for shade, (count, value) in zip(colors, measured.items()):
+        predicted, actual = (np.sqrt(part.mean(axis=0)) for part in value)
         axes.scatter(
-            value.predicted,
-            value.actual,
+            predicted,
+            actual,
             s=22,
             label=f"k = {count}",
             color=_shade(shade),
         )
-        values += [value.predicted, value.actual]
+        values += [predicted, actual]
     values = np.concatenate(values)
     limits = values.min() * 0.8, values.max() * 1.25
     axes.plot(limits, limits, "--", color=BASELINE, label="calibrated")
@@ -143,12 +145,8 @@ def _shade(amount: float) -> tuple[float, float, float]:
     return tuple(1 - amount * (1 - full))
 
 
-def roc(curves: dict[str, tuple[np.ndarray, np.ndarray, float]]) -> bytes:
-    """Verification of unseen groups.
-
-    Args:
-        curves: False and true positive rates and the area, by representation.
-    """
+def roc(curves: dict[str, Verification]) -> bytes:
+    """Verification of unseen groups, by representation."""
     figure, axes = _axes(3.9, 3.6)
     styles = {"content": CONTENT, "style": STYLE}
     for name, (false, true, area) in curves.items():
@@ -157,7 +155,7 @@ def roc(curves: dict[str, tuple[np.ndarray, np.ndarray, float]]) -> bytes:
             true,
             color=styles.get(name, BASELINE),
             ls="-" if name in styles else ":",
-            label=f"{name.replace('_', ' ')}, AUC {area:.3f}",
+            label=f"{name.replace('_', ' ')}, AUC {area.value:.3f}",
         )
     axes.plot([0, 1], [0, 1], "--", color=BASELINE, lw=0.8)
     axes.set(

@@ -41,6 +41,7 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
     found.append(("chance accuracy", ("chance_accuracy",)))
     found.append(("judge accuracy", ("swap", "judge_accuracy")))
     by_count("swap accuracy", "swap", "content_group")
+    by_count("calibration of contents", "calibration")
     unseen = results.get("unseen", {})
     for name in unseen.get("identification", {}):
         label = f"unseen accuracy, {name.replace('_', ' ')}"

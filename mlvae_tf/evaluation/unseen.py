@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
 from mlvae_tf.data.grouping import GroupedData, scale
-from mlvae_tf.evaluation.bootstrap import estimate
+from mlvae_tf.data.sampling import by_group
+from mlvae_tf.evaluation.bootstrap import (
+    Estimate,
+    estimate,
+    estimate_statistic,
+)
 from mlvae_tf.evaluation.posteriors import Posteriors
 
 PCA_COMPONENTS = 20
@@ -151,35 +156,81 @@ def _name(queries: Normals, gallery: Normals) -> np.ndarray:
     return scores.argmax(axis=1) == np.arange(len(scores))
 
 
+class Verification(NamedTuple):
+    """How well similarity tells pairs of one group from pairs of two.
+
+    Attributes:
+        false: The ROC curve's false positive rates.
+        true: Its true positive rates.
+        area: The area under it; 0.5 is chance.
+    """
+
+    false: np.ndarray
+    true: np.ndarray
+    area: Estimate
+
+
 def verification(
     represent: Gather, group_ids: np.ndarray, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Tell pairs of one group from pairs of two, by their similarity.
+) -> Verification:
+    """Tell pairs of observations of one group from pairs of two.
 
-    All pairs of observations are scored, or a random 200,000 of them.
-
-    Returns:
-        `(false, true, area)`: the ROC curve's false and true positive rates,
-        and the area under it; 0.5 is chance.
+    All pairs are scored, or where there are more than 200,000 as many at
+    random, half of them of one group. The interval of the area resamples
+    observations, since pairs that share one depend on each other.
     """
-    left, right = np.triu_indices(len(group_ids), k=1)
-    if len(left) > MAX_PAIRS:
-        generator = np.random.default_rng(seed)
-        chosen = generator.choice(len(left), MAX_PAIRS, replace=False)
-        left, right = left[chosen], right[chosen]
+    generator = np.random.default_rng(seed)
+    left, right = _pairs(group_ids, generator)
     single = represent(np.arange(len(group_ids))[:, np.newaxis])
     scores = similarity(single[left], single[right])
     same = group_ids[left] == group_ids[right]
     false, true, _ = roc_curve(same, scores)
-    return false, true, float(roc_auc_score(same, scores))
+    _, level = np.unique(scores, return_inverse=True)
+
+    def area(counts: np.ndarray) -> float:
+        weights = counts[left] * counts[right]
+        one, two = (
+            np.bincount(level[of], weights[of], minlength=level.max() + 1)
+            for of in (same, ~same)
+        )
+        total = one.sum() * two.sum()
+        if not total:
+            return np.nan
+        return float(one @ (two.cumsum() - two / 2) / total)
+
+    return Verification(
+        false, true, estimate_statistic(area, len(group_ids), seed)
+    )
 
 
-Curves = dict[str, tuple[np.ndarray, np.ndarray, float]]
+def _pairs(
+    group_ids: np.ndarray, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs, or so many of one group and as many of two."""
+    total = len(group_ids)
+    if total * (total - 1) // 2 <= MAX_PAIRS:
+        return np.triu_indices(total, k=1)
+    _, index, sizes = np.unique(
+        group_ids, return_inverse=True, return_counts=True
+    )
+    order, offsets = by_group(index, len(sizes))
+    # By place in the order: the others of the group, then all beyond it.
+    start, size = offsets[index[order]], sizes[index[order]]
+    half = MAX_PAIRS // 2
+    weight = size - 1.0
+    one = generator.choice(total, half, p=weight / weight.sum())
+    step = 1 + generator.integers(size[one] - 1)
+    same = start[one] + (one - start[one] + step) % size[one]
+    weight = total - size * 1.0
+    two = generator.choice(total, half, p=weight / weight.sum())
+    step = generator.integers(total - size[two])
+    other = (start[two] + size[two] + step) % total
+    return order[np.append(one, two)], order[np.append(same, other)]
 
 
 def measure(
     posteriors: Posteriors, train: GroupedData, unseen: GroupedData, seed: int
-) -> tuple[dict[str, Any], Curves]:
+) -> tuple[dict[str, Any], dict[str, Verification]]:
     """Identification and verification of groups that training never saw.
 
     Args:
@@ -191,7 +242,8 @@ def measure(
     Returns:
         `(figures, curves)`. Figures are `identification`, estimates over
         episodes by representation and number of shots, and
-        `verification_auc` by representation. Curves are the ROC. Empty where
+        `verification_auc` by representation. Curves are by representation,
+        too. Both are empty where
         there is a single unseen group, or none with two observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]
@@ -208,5 +260,5 @@ def measure(
             name: {k: estimate(right) for k, right in column.items()}
             for name, column in episodes.items()
         },
-        "verification_auc": {name: c[2] for name, c in curves.items()},
+        "verification_auc": {n: curve.area for n, curve in curves.items()},
     }, curves
