@@ -1,15 +1,24 @@
-"""What content and style say of the group: mean and spread over seeds.
+"""What content and style say of the group, by setting: mean and spread.
 
     python benchmarks/accuracy.py --preset=mnist_5k --seeds=3
 
 trains and evaluates a preset once a seed and prints a Markdown table. Flags
-after `--` go to train.py.
+after `--` go to train.py. With `--setting`, as often as there are settings, the
+table has a column each:
+
+    python benchmarks/accuracy.py --preset=mnist_5k \
+        --setting=--accumulation=product --setting=--accumulation=average
+
+`--figure=PATH` draws style accuracy and reconstruction, a point a setting;
+settings of the same flags make a curve. Runs that `--folder` holds from the
+same commands are not repeated.
 """
 
 from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -17,30 +26,47 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
+from matplotlib.figure import Figure
+from shared import print_table
 
 from mlvae_tf.evaluation import tables
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 _PRESET = flags.DEFINE_string("preset", "mnist_5k", "The preset.")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
-_FOLDER = flags.DEFINE_string(
-    "folder", "runs/accuracy", "Where the runs go; older ones are replaced."
+_SETTINGS = flags.DEFINE_multi_string(
+    "setting", [""], "Flags of train.py, separated by spaces."
 )
+_SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
+_FOLDER = flags.DEFINE_string("folder", "runs/accuracy", "Where the runs go.")
+_FIGURE = flags.DEFINE_string("figure", None, "A picture to draw, PNG.")
 
 
-def run(seed: int, arguments: list[str]) -> dict[str, Any]:
+def run(setting: str, seed: int, arguments: list[str]) -> dict[str, Any]:
     """Train and evaluate; the metrics, with the seconds that each took."""
-    workdir = pathlib.Path(_FOLDER.value) / _PRESET.value / str(seed)
+    name = re.sub(r"\W+", "_", setting).strip("_") or "preset"
+    workdir = pathlib.Path(_FOLDER.value, _PRESET.value, name, str(seed))
+    command = [
+        f"--preset={_PRESET.value}",
+        f"--seed={seed}",
+        *arguments,
+        *setting.split(),
+    ]
+    record = workdir / "accuracy.json"
+    if record.exists():
+        result = json.loads(record.read_text())
+        if result["command"] == command:
+            return result
     began = time.perf_counter()
-    script("train.py", workdir, "--overwrite", f"--preset={_PRESET.value}",
-           f"--seed={seed}", *arguments)  # fmt: skip
+    script("train.py", workdir, "--overwrite", *command)
     trained = time.perf_counter()
     script("evaluate.py", workdir)
     evaluated = time.perf_counter()
     metrics = json.loads((workdir / "evaluation/metrics.json").read_text())
     seconds = {"train": trained - began, "evaluate": evaluated - trained}
-    return {**metrics, "seconds": seconds}
+    result = {**metrics, "command": command, "seconds": seconds}
+    record.write_text(json.dumps(result))
+    return result
 
 
 def script(name: str, workdir: pathlib.Path, *arguments: str) -> None:
@@ -49,16 +75,80 @@ def script(name: str, workdir: pathlib.Path, *arguments: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def main(arguments: list[str]) -> None:
-    results = [run(seed, arguments[1:]) for seed in range(_SEEDS.value)]
-    header, *lines = tables.several(results)
-    header[0] = f"{_PRESET.value}, {_SEEDS.value} seeds"
+def column(results: list[dict[str, Any]]) -> dict[str, str]:
+    """A setting's mean and range over the seeds, by the figure's name."""
+    _, *rows = tables.several(results)
     for name in ("train", "evaluate"):
         seconds = [result["seconds"][name] for result in results]
         spread = np.mean(seconds), np.min(seconds), np.max(seconds)
-        lines.append([f"seconds to {name}", *(f"{s:.1f}" for s in spread)])
-    for line in (header, ["---"] * len(header), *lines):
-        print(f"| {' | '.join(line)} |")
+        rows.append([f"seconds to {name}", *(f"{s:.0f}" for s in spread)])
+    return {
+        name: mean if low == high else f"{mean} ({low} to {high})"
+        for name, mean, low, high in rows
+    }
+
+
+def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
+    """Style accuracy against reconstruction, means and ranges over the seeds.
+
+    Args:
+        results: Of every seed, by setting.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    curves: dict[tuple[str, ...], list[list[np.ndarray]]] = {}
+    for setting, runs in results.items():
+        flags_of = tuple(part.split("=")[0] for part in setting.split())
+        point = [
+            np.array([run[name] for run in runs])
+            for name in ("style_accuracy", "group_reconstruction")
+        ]
+        curves.setdefault(flags_of, []).append(point)
+        content = np.mean([run["content_accuracy"]["1"] for run in runs])
+        axes.annotate(
+            f"{setting.replace(' ', chr(10))}\ncontent {content:.3f}",
+            [values.mean() for values in point],
+            xytext=(6, 4),
+            textcoords="offset points",
+            fontsize=6.5,
+        )
+    for points in curves.values():
+        means, low, high = (
+            np.array([[of(values) for values in point] for point in points]).T
+            for of in (np.mean, np.min, np.max)
+        )
+        ranges = np.stack([means - low, high - means], axis=1)
+        axes.errorbar(*means, ranges[1], ranges[0], fmt="o-", ms=4, lw=1.2)
+    chance = next(iter(results.values()))[0]["chance_accuracy"]
+    axes.axvline(chance, ls="--", color="#888888", lw=0.8)
+    axes.text(chance, axes.get_ylim()[0], " chance", color="#888888", size=7)
+    axes.set(
+        xlabel="what a probe names right by the style (less is better)",
+        ylabel="reconstruction, nats a group (more is better)",
+    )
+    return figure
+
+
+def main(arguments: list[str]) -> None:
+    results = {
+        setting.replace("--", "") or _PRESET.value: [
+            run(setting, seed, arguments[1:]) for seed in range(_SEEDS.value)
+        ]
+        for setting in _SETTINGS.value
+    }
+    columns = {name: column(values) for name, values in results.items()}
+    names = list(dict.fromkeys(n for cells in columns.values() for n in cells))
+    header = [f"{_PRESET.value}, {_SEEDS.value} seeds", *columns]
+    print_table(
+        [header]
+        + [
+            [n, *(cells.get(n, "") for cells in columns.values())]
+            for n in names
+        ]
+    )
+    if _FIGURE.value:
+        trade_off(results).savefig(_FIGURE.value)
 
 
 if __name__ == "__main__":
