@@ -6,7 +6,7 @@
 
 An MLP 784-500-(10+10)-500-784 with Bernoulli likelihood in float32 on batches
 of several sizes: `MLVAE.fit`, reading as train.py reads; a plain VAE of the
-same networks in Keras's own loop; an ML-VAE in PyTorch, eager and compiled, on
+same networks in the same loop; an ML-VAE in PyTorch, eager and compiled, on
 ready batches; and the matrix products of the step alone, in either library.
 Each is a process, of which one works at a time, by turns. Then the time from
 the start of train.py to its first steps, beside that of importing TensorFlow
@@ -151,10 +151,10 @@ def starting() -> list[list[str]]:
 
 def main(arguments: list[str]) -> None:
     lines = [["a training step", "median", "range"]]
-    for batch in ((256, 10), (1024, 10), (1024, 256)):
+    batches = (256, 10), (1024, 10), (1024, 256)
+    for batch in batches:
         compare(*batch, lines)
-    for batch in ((256, 10), (1024, 10)):
-        lines.append(waiting(*batch))
+    lines += [waiting(*batch) for batch in batches]
     print_table([*lines, *starting()])
 
 
