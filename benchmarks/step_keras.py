@@ -44,6 +44,8 @@ class PlainVAE(keras.Model):
         spec = Architecture(SHAPE, 2 * DIM, SHAPE, (HIDDEN,), "tanh", policy)
         self.encoder, self.decoder = mlp_encoder(spec), mlp_decoder(spec)
         self.head = NormalHead(2 * DIM)
+        self.head(self.encoder(tf.zeros([1, *SHAPE])))
+        self.decoder(tf.zeros([1, 2 * DIM]))
         self.tracker = keras.metrics.Mean("loss")
 
     @property
@@ -51,10 +53,8 @@ class PlainVAE(keras.Model):
         return [self.tracker]
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        if not self.built:
-            self.head.build(self.encoder.output.shape)
+        if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-            self.built = True
         update = tf.function(self.update, autograph=False, jit_compile=True)
         update(data["observations"])
         return {"loss": self.tracker.result()}
