@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow benchmark lint format clean
 
 demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
@@ -12,6 +12,12 @@ test: .venv/installed  ## The default tests: under ten minutes.
 
 test-slow: .venv/installed  ## The tests that take longer.
 	$(BIN)/python -m pytest -m slow
+
+benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
+	$(BIN)/python benchmarks/step.py $(if $(TORCH),--torch=$(TORCH))
+	$(BIN)/python benchmarks/chunks.py
+	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/index_memory.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

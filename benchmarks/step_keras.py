@@ -35,7 +35,8 @@ class PlainVAE(keras.Model):
     """The same networks and likelihood; every observation for itself.
 
     XLA compiles its step as it does `MLVAE`'s, which takes less than Keras's
-    own `jit_compile`.
+    own `jit_compile`. It has two heads as well: one of twice the width makes a
+    step of 1,024 longer by a tenth.
     """
 
     def __init__(self) -> None:
@@ -43,8 +44,10 @@ class PlainVAE(keras.Model):
         policy = keras.config.dtype_policy()
         spec = Architecture(SHAPE, 2 * DIM, SHAPE, (HIDDEN,), "tanh", policy)
         self.encoder, self.decoder = mlp_encoder(spec), mlp_decoder(spec)
-        self.head = NormalHead(2 * DIM)
-        self.head(self.encoder(tf.zeros([1, *SHAPE])))
+        self.heads = [NormalHead(DIM), NormalHead(DIM)]
+        features = self.encoder(tf.zeros([1, *SHAPE]))
+        for head in self.heads:
+            head(features)
         self.decoder(tf.zeros([1, 2 * DIM]))
         self.tracker = keras.metrics.Mean("loss")
 
@@ -60,14 +63,19 @@ class PlainVAE(keras.Model):
         return {"loss": self.tracker.result()}
 
     def update(self, x: tf.Tensor) -> None:
+        seeds = noise.split(noise.fold_in([0, 0], self.optimizer.iterations))
         with tf.GradientTape() as tape:
-            posterior = self.head(self.encoder(x))
-            loc, scale = posterior.loc, posterior.scale
-            seed = noise.fold_in([0, 0], self.optimizer.iterations)
-            z = loc + scale * noise.normal(seed, tf.shape(x)[0], 2 * DIM)
+            features = self.encoder(x)
+            latents, kl = [], 0.0
+            for head, seed in zip(self.heads, seeds):
+                posterior = head(features)
+                loc, scale = posterior.loc, posterior.scale
+                draws = noise.normal(seed, tf.shape(x)[0], DIM)
+                latents.append(loc + scale * draws)
+                kl += objective.standard_normal_kl(loc, scale)
             likelihood = LIKELIHOODS["bernoulli"].distribution
-            log_likelihood = likelihood(self.decoder(z), 1.0).log_prob(x)
-            kl = objective.standard_normal_kl(loc, scale)
+            parameters = self.decoder(tf.concat(latents, axis=-1))
+            log_likelihood = likelihood(parameters, 1.0).log_prob(x)
             loss = tf.reduce_mean(kl - log_likelihood)
         variables = self.trainable_variables
         self.optimizer.apply_gradients(
