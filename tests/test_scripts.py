@@ -1,5 +1,6 @@
 """The scripts as a user runs them: in a process of their own."""
 
+import gc
 import html
 import json
 import os
@@ -21,6 +22,7 @@ import sklearn.preprocessing
 import tensorflow as tf
 from PIL import Image
 
+from mlvae_tf import command_line
 from mlvae_tf.workdir import load_model
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -462,6 +464,11 @@ def test_help_does_not_import_tensorflow(name):
     assert "--workdir" in process.stdout
     assert "--holdout_groups" in process.stdout
     assert "loaded: False" in process.stdout
+
+
+def test_garbage_is_collected_once_tensorflow_is_imported():
+    command_line.import_tensorflow()
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize(
