@@ -18,8 +18,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "holdout_observations": 1 / 6,
         "likelihood": "normal_learned_scale",
         "activation": "tanh",
+        "content_samples": "observation",
         "batch_size": 256,
-        "style_kl_start": 1.0,
+        "style_kl_start": 3.0,
         "epochs": 2000,
     },
     "mnist": {

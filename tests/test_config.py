@@ -48,7 +48,7 @@ def test_the_papers_setting():
         "learning_rate": 1e-3,
         "epochs": 2000,
         "content_kl_start": 1.0,
-        "style_kl_start": 1.0,
+        "style_kl_start": 3.0,
     }
     assert {name: paper[name] for name in expected} == expected
     assert round(60_000 * paper["holdout_observations"]) == 10_000

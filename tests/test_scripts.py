@@ -539,6 +539,38 @@ def test_vectors_of_wine(tmp_path):
     assert {"swap", "interpolate", "generate", "map"} <= pictures
 
 
+def test_unseen_groups_alone_are_evaluated(dataset, tmp_path):
+    folder = tmp_path / "run"
+    arguments = [
+        f"--dataset={dataset}",
+        "--epochs=3",
+        "--holdout_observations=0",
+        *SMALL,
+    ]
+    trained = script(
+        "train.py", f"--workdir={folder}", "--holdout_groups=0.67", *arguments
+    )
+    assert trained.returncode == 0, trained.stderr
+    evaluated = script("evaluate.py", f"--workdir={folder}")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "unseen accuracy, content, 1 shots" in evaluated.stdout
+    assert "content accuracy, k" not in evaluated.stdout
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert metrics["group_elbo"] < 0
+    assert metrics["unseen"]["verification_auc"]["content"] > 0
+    pictures = {path.stem for path in (folder / "evaluation").glob("*.png")}
+    assert {"unseen_swap", "unseen_map", "unseen_roc"} <= pictures
+    assert not {"swap", "accuracy"} & pictures
+    page = (folder / "evaluation" / "report.html").read_text()
+    assert "<p>Of groups never seen in training" in page
+    # Nothing held out at all leaves nothing to say.
+    everything = tmp_path / "everything"
+    trained = script("train.py", f"--workdir={everything}", *arguments)
+    assert trained.returncode == 0, trained.stderr
+    evaluated = script("evaluate.py", f"--workdir={everything}")
+    assert_fails(evaluated, "no held-out observations", "--holdout")
+
+
 def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
     folder = tmp_path / "run"
     precise = [*SMALL, "--dtype=mixed_bfloat16", "--holdout_observations=0.5"]

@@ -48,7 +48,24 @@ SEEN = "swap", "interpolate", "generate", "reconstruct", "map"
 
 
 def summary(metrics: dict[str, Any]) -> list[str]:
-    """What was learned, in three sentences."""
+    """What was learned, in three sentences at most."""
+    sentences = _seen(metrics) if "content_accuracy" in metrics else []
+    identified = metrics.get("unseen", {}).get("identification")
+    if identified:
+        k, share = list(identified["content"].items())[-1]
+        found = (
+            f"of groups never seen in training {share:.1%} of queries are "
+            f"identified from {k} observations of each."
+        )
+        if sentences:
+            sentences[-1] = f"{sentences[-1].removesuffix('.')}, and {found}"
+        else:
+            sentences = [found.capitalize()]
+    return sentences
+
+
+def _seen(metrics: dict[str, Any]) -> list[str]:
+    """Of held-out observations of the training groups."""
     accuracies = metrics["content_accuracy"]
     few, *_, many = [*accuracies.items(), *accuracies.items()]
     content = (
@@ -72,13 +89,6 @@ def summary(metrics: dict[str, Any]) -> list[str]:
             f"another's style, {share:.1%} are taken for the group of the "
             "content by a judge that is right on "
             f"{swap['judge_accuracy']:.1%} of real ones."
-        )
-    identified = metrics.get("unseen", {}).get("identification")
-    if identified:
-        k, share = list(identified["content"].items())[-1]
-        sentences[-1] = sentences[-1].removesuffix(".") + (
-            f", and of groups never seen in training {share:.1%} of queries "
-            f"are identified from {k} observations of each."
         )
     return sentences
 

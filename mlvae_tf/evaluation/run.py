@@ -47,13 +47,12 @@ class Measured:
     pictures: dict[str, bytes]
 
 
-def _held_out(splits: Splits, dataset: str) -> GroupedData:
-    if splits.evaluation is None:
+def _check_held_out(splits: Splits, dataset: str) -> None:
+    if splits.evaluation is None and splits.unseen is None:
         raise InputError(
             f"{dataset} has no held-out observations to evaluate on. Train "
             "with --holdout_observations, such as 0.2."
         )
-    return splits.evaluation
 
 
 def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
@@ -71,45 +70,38 @@ def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
 def measure(
     model: MLVAE,
     splits: Splits,
-    held_out: GroupedData,
     config: Config,
     counts: Counts,
     importance_samples: int,
 ) -> Measured:
     """Everything that `evaluate.py` reports.
 
+    Without held-out observations of the training groups, that is what the
+    unseen groups show.
+
     Args:
         model: The model.
         splits: The data that it was trained with.
-        held_out: What it is evaluated on, of the same groups.
         config: The configuration of the run.
         counts: Evidence counts; None is all of a group's.
         importance_samples: Of the importance-weighted bound.
     """
     seed = config.training.seed
     batches = make_batches(config.training)
-    posteriors = Posteriors.of(model, held_out)
-    some = splits.train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
-    found, confused = probes.probe_groups(
-        Posteriors.of(model, some), posteriors, counts, seed
-    )
-    calibrated = calibration.measure(posteriors, counts, seed)
-    real = judge.Judge(splits.train, seed)
-    found |= {
-        **likelihood.group_elbo(model, held_out, batches, seed),
+    held_out = splits.evaluation
+    bounded = splits.unseen if held_out is None else held_out
+    found = {
+        **likelihood.group_elbo(model, bounded, batches, seed),
         **likelihood.log_likelihood(
-            model, held_out, batches, importance_samples, seed
+            model, bounded, batches, importance_samples, seed
         ),
-        "calibration": {k: value.ratio for k, value in calibrated.items()},
-        "swap": judge.measure(model, real, held_out, posteriors, counts, seed),
     }
-    groups = [str(group) for group in some.groups]
-    pictures = {
-        "confusion": charts.confusion(confused, groups),
-        **_control(model, held_out, posteriors),
-    }
-    if calibrated:
-        pictures["calibration"] = charts.calibration(calibrated)
+    pictures = {}
+    if held_out is not None:
+        figures_of, pictures = _measure_seen(
+            model, splits.train, held_out, counts, seed
+        )
+        found = {**figures_of, **found}
     if splits.unseen is not None:
         others = Posteriors.of(model, splits.unseen)
         found["unseen"], curves = unseen.measure(
@@ -121,8 +113,38 @@ def measure(
             pictures["unseen_roc"] = charts.roc(curves)
     values, intervals = separate(found)
     results = {**values, "intervals": intervals}
-    pictures["accuracy"] = charts.accuracy_curve(results)
+    if held_out is not None:
+        pictures["accuracy"] = charts.accuracy_curve(results)
     return Measured(results, pictures)
+
+
+def _measure_seen(
+    model: MLVAE,
+    train: GroupedData,
+    held_out: GroupedData,
+    counts: Counts,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Figures and pictures of held-out observations of the training groups."""
+    posteriors = Posteriors.of(model, held_out)
+    some = train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
+    found, confused = probes.probe_groups(
+        Posteriors.of(model, some), posteriors, counts, seed
+    )
+    calibrated = calibration.measure(posteriors, counts, seed)
+    real = judge.Judge(train, seed)
+    found |= {
+        "calibration": {k: value.ratio for k, value in calibrated.items()},
+        "swap": judge.measure(model, real, held_out, posteriors, counts, seed),
+    }
+    groups = [str(group) for group in some.groups]
+    pictures = {
+        "confusion": charts.confusion(confused, groups),
+        **_control(model, held_out, posteriors),
+    }
+    if calibrated:
+        pictures["calibration"] = charts.calibration(calibrated)
+    return found, pictures
 
 
 def _control(
@@ -202,11 +224,9 @@ def _measure_run(
     config = _evaluated(run, settings)
     splits = data.load(config.data, config.training.seed)
     check_shapes(splits.train.observations, model.observation_shape)
-    held_out = _held_out(splits, config.data.dataset)
+    _check_held_out(splits, config.data.dataset)
     with as_input_error():
-        measured = measure(
-            model, splits, held_out, config, counts, importance_samples
-        )
+        measured = measure(model, splits, config, counts, importance_samples)
     return measured, config
 
 

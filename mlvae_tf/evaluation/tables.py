@@ -34,14 +34,16 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
             for k in at(results, path)
         )
 
-    for suffix, prefix in (("", ()), (", sampled", ("sampled",))):
-        for kind in ("accuracy", "entropy"):
-            by_count(f"content {kind}{suffix}", *prefix, f"content_{kind}")
-            found.append((f"style {kind}{suffix}", (*prefix, f"style_{kind}")))
-    found.append(("chance accuracy", ("chance_accuracy",)))
-    found.append(("judge accuracy", ("swap", "judge_accuracy")))
-    by_count("swap accuracy", "swap", "content_group")
-    by_count("calibration of contents", "calibration")
+    if "content_accuracy" in results:
+        for suffix, prefix in (("", ()), (", sampled", ("sampled",))):
+            for kind in ("accuracy", "entropy"):
+                by_count(f"content {kind}{suffix}", *prefix, f"content_{kind}")
+                path = *prefix, f"style_{kind}"
+                found.append((f"style {kind}{suffix}", path))
+        found.append(("chance accuracy", ("chance_accuracy",)))
+        found.append(("judge accuracy", ("swap", "judge_accuracy")))
+        by_count("swap accuracy", "swap", "content_group")
+        by_count("calibration of contents", "calibration")
     unseen = results.get("unseen", {})
     for name in unseen.get("identification", {}):
         label = f"unseen accuracy, {name.replace('_', ' ')}"
