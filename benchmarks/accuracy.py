@@ -98,7 +98,7 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     curves: dict[tuple[str, ...], list[list[np.ndarray]]] = {}
-    for setting, runs in results.items():
+    for number, (setting, runs) in enumerate(results.items()):
         flags_of = tuple(part.split("=")[0] for part in setting.split())
         point = [
             np.array([run[name] for run in runs])
@@ -109,7 +109,9 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
         axes.annotate(
             f"{setting.replace(' ', chr(10))}\ncontent {content:.3f}",
             [values.mean() for values in point],
-            xytext=(6, 4),
+            # Neighbours would write over each other on one side.
+            xytext=(6, -6 if number % 2 else 4),
+            va="top" if number % 2 else "bottom",
             textcoords="offset points",
             fontsize=6.5,
         )
@@ -120,6 +122,7 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
         )
         ranges = np.stack([means - low, high - means], axis=1)
         axes.errorbar(*means, ranges[1], ranges[0], fmt="o-", ms=4, lw=1.2)
+    axes.margins(0.12)
     chance = next(iter(results.values()))[0]["chance_accuracy"]
     axes.axvline(chance, ls="--", color="#888888", lw=0.8)
     axes.text(chance, axes.get_ylim()[0], " chance", color="#888888", size=7)
