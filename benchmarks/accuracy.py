@@ -98,7 +98,11 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     curves: dict[tuple[str, ...], list[list[np.ndarray]]] = {}
-    for number, (setting, runs) in enumerate(results.items()):
+    styles = [
+        np.mean([run["style_accuracy"] for run in runs])
+        for runs in results.values()
+    ]
+    for style, (setting, runs) in zip(styles, results.items()):
         flags_of = tuple(part.split("=")[0] for part in setting.split())
         point = [
             np.array([run[name] for run in runs])
@@ -106,12 +110,14 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
         ]
         curves.setdefault(flags_of, []).append(point)
         content = np.mean([run["content_accuracy"]["1"] for run in runs])
+        # Above where a neighbour is on the right.
+        crowded = any(0 < other - style < 0.13 for other in styles)
         axes.annotate(
             f"{setting.replace(' ', chr(10))}\ncontent {content:.3f}",
             [values.mean() for values in point],
-            # Neighbours would write over each other on one side.
-            xytext=(6, -6 if number % 2 else 4),
-            va="top" if number % 2 else "bottom",
+            xytext=(0, 5) if crowded else (6, 0),
+            ha="center" if crowded else "left",
+            va="bottom" if crowded else "center",
             textcoords="offset points",
             fontsize=6.5,
         )
