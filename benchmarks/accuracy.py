@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from shared import print_table
 
@@ -97,37 +98,26 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
-    curves: dict[tuple[str, ...], list[list[np.ndarray]]] = {}
-    styles = [
-        np.mean([run["style_accuracy"] for run in runs])
-        for runs in results.values()
-    ]
-    for style, (setting, runs) in zip(styles, results.items()):
+    points = {
+        setting: np.array(
+            [
+                [run[name] for run in runs]
+                for name in ("style_accuracy", "group_reconstruction")
+            ]
+        )
+        for setting, runs in results.items()
+    }
+    curves: dict[tuple[str, ...], list[np.ndarray]] = {}
+    for setting, point in points.items():
         flags_of = tuple(part.split("=")[0] for part in setting.split())
-        point = [
-            np.array([run[name] for run in runs])
-            for name in ("style_accuracy", "group_reconstruction")
-        ]
         curves.setdefault(flags_of, []).append(point)
-        content = np.mean([run["content_accuracy"]["1"] for run in runs])
-        # Above where a neighbour is on the right.
-        crowded = any(0 < other - style < 0.13 for other in styles)
-        axes.annotate(
-            f"{setting.replace(' ', chr(10))}\ncontent {content:.3f}",
-            [values.mean() for values in point],
-            xytext=(0, 5) if crowded else (6, 0),
-            ha="center" if crowded else "left",
-            va="bottom" if crowded else "center",
-            textcoords="offset points",
-            fontsize=6.5,
-        )
-    for points in curves.values():
-        means, low, high = (
-            np.array([[of(values) for values in point] for point in points]).T
-            for of in (np.mean, np.min, np.max)
-        )
+    for curve in map(np.array, curves.values()):  # [settings, 2, seeds]
+        means = curve.mean(axis=-1).T
+        low, high = curve.min(axis=-1).T, curve.max(axis=-1).T
         ranges = np.stack([means - low, high - means], axis=1)
         axes.errorbar(*means, ranges[1], ranges[0], fmt="o-", ms=4, lw=1.2)
+    means = {setting: point.mean(axis=1) for setting, point in points.items()}
+    _label(axes, means, results)
     axes.margins(0.12)
     chance = next(iter(results.values()))[0]["chance_accuracy"]
     axes.axvline(chance, ls="--", color="#888888", lw=0.8)
@@ -137,6 +127,29 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
         ylabel="reconstruction, nats a group (more is better)",
     )
     return figure
+
+
+def _label(
+    axes: Axes,
+    means: dict[str, np.ndarray],
+    results: dict[str, list[dict[str, Any]]],
+) -> None:
+    """Write beside each point its setting and what the content says."""
+    for setting, (style, reconstruction) in means.items():
+        content = np.mean(
+            [run["content_accuracy"]["1"] for run in results[setting]]
+        )
+        # Above where a neighbour is on the right.
+        crowded = any(0 < other - style < 0.13 for other, _ in means.values())
+        axes.annotate(
+            "\n".join([*setting.split(), f"content {content:.3f}"]),
+            (style, reconstruction),
+            xytext=(0, 5) if crowded else (6, 0),
+            ha="center" if crowded else "left",
+            va="bottom" if crowded else "center",
+            textcoords="offset points",
+            fontsize=6.5,
+        )
 
 
 def main(arguments: list[str]) -> None:

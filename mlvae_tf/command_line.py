@@ -125,11 +125,11 @@ def _parse(arguments: list[str], passes_on: bool = False) -> list[str]:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notes on stderr, and quickly.
+    """Import TensorFlow and the model, quickly and without notes on stderr.
 
     Some notes are written by C++ code before any logging level is looked at.
     Nothing that an import makes is garbage: the collector need not look for it
-    a hundred times meanwhile, nor ever again.
+    meanwhile, nor ever again.
     """
     gc.disable()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -77,7 +77,7 @@ def measure(
     """Everything that `evaluate.py` reports.
 
     Without held-out observations of the training groups, that is what the
-    unseen groups show.
+    unseen groups show, and the bounds are theirs.
 
     Args:
         model: The model.
