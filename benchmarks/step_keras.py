@@ -19,7 +19,7 @@ import turns
 from step_shapes import DIM, HIDDEN, products
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from mlvae_tf import MLVAE, noise, objective, training
+from mlvae_tf import MLVAE, checks, noise, objective, training
 from mlvae_tf.data.grouping import GroupedData, make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.layers import NormalHead
@@ -34,9 +34,9 @@ FOREVER = 1_000_000
 class PlainVAE(keras.Model):
     """The same networks and likelihood; every observation for itself.
 
-    XLA compiles its step as it does `MLVAE`'s, which takes less than Keras's
-    own `jit_compile`. It has two heads as well: one of twice the width makes a
-    step of 1,024 longer by a tenth.
+    It checks its input as `MLVAE` does, and XLA compiles its step in the same
+    way, which takes less than Keras's own `jit_compile`. It has two heads as
+    well: one of twice the width makes a step of 1,024 longer by a tenth.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,9 @@ class PlainVAE(keras.Model):
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+        observations = checks.assert_values(data["observations"], "bernoulli")
         update = tf.function(self.update, autograph=False, jit_compile=True)
-        update(data["observations"])
+        update(observations)
         return {"loss": self.tracker.result()}
 
     def update(self, x: tf.Tensor) -> None:
