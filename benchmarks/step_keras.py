@@ -113,7 +113,8 @@ def train(
     """Epochs of so many steps."""
     model.compile(
         keras.optimizers.Adam(1e-3),
-        jit_compile=True,
+        # Keras would compile the plain one's check too, which XLA can't.
+        jit_compile=isinstance(model, MLVAE),
         steps_per_execution=training.MAX_STEPS_AT_ONCE,
     )
     model.fit(
