@@ -193,6 +193,11 @@ class TrainingConfig:
     observations_per_group: int = option(
         4, "Observations of a group in a batch, at most.", minimum=1
     )
+    mirror_groups: bool = option(
+        False,
+        "Train on every group of images once more, mirrored, as if it were "
+        "another group: for few groups of what is not symmetric, like faces.",
+    )
     batch_size: int | None = option(
         None,
         "The paper's way: batches of this many shuffled observations, grouped "

@@ -123,6 +123,9 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         )
     splits = data.load(config.data, training.seed)
     _check_values(splits, config.model.likelihood)
+    if training.mirror_groups:
+        more = splits.train.with_mirrored_groups()
+        splits = dataclasses.replace(splits, train=more)
     config = config.replace(
         {"holdout_observations": splits.holdout_observations}
     )

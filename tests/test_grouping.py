@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from mlvae_tf.data.grouping import GroupedData, make_dataset, scale
+from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.sampling import Batches
+from mlvae_tf.errors import InputError
 
 
 @pytest.fixture
@@ -56,6 +58,37 @@ def test_joined_parts_share_their_groups():
     assert data.observations.tolist() == [0, 1, 2, 3, 4]
     assert data.groups.tolist() == ["a", "b", "c"]
     assert data.group_ids.tolist() == list("babca")
+
+
+class Images(Stored):
+    """Images as they would be read from a disk."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def read(self, rows):
+        return self.values[rows]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, Images])
+def test_mirrored_groups_are_others(kind):
+    images = np.arange(18, dtype=np.uint8).reshape(3, 2, 3, 1)
+    data = GroupedData.of(kind(images), np.array(list("bab")))
+    doubled = data.with_mirrored_groups()
+    assert doubled.groups.tolist() == [0, 1, 2, 3]
+    assert doubled.group_index.tolist() == [1, 0, 1, 3, 2, 3]
+    assert doubled.group_index.dtype == np.int32
+    assert np.array_equal(doubled.observations[:3], images)
+    assert doubled.observations[3:4][0, :, :, 0].tolist() == [
+        [2, 1, 0],
+        [5, 4, 3],
+    ]
+    assert np.array_equal(doubled.observations[3:], images[:, :, ::-1])
+
+
+def test_only_images_are_mirrored(data):
+    with pytest.raises(InputError, match=r"--mirror_groups .* shape \(1,\)"):
+        data.with_mirrored_groups()
 
 
 @pytest.mark.parametrize("size", [1, 7, 50, 60])

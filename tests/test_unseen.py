@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import unseen
@@ -98,12 +99,62 @@ def test_pairs_of_many(generator, monkeypatch):
         assert abs(statistic - freedom) < 5 * np.sqrt(2 * freedom)
 
 
+def test_discriminants_leave_out_what_groups_do_not_differ_in(generator):
+    # Groups differ in one direction, which noise in the other drowns.
+    def draw(groups):
+        loc = np.repeat(generator.normal(size=groups), 20)
+        noise = generator.normal(size=(2, len(loc))) * [[0.05], [20.0]]
+        return np.stack([loc, 0 * loc]).T + noise.T
+
+    learned = draw(30), np.repeat(np.arange(30), 20)
+    found = unseen.discriminants(*learned)
+    points, ids = draw(5), np.repeat(np.arange(5), 20)
+
+    def score(points):
+        return sklearn.metrics.calinski_harabasz_score(points, ids)
+
+    assert score(points @ found[:, :1]) > 100
+    assert score(points) < 10
+    # The first is that of scikit-learn, up to its sign.
+    (expected,) = (
+        LinearDiscriminantAnalysis(n_components=1).fit(*learned).scalings_.T[:1]
+    )
+    cosine = expected @ found[:, 0] / np.linalg.norm(expected)
+    assert abs(cosine) / np.linalg.norm(found[:, 0]) > 0.999
+
+
+def test_discriminants_have_unit_variance_within_groups(generator):
+    index = np.repeat(np.arange(5), 4000)
+    mixed = generator.normal(size=(3, 3))
+    points = (index[:, np.newaxis] + generator.normal(size=(20000, 3))) @ mixed
+    projected = points @ unseen.discriminants(points, index)
+    within = [np.cov(projected[index == group].T) for group in range(5)]
+    np.testing.assert_allclose(np.mean(within, 0), np.eye(3), atol=0.05)
+
+
+def test_discriminants_need_two_groups_of_different_points(generator):
+    points = generator.normal(size=(5, 3))
+    assert unseen.discriminants(points, np.arange(5)) is None
+    assert unseen.discriminants(points, np.array([0, 0, 0, 1, 2])) is None
+    assert unseen.discriminants(np.ones((5, 3)), np.zeros(5, int)) is None
+    assert unseen.discriminants(np.ones((4, 3)), np.repeat([0, 1], 2)) is None
+    found = unseen.discriminants(points, np.array([0, 0, 1, 1, 2]))
+    assert found.shape == (3, 1)
+    assert np.isfinite(found).all()
+
+
+def measure(make_model, data, train=None):
+    model = make_model(dtype="float32")
+    return unseen.measure(
+        model, Posteriors.of(model, data), data, train or data, seed=0
+    )
+
+
 def test_measure(make_model, generator):
     data = GroupedData.of(generator.uniform(size=(48, 4, 4, 1)), IDS)
-    model = make_model(dtype="float32")
-    posteriors = Posteriors.of(model, data)
-    result, curves = unseen.measure(posteriors, data, data, seed=0)
+    result, curves = measure(make_model, data)
     names = {"content", "content_means", "style", "pixels", "pca"}
+    names |= {"content_discriminants", "pca_discriminants"}
     assert set(result["identification"]) == names
     for accuracies in result["identification"].values():
         assert list(accuracies) == ["1", "3", "5"]
@@ -112,9 +163,17 @@ def test_measure(make_model, generator):
     assert set(result["verification_auc"]) == set(curves) == names
 
 
+def test_no_discriminants_where_training_groups_are_single(
+    make_model, generator
+):
+    data = GroupedData.of(generator.uniform(size=(48, 4, 4, 1)), IDS)
+    train = GroupedData.of(data.observations, np.arange(48))
+    result, _ = measure(make_model, data, train)
+    names = {"content", "content_means", "style", "pixels", "pca"}
+    assert set(result["identification"]) == names
+
+
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
 def test_too_little_to_measure(make_model, generator, ids):
     data = GroupedData.of(generator.uniform(size=(6, 4, 4, 1)), ids)
-    model = make_model(dtype="float32")
-    posteriors = Posteriors.of(model, data)
-    assert unseen.measure(posteriors, data, data, seed=0) == ({}, {})
+    assert measure(make_model, data) == ({}, {})

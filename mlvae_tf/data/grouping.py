@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mlvae_tf import checks
-from mlvae_tf.data.observations import Observations, join, take
+from mlvae_tf.data.observations import Observations, join, mirror, take
 from mlvae_tf.data.sampling import Batches, Sampler
 from mlvae_tf.errors import InputError
 
@@ -90,6 +90,29 @@ class GroupedData:
         ]
         observations = join([part.observations for part in parts])
         return cls(observations, groups, np.concatenate(index))
+
+    def with_mirrored_groups(self) -> GroupedData:
+        """Every group, and after them all once more, mirrored, as others.
+
+        What is on the left and on the right of a face tells whose it is; the
+        mirrored photographs of a person are those of somebody else. The groups
+        are numbered.
+
+        Raises:
+            InputError: Unless observations are images.
+        """
+        shape = self.observations.shape[1:]
+        if len(shape) != 3:
+            raise InputError(
+                "--mirror_groups needs images [height, width, channels]: got "
+                f"observations of shape {shape}."
+            )
+        count = len(self.groups)
+        return GroupedData(
+            join([self.observations, mirror(self.observations)]),
+            np.arange(2 * count),
+            np.append(self.group_index, self.group_index + np.int32(count)),
+        )
 
     def sample(self, count: int, seed: int) -> GroupedData:
         """At most so many of the observations, chosen at random."""

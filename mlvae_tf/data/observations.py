@@ -137,6 +137,25 @@ class _Joined(Stored):
         return observations
 
 
+class _Mirrored(Stored):
+    """Stored images from the other side."""
+
+    def __init__(self, whole: Stored) -> None:
+        self.whole = whole
+        self.shape = whole.shape
+        self.dtype = whole.dtype
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return mirror(self.whole[rows])
+
+
+def mirror(images: Observations) -> Observations:
+    """Images `[N, height, width, channels]`, left and right exchanged."""
+    if isinstance(images, Stored):
+        return _Mirrored(images)
+    return images[:, :, ::-1]
+
+
 def take(observations: Observations, rows: np.ndarray | slice) -> Observations:
     """Some observations; where they are stored, nothing is read.
 

@@ -148,13 +148,15 @@ def _shade(amount: float) -> tuple[float, float, float]:
 def roc(curves: dict[str, Verification]) -> bytes:
     """Verification of unseen groups, by representation."""
     figure, axes = _axes(3.9, 3.6)
-    styles = {"content": CONTENT, "style": STYLE}
+    colors = {"content": CONTENT, "style": STYLE}
+    lines = {"means": "--", "discriminants": "-."}
     for name, (false, true, area) in curves.items():
+        kind, _, how = name.partition("_")
         axes.plot(
             false,
             true,
-            color=styles.get(name, BASELINE),
-            ls="-" if name in styles else ":",
+            color=colors.get(kind, BASELINE),
+            ls=":" if kind == "pixels" else lines.get(how, "-"),
             label=f"{name.replace('_', ' ')}, AUC {area.value:.3f}",
         )
     axes.plot([0, 1], [0, 1], "--", color=BASELINE, lw=0.8)

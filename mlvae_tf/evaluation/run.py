@@ -105,7 +105,7 @@ def measure(
     if splits.unseen is not None:
         others = Posteriors.of(model, splits.unseen)
         found["unseen"], curves = unseen.measure(
-            others, splits.train, splits.unseen, seed
+            model, others, splits.unseen, splits.train, seed
         )
         for name, picture in _control(model, splits.unseen, others).items():
             pictures[f"unseen_{name}"] = picture

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
+from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_curve
 
@@ -18,9 +20,11 @@ from mlvae_tf.evaluation.bootstrap import (
     estimate_statistic,
 )
 from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.model import MLVAE
 
 PCA_COMPONENTS = 20
-MAX_PCA_OBSERVATIONS = 20_000
+FISHER_COMPONENTS = 100
+MAX_TRAIN_OBSERVATIONS = 20_000
 MAX_PAIRS = 200_000
 
 
@@ -70,15 +74,62 @@ def _mean(points: np.ndarray) -> Gather:
     return lambda rows: Normals(points[rows].mean(axis=1))
 
 
+def discriminants(
+    points: np.ndarray, group_index: np.ndarray
+) -> np.ndarray | None:
+    """The linear discriminants of groups, scaled to unit variance within them.
+
+    The covariance within groups is shrunk (Ledoit and Wolf), since there may
+    be few points.
+
+    Args:
+        points: `[N, dim]`.
+        group_index: `[N]`, of G groups. Those with one point are left out.
+
+    Returns:
+        Directions `[dim, min(G - 1, dim)]`, the one in which groups differ
+        most first; None without two groups of different points.
+
+    References:
+        Belhumeur, Hespanha and Kriegman 1997, Eigenfaces vs. Fisherfaces
+        (PAMI), Section 2.4.
+    """
+    several = np.bincount(group_index)[group_index] > 1
+    points = points[several].astype(np.float64)
+    _, index = np.unique(group_index[several], return_inverse=True)
+    if len(points) == 0 or index.max() == 0:
+        return None
+    sizes = np.bincount(index)
+    centers = np.stack([np.bincount(index, x) / sizes for x in points.T], 1)
+    deviations = points - centers[index]
+    if not deviations.any():
+        return None
+    within = LedoitWolf(assume_centered=True).fit(deviations).covariance_
+    between = np.cov(centers.T, fweights=sizes)
+    _, directions = scipy.linalg.eigh(np.atleast_2d(between), within)
+    return directions[:, ::-1][:, : len(centers) - 1]
+
+
 def representations(
-    posteriors: Posteriors, train: GroupedData, unseen: GroupedData
+    posteriors: Posteriors,
+    unseen: GroupedData,
+    learned: Posteriors,
+    train: GroupedData,
 ) -> dict[str, Gather]:
-    """What is compared: contents, styles, and two baselines.
+    """What is compared: contents, styles, and the baselines.
 
     Contents accumulate the evidence of a set and are compared as posteriors
-    (`content`) or by their means; of the others, sets are averaged and points
-    compared. `pca` has the 20 first components of the training observations, or
-    of 20,000 of them.
+    (`content`), by their means, or by the linear discriminants of these that
+    tell the training groups apart (`content_discriminants`). Of the others,
+    sets are averaged and points compared. `pca` has the 20 first components of
+    the training observations; `pca_discriminants` the linear discriminants of
+    the 100 first.
+
+    Args:
+        posteriors: Of the unseen observations.
+        unseen: The unseen observations.
+        learned: Posteriors of training observations.
+        train: Those observations.
     """
 
     def content(rows: np.ndarray) -> Normals:
@@ -90,17 +141,25 @@ def representations(
     def flat(data: GroupedData) -> np.ndarray:
         return scale(data.observations[:]).numpy().reshape(len(data), -1)
 
-    pixels = flat(unseen)
-    some = flat(train.sample(MAX_PCA_OBSERVATIONS, seed=0))
-    components = min(PCA_COMPONENTS, *some.shape)
-    pca = PCA(components, random_state=0).fit(some)
-    return {
+    pixels, seen = flat(unseen), flat(train)
+    pca = PCA(min(FISHER_COMPONENTS, *seen.shape), random_state=0).fit(seen)
+    components = pca.transform(pixels)
+    found = {
         "content": content,
         "content_means": lambda rows: Normals(content(rows).loc),
         "style": _mean(posteriors.style.loc.numpy()),
         "pixels": _mean(pixels),
-        "pca": _mean(pca.transform(pixels)),
+        "pca": _mean(components[:, :PCA_COMPONENTS]),
     }
+    index = train.group_index
+    of_contents = discriminants(learned.content.loc.numpy(), index)
+    of_pixels = discriminants(pca.transform(seen), index)
+    if of_contents is not None and of_pixels is not None:
+        found["content_discriminants"] = lambda rows: Normals(
+            content(rows).loc @ of_contents
+        )
+        found["pca_discriminants"] = _mean(components @ of_pixels)
+    return found
 
 
 def identification(
@@ -229,27 +288,35 @@ def _pairs(
 
 
 def measure(
-    posteriors: Posteriors, train: GroupedData, unseen: GroupedData, seed: int
+    model: MLVAE,
+    posteriors: Posteriors,
+    unseen: GroupedData,
+    train: GroupedData,
+    seed: int,
 ) -> tuple[dict[str, Any], dict[str, Verification]]:
     """Identification and verification of groups that training never saw.
 
     Args:
+        model: What inferred the posteriors.
         posteriors: Of the unseen observations.
-        train: What the model learned from.
         unseen: The unseen observations.
+        train: What the model learned from; 20,000 of it are used.
         seed: Seed of episodes and pairs.
 
     Returns:
         `(figures, curves)`. Figures are `identification`, estimates over
         episodes by representation and number of shots, and
         `verification_auc` by representation. Curves are by representation,
-        too. Both are empty where
-        there is a single unseen group, or none with two observations.
+        too. Both are empty where there is a single unseen group, or none with
+        two observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]
     if len(sizes) < 2 or sizes.max() < 2:
         return {}, {}
-    gather = representations(posteriors, train, unseen)
+    some = train.sample(MAX_TRAIN_OBSERVATIONS, seed=0)
+    gather = representations(
+        posteriors, unseen, Posteriors.of(model, some), some
+    )
     episodes = identification(gather, unseen.group_ids, seed=seed)
     curves = {
         name: verification(represent, unseen.group_ids, seed)
