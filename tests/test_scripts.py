@@ -563,6 +563,8 @@ def test_unseen_groups_alone_are_evaluated(dataset, tmp_path):
     assert not {"swap", "accuracy"} & pictures
     page = (folder / "evaluation" / "report.html").read_text()
     assert "<p>Of groups never seen in training" in page
+    assert "each shows a gallery" in page
+    assert "A probe" not in page
     # Nothing held out at all leaves nothing to say.
     everything = tmp_path / "everything"
     trained = script("train.py", f"--workdir={everything}", *arguments)
@@ -586,16 +588,23 @@ def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
     assert (folder / "export/1/saved_model.pb").exists()
 
 
-def test_conv_takes_images_only(dataset, tmp_path):
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--trunk=conv", ["divisible by 4", "observation_shape=(4,)"]),
+        ("--mirror_groups", ["--mirror_groups needs images", "(4,)"]),
+    ],
+)
+def test_what_takes_images_only(flag, said, dataset, tmp_path):
     path = tmp_path / "data.npz"
     np.savez(path, observations=np.zeros((9, 4)), group_ids=np.arange(9))
     process = script(
         "train.py",
         f"--workdir={tmp_path / 'run'}",
         f"--dataset=npz:{path}",
-        "--trunk=conv",
+        flag,
     )
-    assert_fails(process, "divisible by 4", "observation_shape=(4,)")
+    assert_fails(process, *said)
 
 
 def test_a_full_disk(dataset, tmp_path):
