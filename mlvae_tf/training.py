@@ -13,7 +13,7 @@ import numpy as np
 from mlvae_tf import callbacks, checks, data, export, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, TrainingConfig
-from mlvae_tf.data.grouping import Batches, make_dataset
+from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
@@ -38,6 +38,11 @@ def make_batches(training: TrainingConfig) -> Batches:
         training.observations_per_group,
         training.batch_size,
     )
+
+
+def training_groups(data: GroupedData, training: TrainingConfig) -> GroupedData:
+    """What the model learns from: with `mirror_groups` twice the groups."""
+    return data.with_mirrored_groups() if training.mirror_groups else data
 
 
 def _kl_weight(start: float, end: float, steps: int) -> float | Warmup:
@@ -123,9 +128,9 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         )
     splits = data.load(config.data, training.seed)
     _check_values(splits, config.model.likelihood)
-    if training.mirror_groups:
-        more = splits.train.with_mirrored_groups()
-        splits = dataclasses.replace(splits, train=more)
+    splits = dataclasses.replace(
+        splits, train=training_groups(splits.train, training)
+    )
     config = config.replace(
         {"holdout_observations": splits.holdout_observations}
     )

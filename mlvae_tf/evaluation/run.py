@@ -31,7 +31,12 @@ from mlvae_tf.evaluation.bootstrap import separate
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.model import MLVAE
-from mlvae_tf.training import make_batches, run_record, train
+from mlvae_tf.training import (
+    make_batches,
+    run_record,
+    train,
+    training_groups,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +109,9 @@ def measure(
         found = {**figures_of, **found}
     if splits.unseen is not None:
         others = Posteriors.of(model, splits.unseen)
+        learned = training_groups(splits.train, config.training)
         found["unseen"], curves = unseen.measure(
-            model, others, splits.unseen, splits.train, seed
+            model, others, splits.unseen, learned, seed
         )
         for name, picture in _control(model, splits.unseen, others).items():
             pictures[f"unseen_{name}"] = picture
