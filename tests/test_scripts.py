@@ -276,6 +276,8 @@ def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
         [sys.executable, ROOT / "train.py", *arguments, *endless],
         stderr=subprocess.PIPE,
         text=True,
+        # A shell has it ignored by what it starts in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # Not sooner: Python may lose an interrupt while TensorFlow compiles.
     while not (tmp_path / "run/checkpoints/checkpoint").exists():
