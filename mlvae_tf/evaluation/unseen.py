@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
 from sklearn.metrics import roc_curve
 
-from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.data.sampling import by_group
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
@@ -20,146 +15,16 @@ from mlvae_tf.evaluation.bootstrap import (
     estimate_statistic,
 )
 from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.representations import (
+    Gather,
+    Normals,
+    representations,
+    similarity,
+)
 from mlvae_tf.model import MLVAE
 
-PCA_COMPONENTS = 20
-FISHER_COMPONENTS = 100
 MAX_TRAIN_OBSERVATIONS = 20_000
 MAX_PAIRS = 200_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Normals:
-    """Representations of observations or of sets: normals, or bare points.
-
-    Attributes:
-        loc: `[..., dim]`.
-        variance: Of the same shape, or zero.
-    """
-
-    loc: np.ndarray
-    variance: np.ndarray | float = 0.0
-
-    def __getitem__(self, rows: Any) -> Normals:
-        if isinstance(self.variance, float):
-            return Normals(self.loc[rows])
-        return Normals(self.loc[rows], self.variance[rows])
-
-
-def similarity(left: Normals, right: Normals) -> np.ndarray:
-    """How well two representations agree, summed over dimensions.
-
-    For normals, the log of the integral of their product (the mutual
-    likelihood of one latent), up to a constant:
-
-        -1/2 sum_d ((loc - loc')^2 / (var + var') + log(var + var'));
-
-    for points, the negative squared distance.
-
-    References:
-        Shi and Jain 2019, Probabilistic Face Embeddings (ICCV), Eq. 3.
-    """
-    squares = (left.loc - right.loc) ** 2
-    variance = left.variance + right.variance
-    if isinstance(variance, float):
-        return -squares.sum(-1)
-    return -0.5 * (squares / variance + np.log(variance)).sum(-1)
-
-
-# From rows [M, k] of observations to the representation of each set of k.
-Gather = Callable[[np.ndarray], Normals]
-
-
-def _mean(points: np.ndarray) -> Gather:
-    return lambda rows: Normals(points[rows].mean(axis=1))
-
-
-def discriminants(
-    points: np.ndarray, group_index: np.ndarray
-) -> np.ndarray | None:
-    """The linear discriminants of groups, scaled to unit variance within them.
-
-    The covariance within groups is shrunk (Ledoit and Wolf), since there may
-    be few points.
-
-    Args:
-        points: `[N, dim]`.
-        group_index: `[N]`, of G groups. Those with one point are left out.
-
-    Returns:
-        Directions `[dim, min(G - 1, dim)]`, the one in which groups differ
-        most first; None without two groups of different points.
-
-    References:
-        Belhumeur, Hespanha and Kriegman 1997, Eigenfaces vs. Fisherfaces
-        (PAMI), Section 2.4.
-    """
-    several = np.bincount(group_index)[group_index] > 1
-    points = points[several].astype(np.float64)
-    _, index = np.unique(group_index[several], return_inverse=True)
-    if len(points) == 0 or index.max() == 0:
-        return None
-    sizes = np.bincount(index)
-    centers = np.stack([np.bincount(index, x) / sizes for x in points.T], 1)
-    deviations = points - centers[index]
-    if not deviations.any():
-        return None
-    within = LedoitWolf(assume_centered=True).fit(deviations).covariance_
-    between = np.cov(centers.T, fweights=sizes)
-    _, directions = scipy.linalg.eigh(np.atleast_2d(between), within)
-    return directions[:, ::-1][:, : len(centers) - 1]
-
-
-def representations(
-    posteriors: Posteriors,
-    unseen: GroupedData,
-    learned: Posteriors,
-    train: GroupedData,
-) -> dict[str, Gather]:
-    """What is compared: contents, styles, and the baselines.
-
-    Contents accumulate the evidence of a set and are compared as posteriors
-    (`content`), by their means, or by the linear discriminants of these that
-    tell the training groups apart (`content_discriminants`). Of the others,
-    sets are averaged and points compared. `pca` has the 20 first components of
-    the training observations; `pca_discriminants` the linear discriminants of
-    the 100 first.
-
-    Args:
-        posteriors: Of the unseen observations.
-        unseen: The unseen observations.
-        learned: Posteriors of training observations.
-        train: Those observations.
-    """
-
-    def content(rows: np.ndarray) -> Normals:
-        sets = np.repeat(np.arange(len(rows)), rows.shape[1])
-        posterior = posteriors.accumulate(rows.ravel(), sets)
-        loc, deviation = posterior.loc.numpy(), posterior.scale.numpy()
-        return Normals(loc, deviation**2)
-
-    def flat(data: GroupedData) -> np.ndarray:
-        return scale(data.observations[:]).numpy().reshape(len(data), -1)
-
-    pixels, seen = flat(unseen), flat(train)
-    pca = PCA(min(FISHER_COMPONENTS, *seen.shape), random_state=0).fit(seen)
-    components = pca.transform(pixels)
-    found = {
-        "content": content,
-        "content_means": lambda rows: Normals(content(rows).loc),
-        "style": _mean(posteriors.style.loc.numpy()),
-        "pixels": _mean(pixels),
-        "pca": _mean(components[:, :PCA_COMPONENTS]),
-    }
-    index = train.group_index
-    of_contents = discriminants(learned.content.loc.numpy(), index)
-    of_pixels = discriminants(pca.transform(seen), index)
-    if of_contents is not None and of_pixels is not None:
-        found["content_discriminants"] = lambda rows: Normals(
-            content(rows).loc @ of_contents
-        )
-        found["pca_discriminants"] = _mean(components @ of_pixels)
-    return found
 
 
 def identification(
