@@ -189,6 +189,14 @@ class TrainingConfig:
     learning_rate_decay: bool = option(
         False, "Let the learning rate fall to zero along half a cosine."
     )
+    weight_averaging: float = option(
+        0.0,
+        "Time constant of a moving average of the weights, as a fraction of "
+        "the training. At its end the average takes their place; validation on "
+        "the way sees the weights themselves. 0 for none.",
+        minimum=0.0,
+        maximum=0.2,
+    )
     groups_per_batch: int = option(64, "Groups in a batch.", minimum=1)
     observations_per_group: int = option(
         4, "Observations of a group in a batch, at most.", minimum=1

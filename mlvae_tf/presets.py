@@ -20,7 +20,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "activation": "tanh",
         "content_samples": "observation",
         "batch_size": 256,
-        "style_kl_start": 3.0,
+        "learning_rate": 2e-3,
+        "weight_averaging": 0.1,
+        "style_kl_start": 2.0,
         "epochs": 2000,
     },
     "mnist": {
@@ -44,6 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "likelihood": "normal",
         "observation_scale": 0.16,
         "evidence_dropout": 1.0,
+        "style_flow": 8,
         "mirror_groups": True,
         "groups_per_batch": 15,
         "observations_per_group": 10,

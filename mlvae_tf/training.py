@@ -49,6 +49,11 @@ def _kl_weight(start: float, end: float, steps: int) -> float | Warmup:
     return end if start == end or steps < 1 else Warmup(start, end, steps)
 
 
+def _averaging(steps: float) -> dict[str, Any]:
+    """The optimizer's settings of a moving average with this time constant."""
+    return {"use_ema": True, "ema_momentum": 1 - 1 / steps} if steps > 1 else {}
+
+
 def make_model(
     config: Config, observation_shape: tuple[int, ...], steps: int
 ) -> MLVAE:
@@ -76,7 +81,11 @@ def make_model(
     rate = training.learning_rate
     if training.learning_rate_decay:
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    model.compile(optimizer=keras.optimizers.Adam(rate))
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            rate, **_averaging(training.weight_averaging * steps)
+        )
+    )
     return model
 
 

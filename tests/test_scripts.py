@@ -422,6 +422,7 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
             "--epochs=60",
             "--checkpoint_seconds=0",
             "--evaluate_epochs=60",
+            "--weight_averaging=0.1",
             "--groups_per_batch=2",
             *SMALL,
         ]
