@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import unseen
@@ -99,6 +102,45 @@ def test_measure(make_model, generator):
         for value, low, high in accuracies.values():
             assert low <= value <= high
     assert set(result["verification_auc"]) == set(curves) == names
+    for estimates in result["swap"].values():
+        assert list(estimates) == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("decoded", "content", "style"), [("content", 1, 0), ("style", 0, 1)]
+)
+def test_swaps_are_given_to_whom_they_resemble(
+    generator, decoded, content, style
+):
+    centers = 10 * np.eye(8)
+    observations = centers[IDS] + generator.normal(size=(48, 8))
+    data = GroupedData.of(observations, IDS)
+
+    def accumulate(rows, sets):
+        own = np.array(
+            [observations[rows[sets == s]].mean(0) for s in np.unique(sets)]
+        )
+        return SimpleNamespace(loc=tf.constant(own))
+
+    posteriors = SimpleNamespace(
+        accumulate=accumulate,
+        style=SimpleNamespace(loc=tf.constant(observations)),
+    )
+
+    class Model:
+        def decode(self, content, style):
+            named = {"content": content, "style": style}
+            return SimpleNamespace(mean=lambda: named[decoded])
+
+    found = unseen.swaps(
+        Model(), posteriors, data, lambda x: x, shots=(1, 3, 5), episodes=5
+    )
+    for name, value in (
+        ("judge_accuracy", 1),
+        ("content_group", content),
+        ("style_group", style),
+    ):
+        assert found[name] == {k: (value, value, value) for k in ("1", "3")}
 
 
 def test_no_discriminants_where_training_groups_are_single(
@@ -109,6 +151,7 @@ def test_no_discriminants_where_training_groups_are_single(
     result, _ = measure(make_model, data, train)
     names = {"content", "content_means", "style", "pixels", "pca"}
     assert set(result["identification"]) == names
+    assert "swap" not in result
 
 
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])

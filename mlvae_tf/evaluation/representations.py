@@ -100,11 +100,39 @@ def discriminants(
     return directions[:, ::-1][:, : len(centers) - 1]
 
 
+class Components:
+    """The first principal components of observations, and their discriminants.
+
+    Args:
+        train: What they are fitted to.
+
+    Attributes:
+        discriminants: What `discriminants` finds in the components.
+    """
+
+    def __init__(self, train: GroupedData) -> None:
+        seen = flat(train.observations[:])
+        self._pca = PCA(min(FISHER_COMPONENTS, *seen.shape), random_state=0)
+        self.discriminants = discriminants(
+            self._pca.fit_transform(seen), train.group_index
+        )
+
+    def of(self, observations: np.ndarray) -> np.ndarray:
+        """From `[N, ...]` to at most 100 components, `[N, components]`."""
+        return self._pca.transform(flat(observations))
+
+
+def flat(observations: np.ndarray) -> np.ndarray:
+    """Observations as vectors of what a model reads."""
+    return scale(observations).numpy().reshape(len(observations), -1)
+
+
 def representations(
     posteriors: Posteriors,
     unseen: GroupedData,
     learned: Posteriors,
     train: GroupedData,
+    components: Components,
 ) -> dict[str, Gather]:
     """What is compared: contents, styles, and the baselines.
 
@@ -120,6 +148,7 @@ def representations(
         unseen: The unseen observations.
         learned: Posteriors of training observations.
         train: Those observations.
+        components: Fitted to them.
     """
 
     def content(rows: np.ndarray) -> Normals:
@@ -128,25 +157,18 @@ def representations(
         loc, deviation = posterior.loc.numpy(), posterior.scale.numpy()
         return Normals(loc, deviation**2)
 
-    def flat(data: GroupedData) -> np.ndarray:
-        return scale(data.observations[:]).numpy().reshape(len(data), -1)
-
-    pixels, seen = flat(unseen), flat(train)
-    pca = PCA(min(FISHER_COMPONENTS, *seen.shape), random_state=0).fit(seen)
-    components = pca.transform(pixels)
+    of_pixels = components.of(unseen.observations[:])
     found = {
         "content": content,
         "content_means": lambda rows: Normals(content(rows).loc),
         "style": _mean(posteriors.style.loc.numpy()),
-        "pixels": _mean(pixels),
-        "pca": _mean(components[:, :PCA_COMPONENTS]),
+        "pixels": _mean(flat(unseen.observations[:])),
+        "pca": _mean(of_pixels[:, :PCA_COMPONENTS]),
     }
-    index = train.group_index
-    of_contents = discriminants(learned.content.loc.numpy(), index)
-    of_pixels = discriminants(pca.transform(seen), index)
-    if of_contents is not None and of_pixels is not None:
+    of_contents = discriminants(learned.content.loc.numpy(), train.group_index)
+    if of_contents is not None and components.discriminants is not None:
         found["content_discriminants"] = lambda rows: Normals(
             content(rows).loc @ of_contents
         )
-        found["pca_discriminants"] = _mean(components @ of_pixels)
+        found["pca_discriminants"] = _mean(of_pixels @ components.discriminants)
     return found

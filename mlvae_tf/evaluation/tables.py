@@ -18,6 +18,7 @@ BOUNDS = (
     "group_style_kl",
     "importance_weighted_bound",
 )
+SHOTS = "{} shots"
 
 
 def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
@@ -47,10 +48,14 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
     unseen = results.get("unseen", {})
     for name in unseen.get("identification", {}):
         label = f"unseen accuracy, {name.replace('_', ' ')}"
-        by_count(label, "unseen", "identification", name, unit="{} shots")
+        by_count(label, "unseen", "identification", name, unit=SHOTS)
     for name in unseen.get("verification_auc", {}):
         path = "unseen", "verification_auc", name
         found.append((f"verification AUC, {name.replace('_', ' ')}", path))
+    if "swap" in unseen:
+        path = "unseen", "swap"
+        by_count("unseen judge accuracy", *path, "judge_accuracy", unit=SHOTS)
+        by_count("unseen swap accuracy", *path, "content_group", unit=SHOTS)
     return found + [(name.replace("_", " "), (name,)) for name in BOUNDS]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
+from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
 from mlvae_tf.data.grouping import GroupedData
@@ -16,6 +19,7 @@ from mlvae_tf.evaluation.bootstrap import (
 )
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import (
+    Components,
     Gather,
     Normals,
     representations,
@@ -25,6 +29,7 @@ from mlvae_tf.model import MLVAE
 
 MAX_TRAIN_OBSERVATIONS = 20_000
 MAX_PAIRS = 200_000
+Observe = Callable[[np.ndarray], np.ndarray]
 
 
 def identification(
@@ -48,36 +53,126 @@ def identification(
         that fewer than two groups have observations for are left out.
     """
     result: dict[str, dict[str, np.ndarray]] = {name: {} for name in gather}
-    groups, sizes = np.unique(group_ids, return_counts=True)
-    members = {g: np.flatnonzero(group_ids == g) for g in groups.tolist()}
     for count in shots:
-        able = groups[sizes > count]
-        if len(able) < 2:
+        drawn = _episodes(group_ids, count, 0, episodes, max_groups, seed)
+        if drawn is None:
             continue
-        generator = np.random.default_rng([seed, count])
-        ways = min(len(able), max_groups)
-        drawn = np.array(
-            [
-                generator.permutation(members[group])[: count + 1]
-                for _ in range(episodes)
-                for group in generator.permutation(able)[:ways].tolist()
-            ]
-        )
         for name, represent in gather.items():
-            gallery = represent(drawn[:, :count])
-            queries = represent(drawn[:, count:])
+            shown = drawn.reshape(-1, count + 1)
+            gallery = represent(shown[:, :count])
+            queries = represent(shown[:, count:])
             right = [
                 _name(queries[rows], gallery[rows])
-                for rows in np.arange(len(drawn)).reshape(episodes, ways)
+                for rows in np.arange(len(shown)).reshape(drawn.shape[:2])
             ]
             result[name][str(count)] = np.mean(right, axis=1)
     return result
+
+
+def _episodes(
+    group_ids: np.ndarray,
+    count: int,
+    spare: int,
+    episodes: int,
+    max_groups: int,
+    seed: int,
+) -> np.ndarray | None:
+    """Draw `count` and one more of each group, `[episodes, groups, count + 1]`.
+
+    Of groups that have `spare` others; None if these are fewer than two.
+    """
+    groups, sizes = np.unique(group_ids, return_counts=True)
+    able = groups[sizes > count + spare]
+    if len(able) < 2:
+        return None
+    members = {g: np.flatnonzero(group_ids == g) for g in able.tolist()}
+    generator = np.random.default_rng([seed, count])
+    ways = min(len(able), max_groups)
+    return np.array(
+        [
+            [
+                generator.permutation(members[group])[: count + 1]
+                for group in generator.permutation(able)[:ways].tolist()
+            ]
+            for _ in range(episodes)
+        ]
+    )
 
 
 def _name(queries: Normals, gallery: Normals) -> np.ndarray:
     """Whether each query resembles its own gallery most."""
     scores = similarity(queries[:, np.newaxis], gallery[np.newaxis])
     return scores.argmax(axis=1) == np.arange(len(scores))
+
+
+def swaps(
+    model: MLVAE,
+    posteriors: Posteriors,
+    unseen: GroupedData,
+    observe: Observe,
+    shots: tuple[int, ...] = (1, 3, 5),
+    episodes: int = 200,
+    max_groups: int = 50,
+    seed: int = 0,
+) -> dict[str, dict[str, Estimate]]:
+    """Whom swapped observations resemble.
+
+    In an episode every group (at most `max_groups`, drawn at random) gives its
+    content, from `shots` observations, and the style of another one goes to
+    another group. What is decoded is given to the group whose other
+    observations it is nearest to in the mean, as `observe` sees them.
+
+    Args:
+        model: The model.
+        posteriors: Of the unseen observations.
+        unseen: The unseen observations.
+        observe: From observations `[N, ...]` to points `[N, dim]`.
+        shots: How many observations a content is of.
+        episodes: How many episodes.
+        max_groups: Groups in an episode at most.
+        seed: Seed of the episodes.
+
+    Returns:
+        By the number of shots, estimates over episodes: `judge_accuracy`, of
+        real observations, `content_group` and `style_group`, the fractions of
+        swaps given to the group of the content and of the style. Numbers that
+        fewer than two groups have observations for are left out.
+    """
+    points = observe(unseen.observations[:])
+    index, styles = unseen.group_index, posteriors.style.loc.numpy()
+    sizes = np.bincount(index)[:, np.newaxis]
+    totals = np.stack([np.bincount(index, x) for x in points.T], axis=1)
+    found: dict[str, dict[str, Estimate]] = {
+        name: {} for name in ("judge_accuracy", "content_group", "style_group")
+    }
+    for count in shots:
+        drawn = _episodes(
+            unseen.group_ids, count, 1, episodes, max_groups, seed
+        )
+        if drawn is None:
+            continue
+        generator = np.random.default_rng([seed, count, 1])
+        ways = drawn.shape[1]
+        own = np.arange(ways)
+        scores = []
+        for rows in drawn:
+            donors = (own + generator.integers(1, ways)) % ways
+            queries = rows[:, count]
+            contents = posteriors.accumulate(
+                rows[:, :count].ravel(), np.repeat(own, count)
+            )
+            swapped = model.decode(
+                contents.loc, tf.constant(styles[queries[donors]])
+            ).mean()
+            group = index[queries]
+            others = totals[group] - points[rows].sum(axis=1)
+            centers = others / (sizes[group] - count - 1)
+            real = cdist(points[queries], centers).argmin(axis=1)
+            named = cdist(observe(swapped.numpy()), centers).argmin(axis=1)
+            scores.append([real == own, named == own, named == donors])
+        for name, right in zip(found, np.mean(scores, axis=2).T):
+            found[name][str(count)] = estimate(right)
+    return found
 
 
 class Verification(NamedTuple):
@@ -170,27 +265,39 @@ def measure(
 
     Returns:
         `(figures, curves)`. Figures are `identification`, estimates over
-        episodes by representation and number of shots, and
-        `verification_auc` by representation. Curves are by representation,
-        too. Both are empty where there is a single unseen group, or none with
-        two observations.
+        episodes by representation and number of shots; `verification_auc` by
+        representation; and `swap`, what `swaps` finds as seen by the linear
+        discriminants of 100 principal components of the training observations,
+        where there are such. Curves are by representation, too. Both are empty
+        where there is a single unseen group, or none with two observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]
     if len(sizes) < 2 or sizes.max() < 2:
         return {}, {}
     some = train.sample(MAX_TRAIN_OBSERVATIONS, seed=0)
+    components = Components(some)
     gather = representations(
-        posteriors, unseen, Posteriors.of(model, some), some
+        posteriors, unseen, Posteriors.of(model, some), some, components
     )
     episodes = identification(gather, unseen.group_ids, seed=seed)
     curves = {
         name: verification(represent, unseen.group_ids, seed)
         for name, represent in gather.items()
     }
-    return {
+    found: dict[str, Any] = {
         "identification": {
             name: {k: estimate(right) for k, right in column.items()}
             for name, column in episodes.items()
         },
         "verification_auc": {n: curve.area for n, curve in curves.items()},
-    }, curves
+    }
+    directions = components.discriminants
+    if directions is not None:
+        found["swap"] = swaps(
+            model,
+            posteriors,
+            unseen,
+            lambda observations: components.of(observations) @ directions,
+            seed=seed,
+        )
+    return found, curves
