@@ -206,6 +206,14 @@ class TrainingConfig:
         "Train on every group of images once more, mirrored, as if it were "
         "another group: for few groups of what is not symmetric, like faces.",
     )
+    augment_groups: float = option(
+        0.0,
+        "Probability that a group of images of a training batch is turned into "
+        "another one, blended with a group beside it and bent, all its images "
+        "alike: for few groups.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     batch_size: int | None = option(
         None,
         "The paper's way: batches of this many shuffled observations, grouped "

@@ -13,6 +13,7 @@ import numpy as np
 from mlvae_tf import callbacks, checks, data, export, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, TrainingConfig
+from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.splits import Splits
@@ -114,6 +115,22 @@ def _check_values(splits: Splits, likelihood: str) -> None:
             checks.check_values(part.observations, likelihood)
 
 
+def _check_chunks(config: Config) -> None:
+    """Raise `InputError` where batches in chunks cannot do what is asked."""
+    if not config.training.chunk_size:
+        return
+    if config.model.accumulation == "average":
+        raise InputError(
+            "--chunk_size needs evidence that adds up over the chunks, which "
+            "--accumulation=average does not have. Drop one of the two."
+        )
+    if config.training.augment_groups:
+        raise InputError(
+            "--augment_groups blends the groups of a batch, of which "
+            "--chunk_size has parts only. Drop one of the two."
+        )
+
+
 def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     """Train a model and leave the run in `folder`, which `prepare` made ready.
 
@@ -130,13 +147,11 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     if resume:
         check_continues(config, config_module.load(folder / "config.json"))
     training = config.training
-    if training.chunk_size and config.model.accumulation == "average":
-        raise InputError(
-            "--chunk_size needs evidence that adds up over the chunks, which "
-            "--accumulation=average does not have. Drop one of the two."
-        )
+    _check_chunks(config)
     splits = data.load(config.data, training.seed)
     _check_values(splits, config.model.likelihood)
+    if training.augment_groups:
+        check_images("--augment_groups", splits.train.observations.shape[1:])
     splits = dataclasses.replace(
         splits, train=training_groups(splits.train, training)
     )
@@ -216,6 +231,7 @@ def _fit(
                 training.epochs,
                 first_epoch,
                 training.chunk_size,
+                training.augment_groups,
             ),
             epochs=training.epochs,
             initial_epoch=first_epoch,

@@ -377,16 +377,17 @@ def test_chunks_change_nothing_but_rounding(tmp_path, generator):
         np.testing.assert_allclose(whole, chunks, rtol=1e-3, atol=1e-5)
 
 
-def test_averages_have_no_chunks(tmp_path):
-    refused = script(
-        "train.py",
-        f"--workdir={tmp_path / 'run'}",
-        "--chunk_size=8",
-        "--accumulation=average",
-    )
-    assert refused.returncode == 2
-    assert "--chunk_size needs evidence" in refused.stderr
-    assert "Traceback" not in refused.stderr
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--accumulation=average", "--chunk_size needs evidence"),
+        ("--augment_groups=0.5", "--chunk_size has parts only"),
+    ],
+)
+def test_what_chunks_cannot_do(flag, said, tmp_path):
+    folder = tmp_path / "run"
+    refused = script("train.py", f"--workdir={folder}", "--chunk_size=8", flag)
+    assert_fails(refused, said)
 
 
 def test_an_image_damaged_in_the_middle(tmp_path):
@@ -424,6 +425,7 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
             "--evaluate_epochs=60",
             "--weight_averaging=0.1",
             "--groups_per_batch=2",
+            "--augment_groups=0.5",
             *SMALL,
         ]
 
@@ -596,6 +598,7 @@ def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
     [
         ("--trunk=conv", ["divisible by 4", "observation_shape=(4,)"]),
         ("--mirror_groups", ["--mirror_groups needs images", "(4,)"]),
+        ("--augment_groups=1", ["--augment_groups needs images", "(4,)"]),
     ],
 )
 def test_what_takes_images_only(flag, said, dataset, tmp_path):

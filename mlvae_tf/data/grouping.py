@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from mlvae_tf import checks
+from mlvae_tf import checks, noise
+from mlvae_tf.data.augmentation import augment_groups, check_images
 from mlvae_tf.data.observations import Observations, join, mirror, take
 from mlvae_tf.data.sampling import Batches, Sampler
 from mlvae_tf.errors import InputError
 
+AUGMENTATION = 2  # A stream of noise, beside those of `grouped_model`.
 _PLANNED = 1 << 16  # Observations whose batches are planned at once.
 
 
@@ -101,12 +103,7 @@ class GroupedData:
         Raises:
             InputError: Unless observations are images.
         """
-        shape = self.observations.shape[1:]
-        if len(shape) != 3:
-            raise InputError(
-                "--mirror_groups needs images [height, width, channels]: got "
-                f"observations of shape {shape}."
-            )
+        check_images("--mirror_groups", self.observations.shape[1:])
         count = len(self.groups)
         return GroupedData(
             join([self.observations, mirror(self.observations)]),
@@ -229,6 +226,7 @@ def make_dataset(
     epochs: int = 1,
     first_epoch: int = 0,
     chunk_size: int | None = None,
+    augmented: float = 0.0,
 ) -> tf.data.Dataset:
     """The batches of epochs `first_epoch` to `epochs`, one after the other.
 
@@ -240,6 +238,8 @@ def make_dataset(
         first_epoch: Number of the epoch to begin with.
         chunk_size: Observations to read at once, so that a batch may be
             larger than memory.
+        augmented: Probability of a group to be turned into another one, by
+            `augmentation.augment_groups`; not with `chunk_size`.
 
     Returns:
         A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`.
@@ -259,11 +259,23 @@ def make_dataset(
         observations = read_chunks(rows) if chunk_size else read(rows)
         return {"observations": observations, "group_ids": groups}
 
+    def augment(
+        step: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        of_step = noise.fold_in([seed, AUGMENTATION], tf.cast(step, tf.int32))
+        others = augment_groups(**batch, seed=of_step, probability=augmented)
+        return {**batch, "observations": others}
+
     total = (epochs - first_epoch) * len(sampler)
-    return (
+    dataset = (
         tf.data.Dataset.range(first_epoch, epochs)
         .flat_map(_visit(sampler, seed, len(data)))
         .map(gather, num_parallel_calls=2, deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(total))
-        .prefetch(2)
     )
+    if augmented:
+        dataset = dataset.enumerate(first_epoch * len(sampler)).map(
+            augment, num_parallel_calls=2, deterministic=True
+        )
+    return dataset.apply(
+        tf.data.experimental.assert_cardinality(total)
+    ).prefetch(2)

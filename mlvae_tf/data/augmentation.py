@@ -1,0 +1,109 @@
+"""Groups that do not exist, made of those of a batch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf import evidence, noise
+from mlvae_tf.errors import InputError
+
+POINTS = 4  # Along each side, at which the displacement is drawn.
+DISPLACEMENT = 0.05  # Its standard deviation there, in sides of the image.
+
+
+def check_images(flag: str, shape: tuple[int, ...]) -> None:
+    """Raise `InputError` unless observations of this shape are images."""
+    if len(shape) != 3:
+        raise InputError(
+            f"{flag} needs images [height, width, channels]: got observations "
+            f"of shape {shape}."
+        )
+
+
+def augment_groups(
+    observations: tf.Tensor,
+    group_ids: tf.Tensor,
+    seed: tf.Tensor,
+    probability: float,
+) -> tf.Tensor:
+    """Turn some of a batch's groups into other ones, all their images alike.
+
+    With the given probability, a group is blended with another one and bent.
+    Around the batch's mean m, an image x of it and a random one y of the next
+    group of the batch make
+
+        m + cos(a) (x - m) + sin(a) (y - m),   a ~ U(0, pi / 4) for the group,
+
+    which leaves the covariances between and within groups as they are, where
+    the two are independent. A smooth displacement, one for the group, then
+    moves the pixels. Values keep within those of the batch.
+
+    What tells groups apart then has to be read and drawn for any group: few
+    are otherwise learned by heart.
+
+    Args:
+        observations: Images `[N, height, width, channels]`.
+        group_ids: `[N]`; equal ids make a group.
+        seed: int32 `[2]`; equal seeds do the same.
+        probability: Of a group to be another.
+
+    Returns:
+        Shaped like `observations`, in the same order.
+
+    References:
+        Zhang, Cisse, Dauphin and Lopez-Paz 2018, mixup (arXiv 1710.09412), for
+        blends; Simard, Steinkraus and Platt 2003, Best Practices for
+        Convolutional Neural Networks (ICDAR), for smooth displacements.
+    """
+    images = observations
+    groups, index = evidence.index_groups(group_ids)
+    count = tf.size(groups)
+    seeds = noise.split(seed, 4)
+    chosen, angle = tf.unstack(noise.uniform(seeds[0], count, 2), axis=1)
+    angle = tf.where(chosen < probability, angle * math.pi / 4, 0)
+    angle = tf.gather(angle, index)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    mean = tf.reduce_mean(images, axis=0)
+    others = tf.gather(images, _rows_of_next_group(index, count, seeds[1]))
+    blended = tf.cos(angle) * (images - mean) + tf.sin(angle) * (others - mean)
+    move = tf.cast(chosen < probability, images.dtype)[:, tf.newaxis]
+    moves = DISPLACEMENT * move * noise.normal(seeds[2], count, 2 * POINTS**2)
+    bent = _displace(blended + mean, tf.gather(moves, index))
+    low, high = tf.reduce_min(images), tf.reduce_max(images)
+    return tf.clip_by_value(bent, low, high)
+
+
+def _rows_of_next_group(
+    index: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """For every row a random one of the group that comes next, `[N]`."""
+    sizes = tf.math.bincount(index, minlength=count)
+    firsts = tf.cumsum(sizes, exclusive=True)
+    following = (index + 1) % count
+    size = tf.gather(sizes, following)
+    draws = noise.uniform(seed, tf.size(index), 1)[:, 0]
+    place = tf.cast(draws * tf.cast(size, draws.dtype), sizes.dtype)
+    return tf.gather(tf.argsort(index), tf.gather(firsts, following) + place)
+
+
+def _displace(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
+    """Take each pixel from elsewhere.
+
+    Args:
+        images: `[N, height, width, channels]`.
+        moves: `[N, 2 * POINTS**2]`, how far down and to the right, in sides of
+            the image, at evenly spread points.
+    """
+    height, width = images.shape[1:3]
+    coarse = tf.reshape(moves, [-1, POINTS, POINTS, 2])
+    smooth = tf.image.resize(coarse, [height, width], "bicubic")
+    grid = np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32)
+    sides = np.array([height, width], np.float32)
+    sources = tf.reshape(grid + smooth * sides, [-1, height * width, 2])
+    taken = tfp.math.batch_interp_regular_nd_grid(
+        sources, [0.0, 0.0], sides - 1, images, axis=-3
+    )
+    return tf.reshape(taken, tf.shape(images))

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mlvae_tf.data import augmentation
+from mlvae_tf.data.augmentation import augment_groups
+from mlvae_tf.data.grouping import GroupedData, make_dataset
+from mlvae_tf.data.sampling import Batches
+
+SEED = tf.constant([3, 4])
+
+
+def augmented(images, group_ids, probability=1.0, seed=SEED):
+    return augment_groups(
+        tf.constant(images, tf.float32),
+        tf.constant(group_ids),
+        seed,
+        probability,
+    ).numpy()
+
+
+def constant_images(values):
+    """Which no displacement changes."""
+    return np.tile(np.reshape(values, [-1, 1, 1, 1]), [1, 5, 6, 1])
+
+
+def test_nothing_happens_with_probability_zero(generator):
+    images = generator.uniform(size=(9, 5, 6, 2)).astype("float32")
+    found = augmented(images, np.arange(9) // 3, probability=0.0)
+    np.testing.assert_allclose(found, images, atol=1e-6)
+
+
+def test_a_blend_is_on_a_circle_around_the_mean():
+    # Two groups of two: x of "a" is 1 and 3, of "b" 5 and 7, their mean 4.
+    images = constant_images([1, 5, 3, 7])
+    found = augmented(images, ["a", "b", "a", "b"])[:, 0, 0, 0]
+    a, b = np.array([1, 3]) - 4.0, np.array([5, 7]) - 4.0
+    angles = np.linspace(0, np.pi / 4, 20_001)[:, np.newaxis]
+    for rows, own, others in (([0, 2], a, b), ([1, 3], b, a)):
+        # cos(t) x + sin(t) y with one t for the group, and some y for each x.
+        errors = [
+            abs(np.cos(angles) * x + np.sin(angles) * others - (z - 4)).min(1)
+            for x, z in zip(own, found[rows])
+        ]
+        assert np.max(errors, axis=0).min() < 2e-4
+
+
+def test_blends_keep_variances_between_and_within_groups(generator):
+    groups = np.repeat(np.arange(4000), 4)
+    centers = generator.normal(size=4000)[groups]
+    values = centers + 0.5 * generator.normal(size=len(groups))
+    images = np.reshape(values, [-1, 1, 1, 1]) * np.ones([1, 2, 2, 1])
+    found = augmented(images, groups)[:, 0, 0, 0].reshape(4000, 4)
+    assert not np.allclose(found.ravel(), values, atol=0.01)
+    within = found.var(axis=1, ddof=1).mean()
+    between = found.mean(axis=1).var(ddof=1) - within / 4
+    # Standard errors: 0.25 sqrt(2 / 12000) and about sqrt(2 / 4000); three.
+    assert within == pytest.approx(0.25, abs=0.015)
+    assert between == pytest.approx(1, abs=0.08)
+
+
+def test_images_of_a_group_are_displaced_alike():
+    # Where all are one image, a blend with the mean of all is that image; a
+    # ramp of columns shows how far to the right a pixel was taken from.
+    ramp = np.tile(np.arange(40.0)[:, np.newaxis], [1200, 40, 1, 1])
+    found = augmented(ramp, np.repeat(np.arange(400), 3))[..., 0]
+    moves = (found - ramp[..., 0]).reshape(400, 3, 40, 40)
+    np.testing.assert_allclose(moves, moves[:, :1] + np.zeros([1, 3, 1, 1]))
+    # Inside, away from clipping; bicubic weights spread the drawn deviation.
+    inner = moves[:, 0, 8:-8, 8:-8]
+    deviation = inner.std(axis=0).mean() / 40
+    assert 0.5 < deviation / augmentation.DISPLACEMENT < 1
+    # Smooth: a pixel and the next move alike.
+    steps = np.abs(np.diff(inner, axis=2)).max()
+    assert steps < 0.5 * np.abs(inner).max()
+    assert not np.allclose(moves[0], moves[1])
+
+
+def test_columns_and_rows_move_on_their_own():
+    rows, columns = np.mgrid[:30.0, :30.0]
+    images = np.stack([rows, columns], axis=-1)[np.newaxis].repeat(200, 0)
+    found = augmented(images, np.arange(200)) - images
+    down, right = found[:, 15, 15].T
+    assert abs(np.corrcoef(down, right)[0, 1]) < 0.25
+    assert 0.5 < down.std() / right.std() < 2
+
+
+def test_some_groups_stay(generator):
+    images = generator.uniform(size=(400, 4, 4, 1)).astype("float32")
+    found = augmented(images, np.arange(400) // 2, probability=0.3)
+    moved = np.abs(found - images).max(axis=(1, 2, 3)) > 1e-5
+    assert np.array_equal(moved[::2], moved[1::2])
+    assert 0.2 < moved.mean() < 0.4
+
+
+def test_values_keep_within_those_of_the_batch(generator):
+    images = generator.integers(2, size=(60, 4, 4, 1)).astype("float32")
+    found = augmented(images, np.arange(60) // 3)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+@pytest.mark.parametrize("batches", [Batches(3, 2), Batches(batch_size=5)])
+def test_batches_are_augmented_by_seed_and_step(generator, batches):
+    images = generator.integers(256, size=(20, 4, 4, 1), dtype=np.uint8)
+    data = GroupedData.of(images, np.arange(20) % 4)
+
+    def batches_of(seed, first_epoch, probability):
+        dataset = make_dataset(
+            data, batches, seed, 3, first_epoch, augmented=probability
+        )
+        return [b["observations"] for b in dataset.as_numpy_iterator()]
+
+    whole, again = batches_of(5, 0, 0.9), batches_of(5, 0, 0.9)
+    rest, plain = batches_of(5, 1, 0.9), batches_of(5, 0, 0.0)
+    assert all(map(np.array_equal, whole, again))
+    assert 0 < len(rest) < len(whole)
+    assert all(map(np.array_equal, whole[-len(rest) :], rest))
+    assert not any(map(np.array_equal, whole, plain))
