@@ -10,8 +10,8 @@ table has a column each:
         --setting=--accumulation=product --setting=--accumulation=average
 
 `--figure=PATH` draws style accuracy and reconstruction, a point a setting;
-settings of the same flags make a curve. Runs that `--folder` holds from the
-same commands are not repeated.
+settings of the same flags make a curve, named by what they share. Runs that
+`--folder` holds from the same commands are not repeated.
 """
 
 from __future__ import annotations
@@ -92,61 +92,75 @@ def column(results: list[dict[str, Any]]) -> dict[str, str]:
 def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     """Style accuracy against reconstruction, means and ranges over the seeds.
 
+    Settings of the same flags make a curve, in the order of the arguments.
+
     Args:
         results: Of every seed, by setting.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
-    points = {
-        setting: np.array(
-            [
-                [run[name] for run in runs]
-                for name in ("style_accuracy", "group_reconstruction")
-            ]
-        )
-        for setting, runs in results.items()
-    }
-    curves: dict[tuple[str, ...], list[np.ndarray]] = {}
-    for setting, point in points.items():
+    curves: dict[tuple[str, ...], list[str]] = {}
+    for setting in results:
         flags_of = tuple(part.split("=")[0] for part in setting.split())
-        curves.setdefault(flags_of, []).append(point)
-    for curve in map(np.array, curves.values()):  # [settings, 2, seeds]
-        means = curve.mean(axis=-1).T
-        low, high = curve.min(axis=-1).T, curve.max(axis=-1).T
-        ranges = np.stack([means - low, high - means], axis=1)
-        axes.errorbar(*means, ranges[1], ranges[0], fmt="o-", ms=4, lw=1.2)
-    means = {setting: point.mean(axis=1) for setting, point in points.items()}
-    _label(axes, means, results)
-    axes.margins(0.12)
+        curves.setdefault(flags_of, []).append(setting)
+    for settings in curves.values():
+        _curve(axes, settings, [results[setting] for setting in settings])
+    axes.margins(0.14)
     chance = next(iter(results.values()))[0]["chance_accuracy"]
     axes.axvline(chance, ls="--", color="#888888", lw=0.8)
     axes.text(chance, axes.get_ylim()[0], " chance", color="#888888", size=7)
     axes.set(
         xlabel="what a probe names right by the style (less is better)",
-        ylabel="reconstruction, nats a group (more is better)",
+        ylabel="reconstruction, nats an observation (more is better)",
     )
+    axes.set_title(
+        "Beside the points: the value of …, and what a probe names right by the content",
+        size=8,
+    )
+    figure.legend(loc="outside lower center", fontsize=7, frameon=False)
     return figure
 
 
-def _label(
-    axes: Axes,
-    means: dict[str, np.ndarray],
-    results: dict[str, list[dict[str, Any]]],
+def _curve(
+    axes: Axes, settings: list[str], results: list[list[dict[str, Any]]]
 ) -> None:
-    """Write beside each point its setting and what the content says."""
-    for setting, (style, reconstruction) in means.items():
-        content = np.mean(
-            [run["content_accuracy"]["1"] for run in results[setting]]
-        )
-        # Above where a neighbour is on the right.
-        crowded = any(0 < other - style < 0.13 for other, _ in means.values())
+    """One curve: its legend has what is fixed, its points what varies."""
+    values = np.array(
+        [
+            [
+                (
+                    run["style_accuracy"],
+                    run["reconstruction_per_observation"],
+                    run["content_accuracy"]["1"],
+                )
+                for run in runs
+            ]
+            for runs in results
+        ]
+    )  # [settings, seeds, 3]
+    means = values.mean(axis=1)
+    low, high = means - values.min(axis=1), values.max(axis=1) - means
+    parts = [setting.split() for setting in settings]
+    fixed = [part for part in parts[0] if all(part in p for p in parts)]
+    varied = [[part for part in p if part not in fixed] for p in parts]
+    names = [part.split("=")[0] for part in varied[0]]
+    axes.errorbar(
+        means[:, 0],
+        means[:, 1],
+        np.stack([low[:, 1], high[:, 1]]),
+        np.stack([low[:, 0], high[:, 0]]),
+        fmt="o-",
+        ms=4,
+        lw=1.2,
+        label=", ".join([*fixed, *(f"{name}=…" for name in names)]),
+    )
+    for (style, reconstruction, content), part in zip(means, varied):
+        value = ", ".join(text.split("=")[-1] for text in part)
         axes.annotate(
-            "\n".join([*setting.split(), f"content {content:.3f}"]),
+            f"{value} ({content:.3f})".strip(),
             (style, reconstruction),
-            xytext=(0, 5) if crowded else (6, 0),
-            ha="center" if crowded else "left",
-            va="bottom" if crowded else "center",
+            xytext=(5, 4),
             textcoords="offset points",
             fontsize=6.5,
         )

@@ -32,6 +32,10 @@ def test_group_elbo_is_what_evaluate_reports(make_model, data):
     assert result["group_reconstruction"] == pytest.approx(
         keras_terms["reconstruction"], rel=0.2
     )
+    groups = len(Batches(1, 3).sampler(data.group_index))
+    assert result["reconstruction_per_observation"] == pytest.approx(
+        result["group_reconstruction"] * groups / len(data)
+    )
     low, high = intervals["group_elbo"]
     assert low < result["group_elbo"] < high
     again = likelihood.group_elbo(model, data, Batches(2, 3), seed=0)

@@ -29,7 +29,8 @@ def group_elbo(
 
     Returns:
         `group_elbo`, `group_reconstruction`, `group_content_kl`,
-        `group_style_kl`: estimates.
+        `group_style_kl`: estimates; and `reconstruction_per_observation`, which
+        does not depend on the sizes of the groups.
     """
 
     @tf.function(reduce_retracing=True)
@@ -50,6 +51,8 @@ def group_elbo(
     columns = {"group_elbo": terms.elbo} | {
         f"group_{name}": values for name, values in terms._asdict().items()
     }
+    per_group = len(data) / len(terms.reconstruction)
+    columns["reconstruction_per_observation"] = terms.reconstruction / per_group
     return {name: estimate(values) for name, values in columns.items()}
 
 

@@ -16,6 +16,7 @@ BOUNDS = (
     "group_reconstruction",
     "group_content_kl",
     "group_style_kl",
+    "reconstruction_per_observation",
     "importance_weighted_bound",
 )
 SHOTS = "{} shots"
