@@ -114,10 +114,8 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
         xlabel="what a probe names right by the style (less is better)",
         ylabel="reconstruction, nats an observation (more is better)",
     )
-    axes.set_title(
-        "Beside the points: the value of …, and what a probe names right by the content",
-        size=8,
-    )
+    title = "By the points: the value of … (content named right)"
+    axes.set_title(title, size=8)
     figure.legend(loc="outside lower center", fontsize=7, frameon=False)
     return figure
 
