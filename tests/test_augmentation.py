@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.ndimage
 import tensorflow as tf
 
 from mlvae_tf.data import augmentation
@@ -83,6 +84,29 @@ def test_columns_and_rows_move_on_their_own():
     down, right = found[:, 15, 15].T
     assert abs(np.corrcoef(down, right)[0, 1]) < 0.25
     assert 0.5 < down.std() / right.std() < 2
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 1), (6, 8, 3), (1, 9, 1), (9, 1, 2)])
+def test_displacement_is_linear_interpolation(generator, shape):
+    images = generator.uniform(size=(3, *shape)).astype("float32")
+    moves = 0.2 * generator.normal(size=(2, 2 * augmentation.POINTS**2))
+    moves = moves.astype("float32")
+    found = augmentation._displace(
+        tf.constant(images), tf.constant(moves), tf.constant([1, 0, 1])
+    ).numpy()
+    points = moves.reshape(2, augmentation.POINTS, augmentation.POINTS, 2)
+    smooth = tf.image.resize(points, shape[:2], "bicubic").numpy()
+    places = np.mgrid[: shape[0], : shape[1]] + np.reshape(
+        shape[:2], [2, 1, 1]
+    ) * np.moveaxis(smooth, -1, 1)
+    for image, result, group in zip(images, found, [1, 0, 1]):
+        for channel in range(shape[2]):
+            expected = scipy.ndimage.map_coordinates(
+                image[..., channel], places[group], order=1, mode="nearest"
+            )
+            np.testing.assert_allclose(
+                result[..., channel], expected, atol=1e-5
+            )
 
 
 def test_some_groups_stay(generator):

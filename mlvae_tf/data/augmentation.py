@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from mlvae_tf import evidence, noise
 from mlvae_tf.errors import InputError
@@ -69,9 +68,9 @@ def augment_groups(
     mean = tf.reduce_mean(images, axis=0)
     others = tf.gather(images, _rows_of_next_group(index, count, seeds[1]))
     blended = tf.cos(angle) * (images - mean) + tf.sin(angle) * (others - mean)
-    move = tf.cast(chosen < probability, images.dtype)[:, tf.newaxis]
-    moves = DISPLACEMENT * move * noise.normal(seeds[2], count, 2 * POINTS**2)
-    bent = _displace(blended + mean, tf.gather(moves, index))
+    moves = noise.normal(seeds[2], count, 2 * POINTS**2) * DISPLACEMENT
+    moves = tf.where(chosen[:, tf.newaxis] < probability, moves, 0)
+    bent = _displace(blended + mean, moves, index)
     low, high = tf.reduce_min(images), tf.reduce_max(images)
     return tf.clip_by_value(bent, low, high)
 
@@ -89,21 +88,43 @@ def _rows_of_next_group(
     return tf.gather(tf.argsort(index), tf.gather(firsts, following) + place)
 
 
-def _displace(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
-    """Take each pixel from elsewhere.
+def _displace(
+    images: tf.Tensor, moves: tf.Tensor, index: tf.Tensor
+) -> tf.Tensor:
+    """Take each pixel from elsewhere, between the four that are nearest.
 
     Args:
         images: `[N, height, width, channels]`.
-        moves: `[N, 2 * POINTS**2]`, how far down and to the right, in sides of
+        moves: `[G, 2 * POINTS**2]`, how far down and to the right, in sides of
             the image, at evenly spread points.
+        index: `[N]`, the row of `moves` that each image takes.
     """
-    height, width = images.shape[1:3]
+    height, width, channels = images.shape[1:]
     coarse = tf.reshape(moves, [-1, POINTS, POINTS, 2])
     smooth = tf.image.resize(coarse, [height, width], "bicubic")
-    grid = np.stack(np.mgrid[:height, :width], axis=-1).astype(np.float32)
-    sides = np.array([height, width], np.float32)
-    sources = tf.reshape(grid + smooth * sides, [-1, height * width, 2])
-    taken = tfp.math.batch_interp_regular_nd_grid(
-        sources, [0.0, 0.0], sides - 1, images, axis=-3
+    row, column = np.mgrid[:height, :width].astype(np.float32)
+    top, down = _between(row + height * smooth[..., 0], height)
+    left, right = _between(column + width * smooth[..., 1], width)
+
+    def of_images(of_groups: tf.Tensor, *last: int) -> tf.Tensor:
+        flat = tf.reshape(of_groups, [-1, height * width, *last])
+        return tf.gather(flat, index)
+
+    first = tf.range(tf.shape(images)[0])[:, tf.newaxis] * height * width
+    corner = first + of_images(top * width + left)
+    pixels = tf.reshape(images, [-1, channels])
+    aside, below = min(1, width - 1), width * min(1, height - 1)
+    a, b, c, d = (
+        tf.gather(pixels, corner + step)
+        for step in (0, aside, below, below + aside)
     )
-    return tf.reshape(taken, tf.shape(images))
+    right, down = of_images(right, 1), of_images(down, 1)
+    upper, lower = a + right * (b - a), c + right * (d - c)
+    return tf.reshape(upper + down * (lower - upper), tf.shape(images))
+
+
+def _between(places: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The pixel before each place, as int32, and how far beyond it that is."""
+    places = tf.clip_by_value(places, 0, size - 1)
+    before = tf.minimum(tf.floor(places), max(size - 2, 0))
+    return tf.cast(before, tf.int32), places - before
