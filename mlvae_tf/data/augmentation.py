@@ -11,7 +11,7 @@ from mlvae_tf import evidence, noise
 from mlvae_tf.errors import InputError
 
 POINTS = 4  # Along each side, at which the displacement is drawn.
-DISPLACEMENT = 0.08  # Its standard deviation there, in sides of the image.
+DISPLACEMENT = 0.05  # Its standard deviation there, in sides of the image.
 
 
 def check_images(flag: str, shape: tuple[int, ...]) -> None:
