@@ -153,12 +153,12 @@ def _curve(
         lw=1.2,
         label=", ".join([*fixed, *(f"{name}=…" for name in names)]),
     )
-    for (style, reconstruction, content), part in zip(means, varied):
+    for number, ((*at, content), part) in enumerate(zip(means, varied)):
         value = ", ".join(text.split("=")[-1] for text in part)
         axes.annotate(
             f"{value} ({content:.3f})".strip(),
-            (style, reconstruction),
-            xytext=(5, 4),
+            at,
+            xytext=(5, -10 if number % 2 else 4),  # Neighbours apart.
             textcoords="offset points",
             fontsize=6.5,
         )
