@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import unseen
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import Normals
+from mlvae_tf.layers import EvidenceAccumulation
+
+tfd = tfp.distributions
 
 IDS = np.repeat(np.arange(8), 6)
+NAMES = {"content", "content_posteriors", "content_means"}
+NAMES |= {"style", "pixels", "pca"}
 
 
 def points(values):
@@ -94,16 +100,44 @@ def measure(make_model, data, train=None):
 def test_measure(make_model, generator):
     data = GroupedData.of(generator.uniform(size=(48, 4, 4, 1)), IDS)
     result, curves = measure(make_model, data)
-    names = {"content", "content_means", "style", "pixels", "pca"}
-    names |= {"content_discriminants", "pca_discriminants"}
+    names = NAMES | {"content_discriminants", "pca_discriminants"}
     assert set(result["identification"]) == names
+    best = f"content_{result['content_compared_by']}"
+    for figures in (result["identification"], result["verification_auc"]):
+        assert figures["content"] == figures[best]
     for accuracies in result["identification"].values():
         assert list(accuracies) == ["1", "3", "5"]
         for value, low, high in accuracies.values():
             assert low <= value <= high
-    assert set(result["verification_auc"]) == set(curves) == names
+    assert set(result["verification_auc"]) == names
+    assert set(curves) == names - {"content"}
     for estimates in result["swap"].values():
         assert list(estimates) == ["1", "3"]
+
+
+def posteriors(loc, scale, ids):
+    content = tfd.Normal(tf.constant(loc), tf.constant(scale))
+    return Posteriors(content, content, ids, EvidenceAccumulation())
+
+
+def test_the_best_comparison_is_that_of_training_groups(generator):
+    ids = np.repeat(np.arange(20), 10)
+    centers = generator.normal(size=(20, 3))[ids]
+    noise = generator.normal(size=(200, 3))
+    # Noise in one direction drowns the others, or is what the scales say.
+    drowned = np.hstack([centers + 0.01 * noise, 50 * noise[:, :1]])
+    found = posteriors(drowned, np.ones_like(drowned), ids)
+    assert unseen.best_comparison(found, seed=0) == "content_discriminants"
+    scale = generator.choice([0.01, 9.0], p=[0.7, 0.3], size=noise.shape)
+    found = posteriors(centers + scale * noise, scale, ids)
+    assert unseen.best_comparison(found, seed=0) == "content_posteriors"
+
+
+@pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
+def test_no_comparison_is_better_where_none_can_be_tried(generator, ids):
+    loc = generator.normal(size=(6, 2))
+    found = posteriors(loc, np.ones_like(loc), ids)
+    assert unseen.best_comparison(found, seed=0) == "content_posteriors"
 
 
 @pytest.mark.parametrize(
@@ -149,8 +183,8 @@ def test_no_discriminants_where_training_groups_are_single(
     data = GroupedData.of(generator.uniform(size=(48, 4, 4, 1)), IDS)
     train = GroupedData.of(data.observations, np.arange(48))
     result, _ = measure(make_model, data, train)
-    names = {"content", "content_means", "style", "pixels", "pca"}
-    assert set(result["identification"]) == names
+    assert set(result["identification"]) == NAMES
+    assert result["content_compared_by"] == "posteriors"
     assert "swap" not in result
 
 

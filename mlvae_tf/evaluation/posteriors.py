@@ -69,6 +69,18 @@ class Posteriors:
         )
         return cls(content, style, data.group_ids, model.accumulation)
 
+    def __getitem__(self, rows: np.ndarray) -> Posteriors:
+        """Those of some observations, given their row numbers."""
+        content, style = (
+            tfd.Normal(
+                tf.gather(normal.loc, rows), tf.gather(normal.scale, rows)
+            )
+            for normal in (self.content, self.style)
+        )
+        return Posteriors(
+            content, style, self.group_ids[rows], self.accumulation
+        )
+
     def deal(self, count: int | None, generator: np.random.Generator) -> Sets:
         """Deal every group out at random into disjoint sets of `count`.
 

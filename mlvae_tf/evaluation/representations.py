@@ -127,28 +127,16 @@ def flat(observations: np.ndarray) -> np.ndarray:
     return scale(observations).numpy().reshape(len(observations), -1)
 
 
-def representations(
-    posteriors: Posteriors,
-    unseen: GroupedData,
-    learned: Posteriors,
-    train: GroupedData,
-    components: Components,
-) -> dict[str, Gather]:
-    """What is compared: contents, styles, and the baselines.
+def contents(posteriors: Posteriors, learned: Posteriors) -> dict[str, Gather]:
+    """How contents may be compared, by name.
 
-    Contents accumulate the evidence of a set and are compared as posteriors
-    (`content`), by their means, or by the linear discriminants of these that
-    tell the training groups apart (`content_discriminants`). Of the others,
-    sets are averaged and points compared. `pca` has the 20 first components of
-    the training observations; `pca_discriminants` the linear discriminants of
-    the 100 first.
+    They accumulate the evidence of a set, and are compared as posteriors, by
+    their means, or by the linear discriminants of these that tell the learned
+    groups apart, where there are such.
 
     Args:
-        posteriors: Of the unseen observations.
-        unseen: The unseen observations.
-        learned: Posteriors of training observations.
-        train: Those observations.
-        components: Fitted to them.
+        posteriors: Of what is compared.
+        learned: Posteriors of other groups' observations.
     """
 
     def content(rows: np.ndarray) -> Normals:
@@ -157,18 +145,44 @@ def representations(
         loc, deviation = posterior.loc.numpy(), posterior.scale.numpy()
         return Normals(loc, deviation**2)
 
+    found = {
+        "content_posteriors": content,
+        "content_means": lambda rows: Normals(content(rows).loc),
+    }
+    _, index = np.unique(learned.group_ids, return_inverse=True)
+    directions = discriminants(learned.content.loc.numpy(), index)
+    if directions is not None:
+        found["content_discriminants"] = lambda rows: Normals(
+            content(rows).loc @ directions
+        )
+    return found
+
+
+def representations(
+    posteriors: Posteriors,
+    unseen: GroupedData,
+    learned: Posteriors,
+    components: Components,
+) -> dict[str, Gather]:
+    """What is compared: contents, styles, and the baselines.
+
+    Of all but the contents, sets are averaged and points compared. `pca` has
+    the 20 first components of the training observations; `pca_discriminants`
+    the linear discriminants of the 100 first.
+
+    Args:
+        posteriors: Of the unseen observations.
+        unseen: The unseen observations.
+        learned: Posteriors of training observations.
+        components: Fitted to those observations.
+    """
     of_pixels = components.of(unseen.observations[:])
     found = {
-        "content": content,
-        "content_means": lambda rows: Normals(content(rows).loc),
+        **contents(posteriors, learned),
         "style": _mean(posteriors.style.loc.numpy()),
         "pixels": _mean(flat(unseen.observations[:])),
         "pca": _mean(of_pixels[:, :PCA_COMPONENTS]),
     }
-    of_contents = discriminants(learned.content.loc.numpy(), train.group_index)
-    if of_contents is not None and components.discriminants is not None:
-        found["content_discriminants"] = lambda rows: Normals(
-            content(rows).loc @ of_contents
-        )
+    if components.discriminants is not None:
         found["pca_discriminants"] = _mean(of_pixels @ components.discriminants)
     return found

@@ -22,6 +22,7 @@ from mlvae_tf.evaluation.representations import (
     Components,
     Gather,
     Normals,
+    contents,
     representations,
     similarity,
 )
@@ -103,6 +104,35 @@ def _name(queries: Normals, gallery: Normals) -> np.ndarray:
     """Whether each query resembles its own gallery most."""
     scores = similarity(queries[:, np.newaxis], gallery[np.newaxis])
     return scores.argmax(axis=1) == np.arange(len(scores))
+
+
+def best_comparison(learned: Posteriors, seed: int) -> str:
+    """Which way to compare contents serves best, as training groups tell.
+
+    One half of them are identified, the discriminants being those of the
+    other half.
+
+    Args:
+        learned: Posteriors of training observations.
+        seed: Seed of the halves and the episodes.
+
+    Returns:
+        A name of `representations.contents`.
+    """
+    generator = np.random.default_rng([seed, 7])
+    groups = generator.permutation(np.unique(learned.group_ids))
+    known = np.isin(learned.group_ids, groups[: len(groups) // 2])
+    asked = learned[np.flatnonzero(~known)]
+    ways = {}
+    if known.any():
+        ways = contents(asked, learned[np.flatnonzero(known)])
+    found = identification(ways, asked.group_ids, episodes=100, seed=seed)
+    scores = {
+        name: np.mean([right.mean() for right in column.values()])
+        for name, column in found.items()
+        if column
+    }
+    return max(scores, key=scores.__getitem__, default="content_posteriors")
 
 
 def swaps(
@@ -266,30 +296,36 @@ def measure(
     Returns:
         `(figures, curves)`. Figures are `identification`, estimates over
         episodes by representation and number of shots; `verification_auc` by
-        representation; and `swap`, what `swaps` finds as seen by the linear
-        discriminants of 100 principal components of the training observations,
-        where there are such. Curves are by representation, too. Both are empty
-        where there is a single unseen group, or none with two observations.
+        representation; in both, `content` is compared in the way that serves
+        training groups best, `content_compared_by`; and `swap`, what `swaps`
+        finds as seen by the linear discriminants of 100 principal components
+        of the training observations, where there are such. Curves are by
+        representation, too. Both are empty where there is a single unseen
+        group, or none with two observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]
     if len(sizes) < 2 or sizes.max() < 2:
         return {}, {}
     some = train.sample(MAX_TRAIN_OBSERVATIONS, seed=0)
     components = Components(some)
-    gather = representations(
-        posteriors, unseen, Posteriors.of(model, some), some, components
-    )
+    learned = Posteriors.of(model, some)
+    gather = representations(posteriors, unseen, learned, components)
+    best = best_comparison(learned, seed)
     episodes = identification(gather, unseen.group_ids, seed=seed)
     curves = {
         name: verification(represent, unseen.group_ids, seed)
         for name, represent in gather.items()
     }
     found: dict[str, Any] = {
+        "content_compared_by": best.removeprefix("content_"),
         "identification": {
             name: {k: estimate(right) for k, right in column.items()}
-            for name, column in episodes.items()
+            for name, column in {"content": episodes[best], **episodes}.items()
         },
-        "verification_auc": {n: curve.area for n, curve in curves.items()},
+        "verification_auc": {
+            name: curve.area
+            for name, curve in {"content": curves[best], **curves}.items()
+        },
     }
     directions = components.discriminants
     if directions is not None:
