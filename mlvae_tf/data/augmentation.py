@@ -58,20 +58,23 @@ def augment_groups(
         blends; Simard, Steinkraus and Platt 2003, Best Practices for
         Convolutional Neural Networks (ICDAR), for smooth displacements.
     """
-    images = observations
     groups, index = evidence.index_groups(group_ids)
     count = tf.size(groups)
-    seeds = noise.split(seed, 4)
+    seeds = noise.split(seed, 3)
     chosen, angle = tf.unstack(noise.uniform(seeds[0], count, 2), axis=1)
     angle = tf.where(chosen < probability, angle * math.pi / 4, 0)
     angle = tf.gather(angle, index)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    mean = tf.reduce_mean(images, axis=0)
-    others = tf.gather(images, _rows_of_next_group(index, count, seeds[1]))
-    blended = tf.cos(angle) * (images - mean) + tf.sin(angle) * (others - mean)
+    mean = tf.reduce_mean(observations, axis=0)
+    others = tf.gather(
+        observations, _rows_of_next_group(index, count, seeds[1])
+    )
+    blended = tf.cos(angle) * (observations - mean) + tf.sin(angle) * (
+        others - mean
+    )
     moves = noise.normal(seeds[2], count, 2 * POINTS**2) * DISPLACEMENT
     moves = tf.where(chosen[:, tf.newaxis] < probability, moves, 0)
     bent = _displace(blended + mean, moves, index)
-    low, high = tf.reduce_min(images), tf.reduce_max(images)
+    low, high = tf.reduce_min(observations), tf.reduce_max(observations)
     return tf.clip_by_value(bent, low, high)
 
 
@@ -85,6 +88,7 @@ def _rows_of_next_group(
     size = tf.gather(sizes, following)
     draws = noise.uniform(seed, tf.size(index), 1)[:, 0]
     place = tf.cast(draws * tf.cast(size, draws.dtype), sizes.dtype)
+    place = tf.minimum(place, size - 1)  # A product may round up to the size.
     return tf.gather(tf.argsort(index), tf.gather(firsts, following) + place)
 
 
