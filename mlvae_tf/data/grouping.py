@@ -219,6 +219,21 @@ def _visit(
     return epoch_of
 
 
+def _augmentation(
+    seed: int, probability: float
+) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """From a step and its batch to the batch with some groups made others."""
+
+    def augment(
+        step: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        of_step = noise.fold_in([seed, AUGMENTATION], tf.cast(step, tf.int32))
+        others = augment_groups(**batch, seed=of_step, probability=probability)
+        return {**batch, "observations": others}
+
+    return augment
+
+
 def make_dataset(
     data: GroupedData,
     batches: Batches,
@@ -259,13 +274,6 @@ def make_dataset(
         observations = read_chunks(rows) if chunk_size else read(rows)
         return {"observations": observations, "group_ids": groups}
 
-    def augment(
-        step: tf.Tensor, batch: dict[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        of_step = noise.fold_in([seed, AUGMENTATION], tf.cast(step, tf.int32))
-        others = augment_groups(**batch, seed=of_step, probability=augmented)
-        return {**batch, "observations": others}
-
     total = (epochs - first_epoch) * len(sampler)
     dataset = (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -274,7 +282,9 @@ def make_dataset(
     )
     if augmented:
         dataset = dataset.enumerate(first_epoch * len(sampler)).map(
-            augment, num_parallel_calls=2, deterministic=True
+            _augmentation(seed, augmented),
+            num_parallel_calls=2,
+            deterministic=True,
         )
     return dataset.apply(
         tf.data.experimental.assert_cardinality(total)
