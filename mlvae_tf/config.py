@@ -121,7 +121,12 @@ class ModelConfig:
 
     content_dim: int = option(10, "Dimensions of the content.", minimum=1)
     style_dim: int = option(10, "Dimensions of the style.", minimum=1)
-    trunk: str = option("mlp", "The networks.", choices=("mlp", "conv"))
+    trunk: str = option(
+        "mlp",
+        "The networks: fully connected, convolutions, or one linear map each, "
+        "which start at principal components where the likelihood is normal.",
+        choices=("mlp", "conv", "linear"),
+    )
     hidden_units: tuple[int, ...] = option(
         (500,),
         "Units of the hidden layers, comma-separated.",

@@ -18,7 +18,7 @@ from mlvae_tf.flows import ConditionalFlow
 from mlvae_tf.grouped_model import Batch, GroupedModel, Schedule
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
 from mlvae_tf.likelihoods import LIKELIHOODS
-from mlvae_tf.networks import TRUNKS, Architecture
+from mlvae_tf.networks import TRUNKS, Architecture, start_at_components
 
 tfd = tfp.distributions
 FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
@@ -53,9 +53,11 @@ class MLVAE(GroupedModel):
         observation_shape: Shape of one observation, such as `(28, 28, 1)`.
         content_dim: Dimensions of the content, one a group.
         style_dim: Dimensions of the style, one an observation.
-        trunk: `"mlp"` or `"conv"`.
+        trunk: `"mlp"`, `"conv"` or `"linear"`: one linear map each, for few
+            groups; `adapt` starts them at principal components.
         hidden_units: Units of the encoder's hidden layers, an integer or a
-            tuple; the decoder has them in reverse order.
+            tuple; the decoder has them in reverse order. Linear networks have
+            none.
         activation: Activation of the hidden layers.
         likelihood: `"bernoulli"`, `"normal"` (fixed scale) or
             `"normal_learned_scale"` (a variance a value, the paper's).
@@ -177,6 +179,42 @@ class MLVAE(GroupedModel):
                 )
             ],
         )
+
+    def adapt(self, observations: Any) -> None:
+        """Start the linear networks at principal components, before `fit`.
+
+        Contents then are the largest ones, scaled to unit variance, and what
+        is decoded is made of them. Few groups are otherwise learned by heart,
+        and a content never seen decodes to a mixture of theirs.
+
+        Args:
+            observations: `[N, *observation_shape]`, at least two. They are
+                held in memory; some thousands are enough.
+
+        Raises:
+            ValueError: Unless `trunk="linear"` and `likelihood="normal"`, or
+                if the shapes or values do not fit the model.
+        """
+        if (self.trunk, self.likelihood) != ("linear", "normal"):
+            raise InputError(
+                'adapt needs trunk="linear" and likelihood="normal": got '
+                f"{self.trunk!r} and {self.likelihood!r}."
+            )
+        observations = np.asarray(observations, self.variable_dtype)
+        checks.check_shapes(observations, self.observation_shape)
+        checks.check_values(observations, self.likelihood)
+        if len(observations) < 2:
+            raise InputError(
+                f"adapt needs two observations: got {len(observations)}."
+            )
+        start_at_components(
+            self.encoder, self.decoder, observations, self.content_dim
+        )
+        kernel = self.content_head.kernel.numpy()
+        kernel[:, : self.content_dim] = np.eye(
+            len(kernel), self.content_dim, dtype=kernel.dtype
+        )
+        self.content_head.kernel.assign(kernel)
 
     # Inference.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import layers
 
 from mlvae_tf.errors import InputError
@@ -140,8 +141,76 @@ def conv_decoder(spec: Architecture) -> keras.Sequential:
     )
 
 
-Builder = Callable[[Architecture], keras.Sequential]
+def linear_encoder(spec: Architecture) -> keras.Sequential:
+    """A linear map: as many features as there are latent dimensions."""
+    return keras.Sequential(
+        [
+            keras.Input(spec.observation_shape, dtype=spec.dtype.compute_dtype),
+            layers.Reshape(
+                (math.prod(spec.observation_shape),), dtype=spec.dtype
+            ),
+            _dense(spec.latent_dim, None, spec.dtype),
+        ],
+        name="encoder",
+    )
+
+
+def linear_decoder(spec: Architecture) -> keras.Sequential:
+    """A linear map."""
+    return keras.Sequential(
+        [
+            keras.Input((spec.latent_dim,), dtype=spec.dtype.compute_dtype),
+            _dense(math.prod(spec.parameter_shape), None, spec.dtype),
+            layers.Reshape(spec.parameter_shape, dtype=spec.dtype),
+        ],
+        name="decoder",
+    )
+
+
+def start_at_components(
+    encoder: keras.Model,
+    decoder: keras.Model,
+    observations: np.ndarray,
+    content_dim: int,
+) -> None:
+    """Start the trunk `"linear"` at principal components.
+
+    The encoder's features become the principal components, each scaled to unit
+    variance, the largest first; the decoder draws what the first
+    `content_dim` of them, its first latents, say, and nothing of the others.
+    Components that the observations do not have stay as they are.
+
+    Args:
+        encoder: From `linear_encoder`.
+        decoder: From `linear_decoder`, with one parameter a value.
+        observations: `[N, ...]`, at least two.
+        content_dim: Dimensions of the content.
+
+    References:
+        Tipping and Bishop 1999, Probabilistic Principal Component Analysis
+        (JRSS B 61), Section 3.2: the maximum of a linear model's likelihood.
+    """
+    flat = observations.reshape(len(observations), -1)
+    mean = flat.mean(axis=0)
+    _, scales, axes = np.linalg.svd(flat - mean, full_matrices=False)
+    scales /= np.sqrt(len(flat))
+    reads, draws = encoder.layers[-1], decoder.layers[0]
+    used = scales[: reads.units] > 1e-4 * scales[0]
+    count = np.count_nonzero(used)
+    scales, axes = scales[:count, np.newaxis], axes[:count]
+    kernel, bias = reads.get_weights()
+    kernel[:, :count] = (axes / scales).T
+    bias[:count] = -mean @ kernel[:, :count]
+    reads.set_weights([kernel, bias])
+    kernel, _ = draws.get_weights()
+    kernel[:count] = axes * scales
+    kernel[content_dim:] = 0
+    draws.set_weights([kernel, mean])
+
+
+Builder = Callable[[Architecture], keras.Model]
 TRUNKS: dict[str, tuple[Builder, Builder]] = {
     "mlp": (mlp_encoder, mlp_decoder),
     "conv": (conv_encoder, conv_decoder),
+    "linear": (linear_encoder, linear_decoder),
 }

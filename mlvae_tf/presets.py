@@ -40,7 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "colors": "grey",
         "holdout_groups": 0.25,
         "holdout_observations": 0.1,
-        "hidden_units": (512,),
+        "trunk": "linear",
         "content_dim": 128,
         "style_dim": 4,
         "likelihood": "normal",
@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate_decay": True,
         "style_kl_start": 4.0,
         "style_kl_weight": 2.0,
-        "epochs": 1500,
+        "epochs": 500,
     },
 }
 

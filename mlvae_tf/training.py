@@ -14,7 +14,12 @@ from mlvae_tf import callbacks, checks, data, export, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, TrainingConfig
 from mlvae_tf.data.augmentation import check_images
-from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
+from mlvae_tf.data.grouping import (
+    Batches,
+    GroupedData,
+    make_dataset,
+    scale,
+)
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
@@ -30,6 +35,7 @@ _FREE = {
     "chunk_size",  # Of no effect but on rounding.
 }
 MAX_STEPS_AT_ONCE = 10
+ADAPTED_OBSERVATIONS = 2000  # Whose principal components start a model.
 
 
 def make_batches(training: TrainingConfig) -> Batches:
@@ -166,6 +172,7 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         splits.train.observations.shape[1:],
         steps_per_epoch * training.epochs,
     )
+    _adapt(model, splits.train, training.seed)
     if not resume:
         workdir.clear(folder)
     checkpoints = callbacks.Checkpoints(
@@ -191,6 +198,13 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         model.save(partial)
     export.export(model, folder / "export" / "1")
     return model
+
+
+def _adapt(model: MLVAE, train: GroupedData, seed: int) -> None:
+    """Start linear networks at the principal components of the data."""
+    if (model.trunk, model.likelihood) == ("linear", "normal"):
+        sample = train.sample(ADAPTED_OBSERVATIONS, seed)
+        model.adapt(scale(sample.observations[:]))
 
 
 def _steps_at_once(steps_per_epoch: int) -> int:

@@ -87,3 +87,21 @@ def test_interpolation_begins_and_ends_at_reconstructions(
     expected = mlvae_tf.control.reconstruct(model, data, np.array([0, 1]))
     np.testing.assert_allclose(cells[0, 0], expected[0], atol=1e-6)
     np.testing.assert_allclose(cells[2, 2], expected[1], atol=1e-6)
+
+
+def test_a_swap_may_take_the_content_of_one_observation(make_model, generator):
+    model = make_model()
+    images = generator.uniform(size=(9, 4, 4, 1))
+    other = images.copy()
+    other[1::3] = 0  # Neither the first of a group, nor the last: its style.
+    pictures = [
+        figures.swap_grid(
+            model,
+            GroupedData.of(observations, np.repeat(np.arange(3), 3)),
+            evidence_count=count,
+        )
+        for count in (1, 10)
+        for observations in (images, other)
+    ]
+    assert pictures[0] == pictures[1]
+    assert pictures[2] != pictures[3]

@@ -4,6 +4,7 @@ import pytest
 import reference
 import tensorflow as tf
 import tensorflow_probability as tfp
+from sklearn.decomposition import PCA
 
 import mlvae_tf
 from mlvae_tf import chunks, evidence, noise, objective
@@ -402,7 +403,7 @@ def test_predict_decodes_content_and_style(make_model, batch):
     np.testing.assert_allclose(model.predict(batch, verbose=0), means, 1e-6)
 
 
-@pytest.mark.parametrize("trunk", ["mlp", "conv"])
+@pytest.mark.parametrize("trunk", ["mlp", "conv", "linear"])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "normal_learned_scale"])
 @pytest.mark.parametrize("shape", [(28, 28, 1), (64, 64, 3)])
 def test_trunks_and_likelihoods_train_and_decode(trunk, likelihood, shape):
@@ -419,6 +420,83 @@ def test_trunks_and_likelihoods_train_and_decode(trunk, likelihood, shape):
     )
 
 
+@pytest.fixture
+def adapted():
+    """Observations of 12 values and a model of content 4 adapted to them."""
+    rng = np.random.default_rng(0)
+    axes = rng.normal(size=(12, 12)) * np.linspace(2, 0.1, 12)[:, None]
+    observations = rng.normal(size=(300, 12)) @ axes + 3
+    model = mlvae_tf.MLVAE(
+        (4, 3), content_dim=4, trunk="linear", likelihood="normal"
+    )
+    observations = observations.reshape(-1, 4, 3).astype(np.float32)
+    model.adapt(observations)
+    return model, observations
+
+
+def test_adapted_contents_are_principal_components(adapted):
+    model, observations = adapted
+    pca = PCA(4, whiten=True).fit(observations.reshape(-1, 12))
+    expected = pca.transform(observations.reshape(-1, 12))
+    content, style = model.infer_observations(observations)
+    np.testing.assert_allclose(
+        np.abs(content.loc), np.abs(expected), rtol=1e-2, atol=1e-2
+    )
+    np.testing.assert_allclose(np.std(content.loc, axis=0), 1, 1e-5)
+    drawn = model.decode(content.loc, style.loc).mean().numpy()
+    np.testing.assert_allclose(
+        drawn.reshape(-1, 12), pca.inverse_transform(expected), atol=1e-4
+    )
+
+
+def test_the_adapted_trunk_learns_styles_and_is_saved(adapted, tmp_path):
+    model, observations = adapted
+    model.compile(optimizer="adam", jit_compile=False)
+    data = {"observations": observations, "group_ids": np.arange(300) // 10}
+    batches = tf.data.Dataset.from_tensors(data).repeat(20)
+    elbo = model.fit(batches, verbose=0).history["elbo"][0]
+    assert np.isfinite(elbo)
+    content = np.zeros((1, 4), np.float32)
+    styles = np.zeros((2, 1, 10), np.float32)
+    styles[1] = 1
+    first, second = (model.decode(content, s).mean().numpy() for s in styles)
+    assert np.abs(first - second).max() > 1e-3
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.infer_style(observations).loc,
+        model.infer_style(observations).loc,
+    )
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_adapts_to_fewer_components_than_latents(rank):
+    rng = np.random.default_rng(0)
+    observations = rng.normal(size=(50, rank)) @ rng.normal(size=(rank, 13))
+    model = mlvae_tf.MLVAE((13,), trunk="linear", likelihood="normal")
+    model.adapt(observations)
+    content, style = model.infer_observations(observations)
+    zeros = content.loc.numpy()
+    zeros[:, rank:] = 0  # Not principal components: as they were drawn.
+    drawn = model.decode(zeros, style.loc).mean()
+    np.testing.assert_allclose(drawn, observations, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "observations", "message"),
+    [
+        ("mlp", np.zeros((5, 3)), "adapt needs .*: got 'mlp'"),
+        ("linear", np.zeros((1, 3)), "adapt needs two observations: got 1"),
+        ("linear", np.zeros((5, 4)), "observations must have shape"),
+        ("linear", np.full((5, 3), np.nan), "observations"),
+    ],
+)
+def test_adapt_refuses(trunk, observations, message):
+    model = mlvae_tf.MLVAE((3,), trunk=trunk, likelihood="normal")
+    with pytest.raises(ValueError, match=message):
+        model.adapt(observations)
+
+
 def test_vectors_and_deep_networks():
     model = mlvae_tf.MLVAE((13,), hidden_units=(20, 10), likelihood="normal")
     assert [w.shape[-1] for w in model.encoder.weights] == [20, 20, 10, 10]
@@ -428,7 +506,7 @@ def test_vectors_and_deep_networks():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trunk": "rnn"}, "trunk must be one of 'mlp', 'conv': got 'rnn'"),
+        ({"trunk": "rnn"}, "'mlp', 'conv', 'linear': got 'rnn'"),
         ({"likelihood": "x"}, "likelihood must be one of 'bernoulli'"),
         ({"content_samples": "x"}, "content_samples must be one of 'group'"),
         ({"content_dim": 0}, "dim must be at least 1"),

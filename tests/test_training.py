@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
-from mlvae_tf import training
+from mlvae_tf import training, workdir
 from mlvae_tf.config import Config, TrainingConfig
 from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
 
@@ -56,3 +57,28 @@ def test_weights_end_as_their_moving_average(generator, fraction, momentum):
         ]
     for weight, mean in zip(model.get_weights(), average):
         np.testing.assert_allclose(weight, mean, rtol=1e-5, atol=1e-7)
+
+
+def test_training_starts_at_the_principal_components(generator, tmp_path):
+    images = generator.integers(0, 256, (60, 4, 4, 1), np.uint8)
+    path = tmp_path / "data.npz"
+    np.savez(path, observations=images, group_ids=np.arange(60) % 6)
+    config = Config().replace(
+        {
+            "dataset": f"npz:{path}",
+            "holdout_observations": 0.0,
+            "trunk": "linear",
+            "likelihood": "normal",
+            "content_dim": 3,
+            "epochs": 1,
+            "learning_rate": 1e-9,
+        }
+    )
+    workdir.prepare(tmp_path / "run", resume=False, overwrite=False)
+    model = training.train(config, tmp_path / "run", resume=False)
+    pixels = images.reshape(60, 16) / 255
+    expected = PCA(3, whiten=True).fit_transform(pixels)
+    content, _ = model.infer_observations(images / 255)
+    np.testing.assert_allclose(
+        np.abs(content.loc), np.abs(expected), rtol=0.02, atol=0.02
+    )

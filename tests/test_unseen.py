@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from mlvae_tf.data.grouping import GroupedData
 from mlvae_tf.evaluation import unseen
 from mlvae_tf.evaluation.posteriors import Posteriors
-from mlvae_tf.evaluation.representations import Normals
+from mlvae_tf.evaluation.representations import Normals, contents
 from mlvae_tf.layers import EvidenceAccumulation
 
 tfd = tfp.distributions
@@ -118,6 +118,19 @@ def test_measure(make_model, generator):
 def posteriors(loc, scale, ids):
     content = tfd.Normal(tf.constant(loc), tf.constant(scale))
     return Posteriors(content, content, ids, EvidenceAccumulation())
+
+
+def test_discriminants_do_not_depend_on_the_units_of_contents(generator):
+    ids = np.repeat(np.arange(20), 3)
+    loc = generator.normal(size=(20, 8))[ids] + generator.normal(size=(60, 8))
+    scale = generator.uniform(0.5, 2, size=loc.shape)
+    rows = np.arange(60).reshape(20, 3)
+    results = []
+    for units in (np.ones(8), np.geomspace(0.01, 100, 8)):
+        found = posteriors(loc * units, scale * units, ids)
+        gather = contents(found, found)["content_discriminants"]
+        results.append(np.abs(gather(rows).loc))  # But for their signs.
+    np.testing.assert_allclose(*results, rtol=1e-6, atol=1e-8)
 
 
 def test_the_best_comparison_is_that_of_training_groups(generator):

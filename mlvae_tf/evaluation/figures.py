@@ -161,7 +161,8 @@ def swap_grid(
         data: Observations; each chosen group gives its content and, with one
             observation, a style. Both originals are shown on the margins.
         max_groups: Groups to show.
-        evidence_count: Observations of a group that its content accumulates.
+        evidence_count: Observations of a group that its content accumulates,
+            the one above its column first.
 
     Returns:
         A PNG picture.
@@ -172,6 +173,7 @@ def swap_grid(
     last = _observations(data, [rows[-1] for rows in members]).numpy()
     style = model.infer_style(last).loc
     count = len(members)
+    donor = "group" if evidence_count > 1 else "observation"
     swapped = model.decode(
         tf.tile(content, [count, 1]), tf.repeat(style, count, axis=0)
     ).mean()
@@ -180,7 +182,10 @@ def swap_grid(
         first,
         last,
         (_names(data, members), [""] * count),
-        ("content of the group", "style of the observation"),
+        (
+            f"content of the {donor}",
+            "style of the observation",
+        ),
     )
 
 

@@ -31,6 +31,8 @@ CAPTIONS = {
     "swap": "Each column shares the content of a group, accumulated over up to "
     "ten held-out observations of which the uppermost is one. Each row shares "
     "the style of the held-out observation on its left.",
+    "swap_single": "The same with the content of the uppermost observation "
+    "alone.",
     "interpolate": "From one held-out observation to another. Along a row the "
     "content moves from one to the other, down a column the style.",
     "generate": "Each row has the content of a group, of which one held-out "
@@ -44,7 +46,14 @@ CAPTIONS = {
     "is taken for one.",
 }
 
-SEEN = "swap", "interpolate", "generate", "reconstruct", "map"
+SEEN = (
+    "swap",
+    "swap_single",
+    "interpolate",
+    "generate",
+    "reconstruct",
+    "map",
+)
 
 
 def summary(metrics: dict[str, Any]) -> list[str]:

@@ -132,7 +132,9 @@ def contents(posteriors: Posteriors, learned: Posteriors) -> dict[str, Gather]:
 
     They accumulate the evidence of a set, and are compared as posteriors, by
     their means, or by the linear discriminants of these that tell the learned
-    groups apart, where there are such.
+    groups apart, where there are such. The discriminants read every dimension
+    in units of its evidence's scale: in these the model takes the spread
+    within groups to be one, towards which their covariance is shrunk.
 
     Args:
         posteriors: Of what is compared.
@@ -150,10 +152,11 @@ def contents(posteriors: Posteriors, learned: Posteriors) -> dict[str, Gather]:
         "content_means": lambda rows: Normals(content(rows).loc),
     }
     _, index = np.unique(learned.group_ids, return_inverse=True)
-    directions = discriminants(learned.content.loc.numpy(), index)
+    unit = np.mean(learned.content.scale.numpy() ** -2.0, axis=0) ** -0.5
+    directions = discriminants(learned.content.loc.numpy() / unit, index)
     if directions is not None:
         found["content_discriminants"] = lambda rows: Normals(
-            content(rows).loc @ directions
+            content(rows).loc / unit @ directions
         )
     return found
 

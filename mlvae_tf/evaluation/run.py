@@ -159,6 +159,7 @@ def _control(
     """The pictures of control, and the map, by name."""
     pictures = {
         "swap": figures.swap_grid(model, some),
+        "swap_single": figures.swap_grid(model, some, evidence_count=1),
         "generate": figures.generation_grid(model, some),
         "reconstruct": figures.reconstruction_grid(model, some),
         "map": charts.latent_map(posteriors),
