@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate_decay": True,
         "style_kl_start": 4.0,
         "style_kl_weight": 2.0,
-        "epochs": 500,
+        "epochs": 200,
     },
 }
 
