@@ -28,7 +28,7 @@ class Architecture(NamedTuple):
     latent_dim: int
     parameter_shape: Shape
     hidden_units: Shape
-    activation: str
+    activation: str | None
     dtype: keras.DTypePolicy
 
 
@@ -143,33 +143,19 @@ def conv_decoder(spec: Architecture) -> keras.Sequential:
 
 def linear_encoder(spec: Architecture) -> keras.Sequential:
     """A linear map: as many features as there are latent dimensions."""
-    return keras.Sequential(
-        [
-            keras.Input(spec.observation_shape, dtype=spec.dtype.compute_dtype),
-            layers.Reshape(
-                (math.prod(spec.observation_shape),), dtype=spec.dtype
-            ),
-            _dense(spec.latent_dim, None, spec.dtype),
-        ],
-        name="encoder",
+    return mlp_encoder(
+        spec._replace(hidden_units=(spec.latent_dim,), activation=None)
     )
 
 
 def linear_decoder(spec: Architecture) -> keras.Sequential:
     """A linear map."""
-    return keras.Sequential(
-        [
-            keras.Input((spec.latent_dim,), dtype=spec.dtype.compute_dtype),
-            _dense(math.prod(spec.parameter_shape), None, spec.dtype),
-            layers.Reshape(spec.parameter_shape, dtype=spec.dtype),
-        ],
-        name="decoder",
-    )
+    return mlp_decoder(spec._replace(hidden_units=()))
 
 
 def start_at_components(
-    encoder: keras.Model,
-    decoder: keras.Model,
+    encoder: keras.Sequential,
+    decoder: keras.Sequential,
     observations: np.ndarray,
     content_dim: int,
 ) -> None:
@@ -208,7 +194,7 @@ def start_at_components(
     draws.set_weights([kernel, mean])
 
 
-Builder = Callable[[Architecture], keras.Model]
+Builder = Callable[[Architecture], keras.Sequential]
 TRUNKS: dict[str, tuple[Builder, Builder]] = {
     "mlp": (mlp_encoder, mlp_decoder),
     "conv": (conv_encoder, conv_decoder),
