@@ -181,8 +181,7 @@ def start_at_components(
     _, scales, axes = np.linalg.svd(flat - mean, full_matrices=False)
     scales /= np.sqrt(len(flat))
     reads, draws = encoder.layers[-1], decoder.layers[0]
-    used = scales[: reads.units] > 1e-4 * scales[0]
-    count = np.count_nonzero(used)
+    count = np.count_nonzero(scales[: reads.units] > 1e-4 * scales[0])
     scales, axes = scales[:count, np.newaxis], axes[:count]
     kernel, bias = reads.get_weights()
     kernel[:, :count] = (axes / scales).T

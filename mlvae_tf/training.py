@@ -14,12 +14,7 @@ from mlvae_tf import callbacks, checks, data, export, workdir
 from mlvae_tf import config as config_module
 from mlvae_tf.config import Config, TrainingConfig
 from mlvae_tf.data.augmentation import check_images
-from mlvae_tf.data.grouping import (
-    Batches,
-    GroupedData,
-    make_dataset,
-    scale,
-)
+from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset, scale
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError

@@ -421,11 +421,10 @@ def test_trunks_and_likelihoods_train_and_decode(trunk, likelihood, shape):
 
 
 @pytest.fixture
-def adapted():
+def adapted(generator):
     """Observations of 12 values and a model of content 4 adapted to them."""
-    rng = np.random.default_rng(0)
-    axes = rng.normal(size=(12, 12)) * np.linspace(2, 0.1, 12)[:, None]
-    observations = rng.normal(size=(300, 12)) @ axes + 3
+    axes = generator.normal(size=(12, 12)) * np.linspace(2, 0.1, 12)[:, None]
+    observations = generator.normal(size=(300, 12)) @ axes + 3
     model = mlvae_tf.MLVAE(
         (4, 3), content_dim=4, trunk="linear", likelihood="normal"
     )
@@ -470,9 +469,9 @@ def test_the_adapted_trunk_learns_styles_and_is_saved(adapted, tmp_path):
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-def test_adapts_to_fewer_components_than_latents(rank):
-    rng = np.random.default_rng(0)
-    observations = rng.normal(size=(50, rank)) @ rng.normal(size=(rank, 13))
+def test_adapts_to_fewer_components_than_latents(generator, rank):
+    axes = generator.normal(size=(rank, 13))
+    observations = generator.normal(size=(50, rank)) @ axes
     model = mlvae_tf.MLVAE((13,), trunk="linear", likelihood="normal")
     model.adapt(observations)
     content, style = model.infer_observations(observations)
@@ -488,7 +487,7 @@ def test_adapts_to_fewer_components_than_latents(rank):
         ("mlp", np.zeros((5, 3)), "adapt needs .*: got 'mlp'"),
         ("linear", np.zeros((1, 3)), "adapt needs two observations: got 1"),
         ("linear", np.zeros((5, 4)), "observations must have shape"),
-        ("linear", np.full((5, 3), np.nan), "observations"),
+        ("linear", np.full((5, 3), np.nan), "observations must be finite"),
     ],
 )
 def test_adapt_refuses(trunk, observations, message):

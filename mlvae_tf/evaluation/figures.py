@@ -182,10 +182,7 @@ def swap_grid(
         first,
         last,
         (_names(data, members), [""] * count),
-        (
-            f"content of the {donor}",
-            "style of the observation",
-        ),
+        (f"content of the {donor}", "style of the observation"),
     )
 
 
