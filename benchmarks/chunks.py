@@ -29,7 +29,7 @@ from shared import (
     random_groups,
 )
 
-from mlvae_tf import command_line
+from mlvae_tf.runs import command_line
 
 _OBSERVATIONS = flags.DEFINE_integer(
     "observations", 16_384, "Observations of the batch that is timed."
@@ -58,7 +58,7 @@ def make_model() -> Any:
 
 def batch_of(size: int, num_groups: int, chunk_size: int | None) -> Any:
     """A dataset of one batch again and again, read as train.py reads it."""
-    from mlvae_tf.data.grouping import make_dataset
+    from mlvae_tf.data.pipeline import make_dataset
     from mlvae_tf.data.sampling import Batches
 
     data, batches = random_groups(size, num_groups), Batches(num_groups, size)
@@ -89,25 +89,36 @@ def errors() -> np.ndarray:
     """Relative difference of every variable's gradient, in norm."""
     import tensorflow as tf
 
-    from mlvae_tf import chunks, objective
+    from mlvae_tf import batches, whole
+    from mlvae_tf.chunked import Chunked
 
-    model, seed = make_model(), tf.constant([1, 2])
-    model.optimizer.build(model.trainable_variables)
+    def nothing() -> float:
+        return 0.0
+
+    def same(loss: tf.Tensor) -> tf.Tensor:
+        return loss
+
+    model = make_model()
     size = _OBSERVATIONS.value
-    (whole,) = batch_of(size, 10, None).take(1)
+    (one,) = batch_of(size, 10, None).take(1)
     (parts,) = batch_of(size, 10, _CHUNK_SIZE.value).take(1)
-    _, segment_ids = tf.unique(whole["group_ids"])
-    batch = chunks.Batch(parts["observations"], segment_ids)
-    _, _, found = chunks.loss_and_gradients(model, batch, seed)
+    level = model.levels[0].name
+    segment_ids = batches.number({level: one["group_ids"]})
+    how = model.kl_weights(), tf.constant([1, 2]), model.trainable_variables
+    _, _, found = Chunked(model.elbo).loss_and_gradients(
+        batches.Batch(parts["observations"], segment_ids),
+        *how,
+        [],
+        (nothing, nothing),
+        same,
+    )
 
     @tf.function(jit_compile=True)
     def expected() -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            terms, _ = model.training_terms(
-                whole["observations"], segment_ids, seed
-            )
-            loss = objective.loss(objective.average(terms, 10))
-        return tape.gradient(loss, model.trainable_variables)
+        part = batches.Part(one["observations"], segment_ids)
+        return whole.loss_and_gradients(model.elbo, part, *how, nothing, same)[
+            2
+        ]
 
     return np.array(
         [

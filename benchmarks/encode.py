@@ -30,7 +30,7 @@ from shared import (
     random_groups,
 )
 
-from mlvae_tf import command_line
+from mlvae_tf.runs import command_line
 
 _OBSERVATIONS = flags.DEFINE_integer(
     "observations", 200_000, "Observations of a turn."
@@ -51,8 +51,8 @@ def throughput() -> dict[str, np.ndarray]:
     import tensorflow as tf
     import tqdm
 
-    from mlvae_tf import encoding
     from mlvae_tf.model import MLVAE
+    from mlvae_tf.store import encoding
 
     model = MLVAE(SHAPE, hidden_units=(500, 500), activation="relu")
     data, size = (
@@ -60,11 +60,11 @@ def throughput() -> dict[str, np.ndarray]:
         _BATCH_SIZE.value,
     )
     propose = functools.partial(encoding.propose, model)
-    step = encoding.compile_step(propose, size)
+    step = encoding.compile_step(propose, size, model.codec.likelihood)
     bare = tf.function(propose, jit_compile=True)
     whole = len(data) // size
     ready = [
-        tf.constant(data.observations[start : start + size] / np.float32(255))
+        tf.constant(data.values(slice(start, start + size)))
         for start in range(0, min(whole, 20) * size, size)
     ]
 
@@ -92,8 +92,8 @@ def throughput() -> dict[str, np.ndarray]:
 
 def print_own_memory(size: int) -> None:
     """Encode so many observations and print this process's peak, in MiB."""
-    from mlvae_tf import encoding
     from mlvae_tf.model import MLVAE
+    from mlvae_tf.store import encoding
 
     model = MLVAE(SHAPE, hidden_units=64)
     data = random_groups(size, _GROUPS.value)

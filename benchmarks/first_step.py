@@ -5,13 +5,9 @@ from __future__ import annotations
 __flags_first__ = True  # See mlvae_tf/__init__.py.
 
 import os
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-
-import train
-from mlvae_tf import callbacks, command_line
+from mlvae_tf.commands import train
+from mlvae_tf.runs import callbacks
 
 
 def stop(*_: object, **__: object) -> None:
@@ -21,4 +17,4 @@ def stop(*_: object, **__: object) -> None:
 
 if __name__ == "__main__":
     callbacks.Progress.on_train_batch_end = stop
-    command_line.run(train.main)
+    train.run()

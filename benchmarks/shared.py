@@ -34,7 +34,7 @@ class Pictures:
 
 def random_groups(size: int, num_groups: int) -> Any:
     """So many pictures in random groups, as `GroupedData`."""
-    from mlvae_tf.data.grouping import GroupedData
+    from mlvae_tf.data.grouped import GroupedData
 
     generator = np.random.default_rng(1)
     index = generator.integers(0, num_groups, size, np.int32)

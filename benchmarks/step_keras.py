@@ -19,12 +19,14 @@ import turns
 from step_shapes import DIM, HIDDEN, products
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from mlvae_tf import MLVAE, checks, noise, objective, training
-from mlvae_tf.data.grouping import GroupedData, make_dataset
+from mlvae_tf import MLVAE, checks, likelihoods, noise, objective
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.layers import NormalHead
-from mlvae_tf.likelihoods import LIKELIHOODS
 from mlvae_tf.networks import Architecture, mlp_decoder, mlp_encoder
+from mlvae_tf.noise import Stream
+from mlvae_tf.runs import training
 
 SHAPE = 28, 28, 1
 OBSERVATIONS = 20_480
@@ -49,6 +51,7 @@ class PlainVAE(keras.Model):
         for head in self.heads:
             head(features)
         self.decoder(tf.zeros([1, 2 * DIM]))
+        self.likelihood = likelihoods.Bernoulli()
         self.tracker = keras.metrics.Mean("loss")
 
     @property
@@ -58,13 +61,16 @@ class PlainVAE(keras.Model):
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        observations = checks.assert_values(data["observations"], "bernoulli")
+        observations = checks.assert_values(
+            data["observations"], self.likelihood
+        )
         update = tf.function(self.update, autograph=False, jit_compile=True)
         update(observations)
         return {"loss": self.tracker.result()}
 
     def update(self, x: tf.Tensor) -> None:
-        seeds = noise.split(noise.fold_in([0, 0], self.optimizer.iterations))
+        of_step = noise.of_step(0, Stream.TRAINING, self.optimizer.iterations)
+        seeds = noise.split(of_step)
         with tf.GradientTape() as tape:
             features = self.encoder(x)
             latents, kl = [], 0.0
@@ -74,9 +80,9 @@ class PlainVAE(keras.Model):
                 draws = noise.normal(seed, tf.shape(x)[0], DIM)
                 latents.append(loc + scale * draws)
                 kl += objective.standard_normal_kl(loc, scale)
-            likelihood = LIKELIHOODS["bernoulli"].distribution
             parameters = self.decoder(tf.concat(latents, axis=-1))
-            log_likelihood = likelihood(parameters, 1.0).log_prob(x)
+            likelihood = self.likelihood.of_observations(parameters)
+            log_likelihood = likelihood.log_prob(x)
             loss = tf.reduce_mean(kl - log_likelihood)
         variables = self.trainable_variables
         self.optimizer.apply_gradients(

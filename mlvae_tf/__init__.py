@@ -16,24 +16,50 @@ arXiv 1705.08841) to the words used here:
 
 from __future__ import annotations
 
-import __main__
+import os
+import pathlib
+import sys
 
-__version__ = "0.1.0"
+import __main__
+from mlvae_tf.version import VERSION
+
+__version__ = VERSION
 __all__ = [
     "MLVAE",
     "InputError",
+    "Level",
     "Warmup",
     "control",
     "evidence",
     "layers",
+    "likelihoods",
     "objective",
 ]
 
 # Importing the package registers its classes with Keras, which needs them to
-# load a saved model. Only our scripts look at their flags before that, so that
+# load a saved model. Only our commands look at their flags before that, so that
 # they answer --help without waiting for TensorFlow.
-if not hasattr(__main__, "__flags_first__"):
-    from mlvae_tf import control, evidence, layers, objective
+_COMMANDS = "mlvae-train", "mlvae-evaluate", "mlvae-encode"
+_is_command = hasattr(__main__, "__flags_first__") or (
+    pathlib.Path((sys.argv or [""])[0]).stem in _COMMANDS
+)
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise ImportError(
+        "mlvae_tf is a package for Keras on TensorFlow: got KERAS_BACKEND="
+        f"{os.environ['KERAS_BACKEND']}. Unset it, or set it to tensorflow."
+    )
+
+if not _is_command:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ImportError(
+            "mlvae_tf is a package for Keras on TensorFlow: got the backend "
+            f"{keras.backend.backend()}. Set KERAS_BACKEND=tensorflow."
+        )
+    from mlvae_tf import control, evidence, layers, likelihoods, objective
     from mlvae_tf.errors import InputError
+    from mlvae_tf.levels import Level
     from mlvae_tf.model import MLVAE
     from mlvae_tf.schedules import Warmup

@@ -1,7 +1,8 @@
-"""What the model takes, checked once at its boundary, with what to do."""
+"""What users pass, checked once at the boundary, with what to do."""
 
 from __future__ import annotations
 
+import collections.abc
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from mlvae_tf.errors import InputError
+from mlvae_tf.likelihoods import Likelihood
 
 Shape = tuple[int, ...]
 _MARK = "mlvae_tf: "
@@ -50,35 +52,65 @@ def unpack(data: Any) -> tuple[Any, Any]:
     return data["observations"], data["group_ids"]
 
 
-def as_observations(
-    observations: Any,
-    observation_shape: Shape,
-    likelihood: str,
-    dtype: str,
-    group_ids: Any = None,
-) -> tf.Tensor:
-    """Observations as a tensor, checked; their values only outside a graph."""
-    observations = tf.cast(observations, dtype)
-    if group_ids is not None:
-        group_ids = tf.convert_to_tensor(group_ids)
-    check_shapes(observations, observation_shape, group_ids)
-    if tf.executing_eagerly():
-        check_values(observations.numpy(), likelihood)
-    return observations
+def as_group_ids(group_ids: Any) -> np.ndarray:
+    """Group ids as an array of integers or of strings, of any shape.
+
+    Args:
+        group_ids: An array, or what makes one: a list, a column of a table, a
+            tensor. UTF-8 bytes are strings.
+
+    Raises:
+        InputError: If there is any other, or some of either.
+    """
+    if isinstance(group_ids, tf.Tensor):
+        group_ids = group_ids.numpy()
+    if isinstance(group_ids, (list, tuple)):
+        # NumPy would make strings of integers among strings.
+        flat = np.empty(len(group_ids), object)
+        flat[:] = group_ids
+        group_ids = flat
+    ids = np.asarray(group_ids)
+    if ids.dtype.kind in "iuU":
+        return ids
+    if ids.dtype.kind in "OST":
+        return _of_objects(ids.astype(object))
+    raise InputError(
+        f"group_ids must be integers or strings: got {ids.dtype}. Pass "
+        "group_ids.astype(int) or group_ids.astype(str)."
+    )
 
 
-def check_latents(
-    content: tf.Tensor, style: tf.Tensor, content_dim: int, style_dim: int
-) -> None:
-    """Raise `InputError` unless the static shapes can be decoded."""
-    expected = [content_dim, style_dim]
-    if [content.shape[-1], style.shape[-1]] != expected or not content.shape[
-        :-1
-    ].is_compatible_with(style.shape[:-1]):
+def _of_objects(ids: np.ndarray) -> np.ndarray:
+    strings = np.array([isinstance(i, (str, bytes)) for i in ids.flat])
+    integers = np.array(
+        [
+            isinstance(i, (int, np.integer)) and not isinstance(i, bool)
+            for i in ids.flat
+        ]
+    )
+    bad = ~(strings if strings.sum() >= integers.sum() else integers)
+    if bad.any():
+        first = int(bad.argmax())
+        kind = "strings" if strings.any() else "integers or strings"
         raise InputError(
-            f"expected content [N, {content_dim}] and style [N, {style_dim}]: "
-            f"got {tuple(content.shape)} and {tuple(style.shape)}."
+            f"group_ids must all be {kind}: got {np.count_nonzero(bad)} of "
+            f"{len(bad)} that are not, the first at row {first}: "
+            f"{ids.flat[first]!r}. Give every observation the id of its group, "
+            "or leave it out."
         )
+    if integers.all():
+        return ids.astype(np.int64)
+    texts = [i.decode() if isinstance(i, bytes) else str(i) for i in ids.flat]
+    return np.array(texts, np.str_).reshape(ids.shape)
+
+
+def numbered(group_ids: Any) -> np.ndarray:
+    """Group ids as integers that tell the same groups apart."""
+    ids = as_group_ids(group_ids)
+    if ids.dtype.kind in "iu":
+        return ids
+    _, numbers = np.unique(ids, return_inverse=True)
+    return numbers.reshape(ids.shape)
 
 
 def check_shapes(
@@ -107,17 +139,21 @@ def check_shapes(
             "Resize or reshape them, or build the model with another "
             "observation_shape."
         )
-    if group_ids is None:
-        return
+    if group_ids is not None:
+        check_lengths(shape[0], group_ids)
+
+
+def check_lengths(num_observations: int | None, group_ids: Any) -> None:
+    """Raise `InputError` unless there is one id per observation."""
     if len(group_ids.shape) != 1:
         raise InputError(
             "group_ids must have one axis: got shape "
             f"{tuple(group_ids.shape)}. Pass group_ids of shape [N]."
         )
-    lengths = shape[0], group_ids.shape[0]
+    lengths = num_observations, group_ids.shape[0]
     if None not in lengths and lengths[0] != lengths[1]:
         raise InputError(
-            "group_ids must have one id an observation: got "
+            "group_ids must have one id per observation: got "
             f"{lengths[1]} ids for {lengths[0]} observations. Pass group_ids "
             f"of shape [{lengths[0]}]."
         )
@@ -133,46 +169,96 @@ def check_group_dtype(group_ids: Any) -> None:
         )
 
 
-def _requirement(likelihood: str) -> str:
-    if likelihood != "bernoulli":
-        return "observations must be finite numbers"
-    return (
-        "observations must be numbers in [0, 1] for the Bernoulli likelihood "
-        "(divide 8-bit images by 255)"
+def as_observations(
+    observations: Any,
+    observation_shape: Shape,
+    likelihood: Likelihood,
+    dtype: str,
+    group_ids: Any = None,
+) -> tf.Tensor:
+    """Observations as a tensor, checked; their values only outside a graph."""
+    observations = tf.cast(observations, dtype)
+    if group_ids is not None:
+        group_ids = tf.convert_to_tensor(group_ids)
+    check_shapes(observations, observation_shape, group_ids)
+    if tf.executing_eagerly():
+        check_values(observations.numpy(), likelihood)
+    return observations
+
+
+def check_values(observations: np.ndarray, likelihood: Likelihood) -> None:
+    """Raise `InputError` on values that the likelihood does not take.
+
+    Args:
+        observations: `[N, ...]`.
+        likelihood: The likelihood.
+    """
+    observations = np.asarray(observations)
+    expected = f"observations must be {likelihood.support}"
+    if observations.dtype.kind not in "biuf":
+        raise InputError(f"{expected}: got {observations.dtype}.")
+    with np.errstate(invalid="ignore"):  # Of NaN and infinity.
+        valid = np.asarray(likelihood.valid(observations))
+    if valid.all():
+        return
+    good = valid.reshape(len(valid), -1).all(axis=1)
+    first = int(good.argmin())
+    value = observations[first][~valid[first]].flat[0]
+    low, high = float(np.min(observations)), float(np.max(observations))
+    if np.isfinite(high - low):
+        got = f"got values from {low:g} to {high:g}"
+    else:
+        got = "got NaN or infinite values"
+    raise InputError(
+        f"{expected}: {got}, in {np.count_nonzero(~good)} of {len(good)} "
+        f"observations, the first at row {first} ({value:g}). "
+        f"{_advice(likelihood, np.isnan(value))}."
     )
 
 
-def check_values(observations: np.ndarray, likelihood: str) -> None:
-    """Raise `InputError` on values that the likelihood does not take."""
-    if np.asarray(observations).dtype.kind not in "biuf":
-        raise InputError(
-            f"{_requirement(likelihood)}: got {observations.dtype}."
-        )
-    low, high = float(np.min(observations)), float(np.max(observations))
-    within = low >= 0 and high <= 1
-    if np.isnan(low) or not np.isfinite(high - low):
-        raise InputError(
-            f"{_requirement(likelihood)}: got NaN or infinite values. Remove "
-            "or repair those observations."
-        )
-    if likelihood == "bernoulli" and not within:
-        raise InputError(
-            f"{_requirement(likelihood)}: got values from {low:g} to {high:g}."
-        )
+def check_stored(observations: np.ndarray, likelihood: Likelihood) -> None:
+    """The same for what is stored, of which 8-bit images are no values yet."""
+    if observations.dtype == np.uint8:
+        ends = likelihood.values(np.array([0, 255], np.uint8))
+        if np.all(likelihood.valid(ends)):
+            return
+        observations = likelihood.values(observations).numpy()
+    check_values(observations, likelihood)
 
 
-def assert_values(observations: tf.Tensor, likelihood: str) -> tf.Tensor:
+def _advice(likelihood: Likelihood, unknown: bool) -> str:
+    if not unknown:
+        return likelihood.advice
+    return (
+        "Remove or repair those observations, or pass missing_values=True "
+        "(--missing_values) where NaN stands for a value that is not known"
+    )
+
+
+def assert_values(observations: tf.Tensor, likelihood: Likelihood) -> tf.Tensor:
     """The same check within a graph: `observations`, once they have passed.
 
     `as_input_error` turns its failure into an `InputError`.
     """
-    low, high = tf.reduce_min(observations), tf.reduce_max(observations)
-    if likelihood == "bernoulli":
-        good = (low >= 0) & (high <= 1)
-    else:
-        good = tf.math.is_finite(high - low)
-    got = tf.strings.format("got values from {} to {}.", (low, high))
-    message = tf.strings.join([f"{_MARK}{_requirement(likelihood)}: ", got])
+    valid = likelihood.valid(observations)
+
+    def describe() -> tf.Tensor:
+        bad = tf.where(~valid)[0]
+        value = tf.gather_nd(observations, bad)
+        low, high = tf.reduce_min(observations), tf.reduce_max(observations)
+        advice = tf.cond(
+            tf.math.is_nan(value),
+            lambda: _advice(likelihood, True),
+            lambda: _advice(likelihood, False),
+        )
+        return tf.strings.format(
+            f"{_MARK}observations must be {likelihood.support}: got values "
+            "from {} to {}, the first amiss at row {} of the batch ({}). {}.",
+            (low, high, bad[0], value, advice),
+        )
+
+    good = tf.reduce_all(valid)
+    message = tf.cond(good, lambda: "", describe)
     check = tf.debugging.Assert(good, [message])
     # What follows waits for it, or bad values would reach the weights.
     with tf.control_dependencies([] if check is None else [check]):
@@ -185,7 +271,7 @@ def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
     A batch in chunks has one id for each observation of all its chunks.
     """
     message = (
-        f"{_MARK}group_ids must have one id an observation: got "
+        f"{_MARK}group_ids must have one id per observation: got "
         "fewer ids than there are observations in the chunks."
     )
     same = tf.shape(observations)[0] == tf.size(segment_ids)
@@ -197,7 +283,7 @@ def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
 def assert_whole(count: tf.Tensor, segment_ids: tf.Tensor) -> None:
     """Stop where a batch's chunks hold fewer observations than it has ids."""
     message = (
-        f"{_MARK}group_ids must have one id an observation: got more ids "
+        f"{_MARK}group_ids must have one id per observation: got more ids "
         "than there are observations in the chunks."
     )
     tf.debugging.Assert(count == tf.size(segment_ids), [message])
@@ -212,24 +298,6 @@ def assert_finite(loss: tf.Tensor) -> None:
     tf.debugging.Assert(tf.math.is_finite(loss), [message])
 
 
-def prepare_arrays(data: Any, observation_shape: Shape) -> Any:
-    """Check a dict of arrays before Keras batches it, and number its ids.
-
-    Keras batches arrays of numbers only.
-
-    Args:
-        data: What `fit` was given; only a dict of arrays is changed.
-        observation_shape: What the model was built for.
-    """
-    if not isinstance(data, dict):
-        return data
-    observations, group_ids = (np.asarray(part) for part in unpack(data))
-    check_shapes(observations, observation_shape, group_ids)
-    if group_ids.dtype.kind in "OSU":
-        group_ids = np.unique(group_ids.astype(str), return_inverse=True)[1]
-    return {"observations": observations, "group_ids": group_ids}
-
-
 def check_finite_weights(variables: list[keras.Variable]) -> None:
     """Raise `InputError` where a training has run away."""
     for variable in variables:
@@ -238,6 +306,64 @@ def check_finite_weights(variables: list[keras.Variable]) -> None:
                 f"the weights must stay finite: {variable.path} did not. "
                 "Lower the learning rate."
             )
+
+
+def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:
+    """A batch of arrays, checked; its ids as numbers, which Keras can hold.
+
+    Args:
+        data: A dict of observations and group ids, or a tuple of it alone.
+        observation_shape: What the model was built for.
+    """
+    observations, group_ids = unpack(data)
+    observations, group_ids = np.asarray(observations), numbered(group_ids)
+    check_shapes(observations, observation_shape, group_ids)
+    return {"observations": observations, "group_ids": group_ids}
+
+
+class _PreparedDataset(keras.utils.PyDataset):
+    """Another one's batches, each prepared."""
+
+    def __init__(
+        self, dataset: keras.utils.PyDataset, observation_shape: Shape
+    ) -> None:
+        super().__init__(
+            dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size
+        )
+        self._dataset, self._shape = dataset, observation_shape
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._dataset.num_batches
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return prepared_batch(self._dataset[index], self._shape)
+
+    def on_epoch_begin(self) -> None:
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._dataset.on_epoch_end()
+
+
+def prepare(data: Any, observation_shape: Shape) -> Any:
+    """Check what `fit` was given before Keras does, and number its ids.
+
+    Keras can batch and convert numbers only. What it would not convert, such
+    as a `tf.data.Dataset`, is checked batch by batch within the graph.
+
+    Args:
+        data: A dict of arrays, or what yields such batches.
+        observation_shape: What the model was built for.
+    """
+    if isinstance(data, (dict, tuple)):
+        return prepared_batch(data, observation_shape)
+    if isinstance(data, keras.utils.PyDataset):
+        return _PreparedDataset(data, observation_shape)
+    if isinstance(data, collections.abc.Iterator):
+        # Keras wants tuples of a generator.
+        return ((prepared_batch(part, observation_shape),) for part in data)
+    return data
 
 
 @contextlib.contextmanager

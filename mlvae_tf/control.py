@@ -7,44 +7,77 @@ prior. Everything can be used within a graph.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import tensorflow as tf
 
-from mlvae_tf import checks, evidence
+from mlvae_tf import checks, evidence, noise
+from mlvae_tf.codec import Codec
 
-if TYPE_CHECKING:
-    from mlvae_tf.model import MLVAE
+
+class Model(Protocol):
+    """What has networks, such as `mlvae_tf.MLVAE`."""
+
+    @property
+    def codec(self) -> Codec: ...
 
 
 def _checked(
-    model: MLVAE, observations: tf.Tensor, group_ids: tf.Tensor | None = None
+    codec: Codec, observations: tf.Tensor, group_ids: tf.Tensor | None = None
 ) -> tf.Tensor:
     return checks.as_observations(
         observations,
-        model.observation_shape,
-        model.likelihood,
-        model.variable_dtype,
+        codec.observation_shape,
+        codec.likelihood,
+        codec.dtype,
         group_ids,
     )
 
 
-def group_content(model: MLVAE, observations: tf.Tensor) -> tf.Tensor:
-    """The content mean of one group, `[1, content_dim]`.
+def _encoded(
+    codec: Codec,
+    observations: tf.Tensor,
+    rows: tf.Tensor,
+    num_groups: int | tf.Tensor,
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Means of the latents of groups, `[G, dim]`, and of styles, `[N, dim]`.
 
     Args:
-        model: The model.
-        observations: `[N, *observation_shape]`, all of one group.
+        codec: What encodes.
+        observations: Checked ones.
+        rows: int32 `[N]`, the group of each.
+        num_groups: How many there are.
     """
-    proposed, _ = model.encode(_checked(model, observations))
-    rows = tf.zeros_like(proposed.loc[:, 0], tf.int32)
-    return model.accumulation(
-        proposed.loc, proposed.scale, rows, num_groups=1
-    ).loc
+    encoded = codec.encode(observations)
+    ids = {level.name: rows for level in codec.levels}
+    totals = codec.evidence(observations, encoded, ids, num_groups)
+    posteriors = codec.posteriors(totals)
+    means = {name: posterior.loc for name, posterior in posteriors.items()}
+    return means, encoded[codec.style.name].loc
+
+
+def _content(codec: Codec, observations: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The content means of one group, `[1, dim]` by level."""
+    observations = _checked(codec, observations)
+    rows = tf.zeros(tf.shape(observations)[:1], tf.int32)
+    return _encoded(codec, observations, rows, 1)[0]
+
+
+def _style(codec: Codec, observations: tf.Tensor) -> tf.Tensor:
+    """The style means of observations, `[N, style_dim]`."""
+    return codec.encode(_checked(codec, observations))[codec.style.name].loc
+
+
+def _means(
+    codec: Codec, contents: dict[str, tf.Tensor], style: tf.Tensor
+) -> tf.Tensor:
+    """What the likelihood expects of `[N]` contents and styles."""
+    parameters = codec.decode({**contents, codec.style.name: style})
+    return codec.likelihood.distribution(parameters).mean()
 
 
 def reconstruct(
-    model: MLVAE,
+    model: Model,
     observations: tf.Tensor,
     group_ids: tf.Tensor,
     accumulate: bool = True,
@@ -61,19 +94,18 @@ def reconstruct(
     Returns:
         Means, shaped like `observations`.
     """
-    observations = _checked(model, observations, group_ids)
-    proposed, style = model.encode(observations)
+    codec = model.codec
+    observations = _checked(codec, observations, group_ids)
     groups, rows = evidence.index_groups(group_ids)
     if not accumulate:
         groups, rows = rows, tf.range(tf.size(rows))
-    content = model.accumulation(
-        proposed.loc, proposed.scale, rows, num_groups=tf.size(groups)
-    )
-    return model.decode(tf.gather(content.loc, rows), style.loc).mean()
+    contents, style = _encoded(codec, observations, rows, tf.size(groups))
+    of_rows = {name: tf.gather(loc, rows) for name, loc in contents.items()}
+    return _means(codec, of_rows, style)
 
 
 def swap(
-    model: MLVAE, content_observations: tf.Tensor, style_observations: tf.Tensor
+    model: Model, content_observations: tf.Tensor, style_observations: tf.Tensor
 ) -> tf.Tensor:
     """One group's content in the style of other observations.
 
@@ -85,14 +117,14 @@ def swap(
     Returns:
         Means, shaped like `style_observations`.
     """
-    content = group_content(model, content_observations)
-    _, style = model.encode(_checked(model, style_observations))
-    contents = tf.repeat(content, tf.shape(style.loc)[0], axis=0)
-    return model.decode(contents, style.loc).mean()
+    codec = model.codec
+    contents = _content(codec, content_observations)
+    style = _style(codec, style_observations)
+    return _means(codec, _repeated(contents, tf.shape(style)[0]), style)
 
 
 def interpolate(
-    model: MLVAE, first: tf.Tensor, second: tf.Tensor, steps: int = 8
+    model: Model, first: tf.Tensor, second: tf.Tensor, steps: int = 8
 ) -> tf.Tensor:
     """A grid between two groups: styles down, contents across.
 
@@ -108,24 +140,25 @@ def interpolate(
         Means `[steps, steps, *observation_shape]`, between which content and
         style each move along a straight line.
     """
-    contents = group_content(model, first), group_content(model, second)
-    styles = [
-        model.encode(_checked(model, part[:1]))[1].loc
-        for part in (first, second)
-    ]
-    weights = tf.linspace(tf.zeros((), contents[0].dtype), 1, steps)
-    content, style = (
-        (1 - weights[:, tf.newaxis]) * start + weights[:, tf.newaxis] * end
-        for start, end in (contents, styles)
-    )
-    means = model.decode(
-        tf.tile(content, [steps, 1]), tf.repeat(style, steps, axis=0)
-    ).mean()
-    return tf.reshape(means, (steps, steps, *model.observation_shape))
+    codec = model.codec
+    starts, ends = _content(codec, first), _content(codec, second)
+    styles = [_style(codec, part[:1]) for part in (first, second)]
+    weights = tf.linspace(tf.zeros((), codec.dtype), 1, steps)[:, tf.newaxis]
+
+    def between(start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        return (1 - weights) * start + weights * end
+
+    across = {
+        name: tf.tile(between(start, ends[name]), [steps, 1])
+        for name, start in starts.items()
+    }
+    down = tf.repeat(between(*styles), steps, axis=0)
+    means = _means(codec, across, down)
+    return tf.reshape(means, (steps, steps, *codec.observation_shape))
 
 
 def generate(
-    model: MLVAE,
+    model: Model,
     count: int,
     content_observations: tf.Tensor | None = None,
     seed: int = 0,
@@ -142,15 +175,24 @@ def generate(
     Returns:
         Means `[count, *observation_shape]`, all of one content.
     """
-    seeds = tf.unstack(tf.random.split([seed, 0], 2))
-    dtype = model.variable_dtype
-    if content_observations is None:
-        content = tf.random.stateless_normal(
-            (1, model.content_dim), seeds[0], dtype=dtype
-        )
-    else:
-        content = group_content(model, content_observations)
-    style = tf.random.stateless_normal(
-        (count, model.style_dim), seeds[1], dtype=dtype
+    codec = model.codec
+    seeds = noise.split(
+        noise.of_step(seed, noise.Stream.GENERATION, 0), 1 + len(codec.levels)
     )
-    return model.decode(tf.repeat(content, count, axis=0), style).mean()
+    if content_observations is None:
+        contents = {
+            level.name: noise.normal(of_level, 1, level.dim, dtype=codec.dtype)
+            for level, of_level in zip(codec.levels, seeds[1:], strict=True)
+        }
+    else:
+        contents = _content(codec, content_observations)
+    style = noise.normal(seeds[0], count, codec.style.dim, dtype=codec.dtype)
+    return _means(codec, _repeated(contents, count), style)
+
+
+def _repeated(
+    contents: dict[str, tf.Tensor], count: int | tf.Tensor
+) -> dict[str, tf.Tensor]:
+    return {
+        name: tf.repeat(loc, count, axis=0) for name, loc in contents.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import random
 from typing import Any
 
@@ -10,29 +11,21 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf import checks, control, evidence, noise, objective
-from mlvae_tf.chunks import Chunk
+from mlvae_tf import checks, control, evidence, likelihoods, networks, serving
+from mlvae_tf.codec import Codec
+from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
-from mlvae_tf.evidence import Evidence
 from mlvae_tf.flows import ConditionalFlow
-from mlvae_tf.grouped_model import Batch, GroupedModel, Schedule
-from mlvae_tf.layers import EvidenceAccumulation, NormalHead
-from mlvae_tf.likelihoods import LIKELIHOODS
-from mlvae_tf.networks import TRUNKS, Architecture, start_at_components
+from mlvae_tf.levels import Level, Schedule
+from mlvae_tf.likelihoods import Likelihood, WithMissing
+from mlvae_tf.style_flow import NoStyleFlow, StyleFlow
+from mlvae_tf.trainer import GroupedTrainer
 
 tfd = tfp.distributions
-FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
-
-
-def _choose(name: str, value: str, choices: Any) -> str:
-    if value not in choices:
-        known = ", ".join(repr(choice) for choice in choices)
-        raise InputError(f"{name} must be one of {known}: got {value!r}.")
-    return value
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
-class MLVAE(GroupedModel):
+class MLVAE(GroupedTrainer):
     """Multi-Level Variational Autoencoder.
 
     Observations x_i come in groups. Every group G has one latent content c_G,
@@ -51,17 +44,27 @@ class MLVAE(GroupedModel):
 
     Args:
         observation_shape: Shape of one observation, such as `(28, 28, 1)`.
-        content_dim: Dimensions of the content, one a group.
-        style_dim: Dimensions of the style, one an observation.
+        content_dim: Dimensions of the content, one per group.
+        style_dim: Dimensions of the style, one per observation.
         trunk: `"mlp"`, `"conv"` or `"linear"`: one linear map each, for few
             groups; `adapt` starts them at principal components.
         hidden_units: Units of the encoder's hidden layers, an integer or a
             tuple; the decoder has them in reverse order. Linear networks have
             none.
         activation: Activation of the hidden layers.
-        likelihood: `"bernoulli"`, `"normal"` (fixed scale) or
-            `"normal_learned_scale"` (a variance a value, the paper's).
+        encoder: A Keras layer or model of your own in the place of the trunk's:
+            from `[N, *shape]`, the shape of an observation as the likelihood
+            shows it (`likelihood.encoded_shape`), to features `[N, any]`.
+        decoder: Likewise, from `[N, content_dim + style_dim]` to
+            `[N, *likelihood.parameter_shape(observation_shape)]`. Networks are
+            trained, frozen, regularized, saved and exported as Keras does.
+        likelihood: An object of `mlvae_tf.likelihoods`, or its name, such as
+            `"bernoulli"`, `"normal"` (fixed scale), `"normal_learned_scale"`
+            (a variance per value, the paper's) or `"poisson"`.
         observation_scale: Scale of the `"normal"` likelihood.
+        missing_values: Whether NaN in an observation stands for a value that
+            is not known. The likelihood leaves it out; the encoder reads 0
+            there and, in channels of their own, which values are known.
         accumulation: How a group's observations make its content:
             `"product"`, `"product_with_prior"` or `"average"`; see
             `mlvae_tf.layers.EvidenceAccumulation`.
@@ -72,9 +75,9 @@ class MLVAE(GroupedModel):
             lower bound (`mlvae_tf.evidence.drop`).
         style_flow: Coupling layers of a normalizing flow that takes out of the
             style what the content tells of it, or 0 for none
-            (`mlvae_tf.flows`). The networks are trained as without it.
-        content_samples: `"group"` samples the content once a group,
-            `"observation"` once an observation (the paper's footnote 1).
+            (`mlvae_tf.style_flow`). The networks are trained as without it.
+        content_samples: `"group"` samples the content once per group,
+            `"observation"` once per observation (the paper's footnote 1).
         content_kl_weight: Factor of the content KL in the loss, a number or a
             schedule of the step, such as `mlvae_tf.Warmup`.
         style_kl_weight: The same for the style KL.
@@ -105,8 +108,11 @@ class MLVAE(GroupedModel):
         trunk: str = "mlp",
         hidden_units: int | tuple[int, ...] = 500,
         activation: str = "tanh",
-        likelihood: str = "bernoulli",
+        encoder: keras.layers.Layer | None = None,
+        decoder: keras.layers.Layer | None = None,
+        likelihood: str | Likelihood = "bernoulli",
         observation_scale: float = 1.0,
+        missing_values: bool = False,
         accumulation: str = "product",
         evidence_dropout: float = 0.0,
         style_flow: int = 0,
@@ -116,61 +122,94 @@ class MLVAE(GroupedModel):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(content_kl_weight, style_kl_weight, **kwargs)
+        super().__init__(**kwargs)
+        _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        self.content_dim, self.style_dim = content_dim, style_dim
-        self.trunk = _choose("trunk", trunk, TRUNKS)
+        self.levels = (
+            Level(
+                "content",
+                content_dim,
+                accumulation,
+                evidence_dropout,
+                content_kl_weight,
+            ),
+        )
+        self.style = Level("style", style_dim, kl_weight=style_kl_weight)
+        self.trunk = _choose("trunk", trunk, networks.TRUNKS)
         self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
         self.activation = activation
-        self.likelihood = _choose("likelihood", likelihood, LIKELIHOODS)
-        self.observation_scale = observation_scale
-        self.accumulation = EvidenceAccumulation(
-            accumulation, dtype=self.variable_dtype
-        )
-        if not 0 <= evidence_dropout <= 1:
-            raise InputError(
-                f"evidence_dropout must be in [0, 1]: got {evidence_dropout}."
-            )
-        self.evidence_dropout = evidence_dropout
+        self.likelihood = likelihoods.get(likelihood, scale=observation_scale)
+        self.missing_values = missing_values
         self.style_flow = style_flow
         self.content_samples = _choose(
             "content_samples", content_samples, ("group", "observation")
         )
         self.seed = random.randrange(2**31) if seed is None else seed
-        self._build_networks()
+        self._own_parts = {
+            name: network is not None
+            for name, network in (("encoder", encoder), ("decoder", decoder))
+        }
+        self._make_networks(encoder, decoder)
 
-    def _build_networks(self) -> None:
-        if not self.observation_scale > 0:
-            raise InputError(
-                f"observation_scale must be positive: got "
-                f"{self.observation_scale}."
-            )
-        *axes, channels = self.observation_shape
-        parameters = LIKELIHOODS[self.likelihood].num_parameters
-        spec = Architecture(
-            self.observation_shape,
+    @property
+    def content_dim(self) -> int:
+        """Dimensions of the content."""
+        return self.levels[0].dim
+
+    @property
+    def style_dim(self) -> int:
+        """Dimensions of the style."""
+        return self.style.dim
+
+    @property
+    def codec(self) -> Codec:
+        """What encodes observations and decodes latents."""
+        return self.elbo.codec
+
+    def _make_networks(
+        self,
+        encoder: keras.layers.Layer | None,
+        decoder: keras.layers.Layer | None,
+    ) -> None:
+        shown = self.likelihood
+        if self.missing_values:
+            shown = WithMissing(self.likelihood)
+        architecture = networks.Architecture(
+            shown.encoded_shape(self.observation_shape),
             self.content_dim + self.style_dim,
-            (*axes, channels * parameters),
+            shown.parameter_shape(self.observation_shape),
             self.hidden_units,
             self.activation,
             self.dtype_policy,
         )
-        make_encoder, make_decoder = TRUNKS[self.trunk]
-        self.encoder, self.decoder = make_encoder(spec), make_decoder(spec)
-        dtype = self.dtype_policy
-        self.content_head = NormalHead(self.content_dim, dtype=dtype)
-        self.style_head = NormalHead(self.style_dim, dtype=dtype)
-        self.content_head.build(self.encoder.output_shape)
-        self.style_head.build(self.encoder.output_shape)
-        self.flow = None
-        if self.style_flow:
-            self.flow = ConditionalFlow(
-                self.style_dim,
-                self.content_dim,
-                self.style_flow,
-                dtype=self.variable_dtype,
-            )
-        self.built = True
+        make_encoder, make_decoder = networks.TRUNKS[self.trunk]
+        self.encoder = (
+            make_encoder(architecture) if encoder is None else encoder
+        )
+        self.decoder = (
+            make_decoder(architecture) if decoder is None else decoder
+        )
+        features = networks.check_encoder(self.encoder, architecture)
+        networks.check_decoder(self.decoder, architecture)
+        heads = {}
+        for level in (*self.levels, self.style):
+            head = level.head(dtype=self.dtype_policy)
+            head.build((None, features))
+            setattr(self, head.name, head)
+            heads[level.name] = head
+        codec = Codec(
+            self.encoder,
+            heads,
+            self.decoder,
+            shown,
+            self.levels,
+            self.style,
+            self._make_flow(),
+            self.observation_shape,
+            self.variable_dtype,
+        )
+        elbo = Elbo(codec, self.content_samples == "observation")
+        self._set_elbo(elbo, any(self._own_parts.values()))
         self._encode_batch = tf.function(
             self._encode_to_tensors,
             input_signature=[
@@ -179,6 +218,28 @@ class MLVAE(GroupedModel):
                 )
             ],
         )
+        self.built = True
+
+    def _make_flow(self) -> NoStyleFlow:
+        if not self.style_flow:
+            return NoStyleFlow()
+        self.flow = ConditionalFlow(
+            self.style_dim,
+            self.content_dim,
+            self.style_flow,
+            dtype=self.variable_dtype,
+        )
+        return StyleFlow(self.flow)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        made = "elbo" in self.__dict__
+        if made and isinstance(value, keras.layers.Layer):
+            raise InputError(
+                f"{name} cannot be replaced: the model was made with another. "
+                "Make a new one, MLVAE(..., encoder=..., decoder=...), or load "
+                f"the weights into it, model.{name}.set_weights(...)."
+            )
+        super().__setattr__(name, value)
 
     def adapt(self, observations: Any) -> None:
         """Start the linear networks at principal components, before `fit`.
@@ -192,13 +253,13 @@ class MLVAE(GroupedModel):
                 held in memory; some thousands are enough.
 
         Raises:
-            ValueError: Unless `trunk="linear"` and `likelihood="normal"`, or
-                if the shapes or values do not fit the model.
+            ValueError: Unless `can_adapt`, or if the shapes or values do not
+                fit the model.
         """
-        if (self.trunk, self.likelihood) != ("linear", "normal"):
+        if not self.can_adapt:
             raise InputError(
-                'adapt needs trunk="linear" and likelihood="normal": got '
-                f"{self.trunk!r} and {self.likelihood!r}."
+                'adapt needs trunk="linear", likelihood="normal" and no '
+                f"missing values: got {self.trunk!r} and {self.likelihood}."
             )
         observations = np.asarray(observations, self.variable_dtype)
         checks.check_shapes(observations, self.observation_shape)
@@ -207,36 +268,31 @@ class MLVAE(GroupedModel):
             raise InputError(
                 f"adapt needs two observations: got {len(observations)}."
             )
-        start_at_components(
+        networks.start_at_components(
             self.encoder, self.decoder, observations, self.content_dim
         )
-        kernel = self.content_head.kernel.numpy()
+        head = self.codec.heads[self.levels[0].name]
+        kernel = head.kernel.numpy()
         kernel[:, : self.content_dim] = np.eye(
             len(kernel), self.content_dim, dtype=kernel.dtype
         )
-        self.content_head.kernel.assign(kernel)
+        head.kernel.assign(kernel)
+
+    @property
+    def can_adapt(self) -> bool:
+        """Whether the model is linear with a normal likelihood."""
+        return (
+            self.trunk == "linear"
+            and isinstance(self.likelihood, likelihoods.Normal)
+            and not self.missing_values
+            and not any(self._own_parts.values())
+        )
 
     # Inference.
 
     def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
         content, style = self.encode(observations)
         return [content.loc, content.scale, style.loc, style.scale]
-
-    def _propose(
-        self, observations: tf.Tensor
-    ) -> tuple[tfd.Normal, tfd.Normal]:
-        """`encode` before the flow."""
-        features = self.encoder(observations)
-        return self.content_head(features), self.style_head(features)
-
-    def _likelihood(
-        self, content: tf.Tensor, style: tf.Tensor
-    ) -> tfd.Distribution:
-        """`decode` after the flow."""
-        latents = tf.concat([content, style], axis=-1)
-        distribution = LIKELIHOODS[self.likelihood].distribution
-        parameters = tf.cast(self.decoder(latents), self.variable_dtype)
-        return distribution(parameters, self.observation_scale)
 
     def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
         """What each observation says of its content and of its style.
@@ -249,12 +305,8 @@ class MLVAE(GroupedModel):
             its group's content, batch shape `[N, content_dim]`, and its style
             posterior, batch shape `[N, style_dim]`.
         """
-        content, style = self._propose(observations)
-        if self.flow:
-            style = tfd.Normal(
-                *self.flow.normal(style.loc, style.scale, content.loc)
-            )
-        return content, style
+        encoded = self.codec.encode(tf.convert_to_tensor(observations))
+        return encoded[self.levels[0].name], encoded[self.style.name]
 
     def decode(self, content: tf.Tensor, style: tf.Tensor) -> tfd.Distribution:
         """The likelihood p(x | c, s).
@@ -267,14 +319,13 @@ class MLVAE(GroupedModel):
             A distribution with batch shape `[N]` and event shape
             `observation_shape`.
         """
-        content, style = (
-            tf.convert_to_tensor(content),
-            tf.convert_to_tensor(style),
-        )
-        checks.check_latents(content, style, self.content_dim, self.style_dim)
-        if self.flow:
-            style = self.flow.inverse(style, content)
-        return self._likelihood(content, style)
+        latents = {
+            self.levels[0].name: tf.convert_to_tensor(content),
+            self.style.name: tf.convert_to_tensor(style),
+        }
+        _check_latents(latents, (*self.levels, self.style))
+        parameters = self.codec.decode(latents)
+        return self.likelihood.of_observations(parameters)
 
     def infer_observations(
         self, observations: Any, group_ids: Any = None, batch_size: int = 1024
@@ -296,18 +347,20 @@ class MLVAE(GroupedModel):
         checks.check_shapes(observations, self.observation_shape, group_ids)
         with np.errstate(over="ignore"):  # Infinity is reported just below.
             observations = observations.astype(self.variable_dtype)
-        checks.check_values(observations, self.likelihood)
+        checks.check_values(observations, self.codec.likelihood)
         parts = []
         for start in range(0, len(observations), batch_size):
             batch = observations[start : start + batch_size]
             parts.append(self._encode_batch(tf.constant(batch)))
-        joined = [tf.concat(part, axis=0) for part in zip(*parts)]
+        joined = [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
         return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
 
     def infer_content(
         self, observations: Any, group_ids: Any
     ) -> tuple[np.ndarray, tfd.Normal]:
         """The content posterior of every group, its evidence accumulated.
+
+        A group of which no value is known has the prior.
 
         Args:
             observations: `[N, *observation_shape]`, any number.
@@ -320,14 +373,19 @@ class MLVAE(GroupedModel):
         Raises:
             ValueError: If the shapes or values do not fit the model.
         """
-        group_ids = np.asarray(group_ids)
+        group_ids = checks.as_group_ids(group_ids)
+        observations = np.asarray(observations)
         proposed, _ = self.infer_observations(observations, group_ids)
         _, segment_ids = evidence.index_groups(tf.constant(group_ids))
         _, first = np.unique(segment_ids, return_index=True)
-        content = self.accumulation(
-            proposed.loc, proposed.scale, segment_ids, num_groups=len(first)
+        name = self.levels[0].name
+        totals = self.codec.evidence(
+            tf.constant(observations, self.variable_dtype),
+            {name: proposed},
+            {name: segment_ids},
+            len(first),
         )
-        return group_ids[first], content
+        return group_ids[first], self.codec.posteriors(totals)[name]
 
     def infer_style(self, observations: Any) -> tfd.Normal:
         """The style posterior of every observation.
@@ -343,193 +401,42 @@ class MLVAE(GroupedModel):
         """
         return self.infer_observations(observations)[1]
 
-    def call(self, inputs: Batch) -> tf.Tensor:
+    def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""
         observations, group_ids = checks.unpack(inputs)
         checks.check_shapes(observations, self.observation_shape, group_ids)
-        observations = checks.assert_values(observations, self.likelihood)
+        observations = checks.assert_values(observations, self.codec.likelihood)
         return control.reconstruct(self, observations, group_ids)
 
-    # The ELBO. `mlvae_tf.chunks` computes it from the same parts.
-
-    def group_terms(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
-    ) -> objective.Terms:
-        chunk = Chunk(observations, segment_ids)
-        proposed, style = self.propose(observations, training=False)
-        return self._terms(chunk, segment_ids, proposed, style, seed, False)
-
-    def training_terms(
-        self, observations: tf.Tensor, segment_ids: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[objective.Terms, tf.Tensor | float]:
-        chunk = Chunk(observations, segment_ids)
-        proposed, style = self.propose(observations, training=True)
-        heard = self.heard(segment_ids, seed)
-        terms = self._terms(chunk, heard, proposed, style, seed, True)
-        if not self.flow:
-            return terms, 0.0
-        total = evidence.accumulate(
-            evidence.from_normal(proposed.loc, proposed.scale),
-            segment_ids,
-            tf.shape(segment_ids)[0],
-        )
-        moments = self.flow_moments(chunk, proposed, style, total)
-        return terms, self.flow_loss(
-            chunk, proposed, style, total, moments, seed
-        )
-
-    def _terms(
+    def export(
         self,
-        chunk: Chunk,
-        heard: tf.Tensor,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        seed: tf.Tensor,
-        training: bool,
-    ) -> objective.Terms:
-        segment_ids = chunk.segment_ids
-        content = self.accumulation(
-            proposed.loc,
-            proposed.scale,
-            heard,
-            num_groups=tf.shape(segment_ids)[0],
-        )
-        content = _within(content, tf.reduce_max(segment_ids) + 1)
-        log_likelihood, style_kl = self.observation_terms(
-            chunk, content, style, seed, training
-        )
-        content_kl = objective.standard_normal_kl(content.loc, content.scale)
-        return objective.group_terms(
-            log_likelihood, style_kl, content_kl, segment_ids
-        )
-
-    def propose(
-        self, observations: tf.Tensor, training: bool
-    ) -> tuple[tfd.Normal, tfd.Normal]:
-        """`encode`, or what training has in its place: before the flow."""
-        return (self._propose if training else self.encode)(observations)
-
-    def posterior(self, total: Evidence, num_groups: tf.Tensor) -> tfd.Normal:
-        """The content given the evidence of `num_groups` and rows beyond."""
-        return _within(self.accumulation.posterior(total), num_groups)
-
-    def heard(self, segment_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The segment ids of a training step, -1 for evidence to leave out."""
-        if not self.evidence_dropout:
-            return segment_ids
-        return evidence.drop(
-            segment_ids,
-            self.evidence_dropout,
-            tf.shape(segment_ids)[0],
-            noise.fold_in(seed, 2),
-        )
-
-    def observation_terms(
-        self,
-        chunk: Chunk,
-        content: tfd.Normal,
-        style: tfd.Normal,
-        seed: tf.Tensor,
-        training: bool,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What every observation adds to the ELBO of its group.
+        filepath: str | pathlib.Path,
+        format: str = "tf_saved_model",
+        **kwargs: Any,
+    ) -> None:
+        """Write a SavedModel with every signature (`mlvae_tf.serving`).
 
         Args:
-            chunk: The observations.
-            content: Posterior of every group, `[G, content_dim]`.
-            style: Posterior of every observation, `[n, style_dim]`.
-            seed: int32 `[2]`.
-            training: Whether the style is that before the flow.
-
-        Returns:
-            `(log_likelihood, style_kl)`, nats, `[n]` each.
+            filepath: Its folder.
+            format: `"tf_saved_model"` only.
+            **kwargs: Other arguments of `keras.Model.export` are refused.
         """
-        contents, styles = self._draw(chunk, content, style, seed)
-        decode = self._likelihood if training else self.decode
-        return (
-            decode(contents, styles).log_prob(chunk.observations),
-            objective.standard_normal_kl(style.loc, style.scale),
-        )
+        if format != "tf_saved_model" or kwargs.keys() - {"verbose"}:
+            raise InputError(
+                "export writes a SavedModel with its own signatures: pass a "
+                f"folder only, got format={format!r}, {', '.join(kwargs)}."
+            )
+        serving.export(self, pathlib.Path(filepath))
 
-    def _draw(
-        self,
-        chunk: Chunk,
-        content: tfd.Normal,
-        style: tfd.Normal,
-        seed: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A content and a style for every observation."""
-        seeds = noise.split(seed)
-        # Padding rows have a negative id: any group will do for them.
-        rows = tf.maximum(chunk.segment_ids, 0)
-        if self.content_samples == "group":
-            contents = tf.gather(_sample(*_parameters(content), seeds[0]), rows)
-        else:
-            of_rows = (tf.gather(part, rows) for part in _parameters(content))
-            contents = _sample(*of_rows, seeds[0], chunk.start)
-        return contents, _sample(*_parameters(style), seeds[1], chunk.start)
-
-    def flow_moments(
-        self,
-        chunk: Chunk,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        total: Evidence,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """How many observations the flow learns from; their style variances.
-
-        Returns:
-            The number, and the sum of the variances, `[style_dim]`.
-        """
-        parts = evidence.from_normal(*_parameters(proposed))
-        _, known = evidence.rest(parts, total, chunk.segment_ids)
-        weight = tf.cast(known, style.dtype)
-        spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
-        return tf.reduce_sum(weight), spread
-
-    def flow_loss(
-        self,
-        chunk: Chunk,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        total: Evidence,
-        moments: tuple[tf.Tensor, tf.Tensor],
-        seed: tf.Tensor,
-    ) -> tf.Tensor:
-        """-log p(style | content of the rest of the group), the mean in nats.
-
-        The rest, since an observation's own content may tell more of its style
-        than the group's does, and that is to stay in the style. It is drawn as
-        uncertain as a single observation leaves it, so that the flow does not
-        come to depend on more of it. No gradient leaves the flow.
-        """
-        seeds = noise.split(noise.fold_in(seed, 3))
-        parts = evidence.from_normal(*_parameters(proposed))
-        others, known = evidence.rest(parts, total, chunk.segment_ids)
-        precision = tf.where(known[:, tf.newaxis], others.precision, 1)
-        condition = _sample(
-            others.weighted_loc / precision,
-            proposed.scale,
-            seeds[0],
-            chunk.start,
-        )
-        # The means, with some of the posterior's noise: what is far below it
-        # is not worth stretching. With prior variance 1, the means have what
-        # the posteriors leave of it.
-        noisy = _sample(
-            style.loc, FLOW_NOISE * style.scale, seeds[1], chunk.start
-        )
-        count, spread = moments
-        count = tf.maximum(count, 1)
-        variance = tf.nn.relu(1 - spread / count)
-        variance += FLOW_NOISE**2 * spread / count
-        loss = self.flow.negative_log_likelihood(
-            *map(tf.stop_gradient, (noisy, condition, tf.sqrt(variance)))
-        )
-        return tf.reduce_sum(tf.where(known, loss, 0)) / count
+    # Serialization.
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
+        networks_of_own = {
+            name: serialize(getattr(self, name)) if own else None
+            for name, own in self._own_parts.items()
+        }
+        level = self.levels[0]
         return {
             **super().get_config(),
             "observation_shape": self.observation_shape,
@@ -538,44 +445,66 @@ class MLVAE(GroupedModel):
             "trunk": self.trunk,
             "hidden_units": self.hidden_units,
             "activation": self.activation,
-            "likelihood": self.likelihood,
-            "observation_scale": self.observation_scale,
-            "accumulation": self.accumulation.rule,
-            "evidence_dropout": self.evidence_dropout,
+            **networks_of_own,
+            "likelihood": serialize(self.likelihood),
+            "missing_values": self.missing_values,
+            "accumulation": level.accumulation,
+            "evidence_dropout": level.evidence_dropout,
             "style_flow": self.style_flow,
             "content_samples": self.content_samples,
-            "content_kl_weight": serialize(self.content_kl_weight),
-            "style_kl_weight": serialize(self.style_kl_weight),
+            "content_kl_weight": serialize(level.kl_weight),
+            "style_kl_weight": serialize(self.style.kl_weight),
             "seed": self.seed,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MLVAE:
-        deserialize = keras.saving.deserialize_keras_object
-        weights = {
-            name: deserialize(config[name])
-            for name in ("content_kl_weight", "style_kl_weight")
+        objects = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in (
+                "encoder",
+                "decoder",
+                "likelihood",
+                "content_kl_weight",
+                "style_kl_weight",
+            )
+            if isinstance(config.get(name), dict)
         }
-        return cls(**{**config, **weights})
+        return cls(**{**config, **objects})
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
 
-def _within(content: tfd.Normal, num_groups: tf.Tensor) -> tfd.Normal:
-    """Give rows beyond the groups the prior: KL and gradient are zero."""
-    used = tf.range(tf.shape(content.loc)[0]) < num_groups
-    scale = tf.where(used[:, tf.newaxis], content.scale, 1)
-    return tfd.Normal(content.loc, scale)
+def _choose(name: str, value: str, choices: Any) -> str:
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise InputError(f"{name} must be one of {known}: got {value!r}.")
+    return value
 
 
-def _parameters(normal: tfd.Normal) -> tuple[tf.Tensor, tf.Tensor]:
-    return normal.loc, normal.scale
+def _check_dtype(variable_dtype: str) -> None:
+    if variable_dtype not in ("float32", "float64"):
+        raise InputError(
+            "weights, evidence and KLs are kept in float32 or float64: got "
+            f"dtype={variable_dtype!r}. Pass dtype='mixed_{variable_dtype}' to "
+            "compute the networks in it."
+        )
 
 
-def _sample(
-    loc: tf.Tensor,
-    scale: tf.Tensor,
-    seed: tf.Tensor,
-    start: int | tf.Tensor = 0,
-) -> tf.Tensor:
-    """Reparametrised draw from N(loc, scale^2) for rows from `start` on."""
-    rows, width = tf.shape(loc)[0], loc.shape[1]
-    return loc + scale * noise.normal(seed, rows, width, start, loc.dtype)
+def _check_latents(
+    latents: dict[str, tf.Tensor], levels: tuple[Level, ...]
+) -> None:
+    """Raise `InputError` unless the static shapes can be decoded."""
+    shapes = [latents[level.name].shape for level in levels]
+    good = all(
+        shape.rank == 2 and shape[-1] == level.dim
+        for shape, level in zip(shapes, levels, strict=True)
+    )
+    if not good or not all(
+        shape[:1].is_compatible_with(shapes[0][:1]) for shape in shapes
+    ):
+        expected = " and ".join(f"{v.name} [N, {v.dim}]" for v in levels)
+        got = " and ".join(str(tuple(shape)) for shape in shapes)
+        raise InputError(f"expected {expected}: got {got}.")

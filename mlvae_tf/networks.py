@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from mlvae_tf.errors import InputError
@@ -22,9 +23,18 @@ Shape = tuple[int, ...]
 
 
 class Architecture(NamedTuple):
-    """What a trunk is built from."""
+    """What a trunk is built from.
 
-    observation_shape: Shape
+    Attributes:
+        input_shape: Of one observation, as the encoder reads it.
+        latent_dim: Dimensions of all latents that the decoder reads.
+        parameter_shape: Of the decoder's output for one observation.
+        hidden_units: Of the encoder's hidden layers; the decoder's in reverse.
+        activation: Of the hidden layers.
+        dtype: What computes the layers.
+    """
+
+    input_shape: Shape
     latent_dim: int
     parameter_shape: Shape
     hidden_units: Shape
@@ -46,10 +56,8 @@ def mlp_encoder(spec: Architecture) -> keras.Sequential:
     """Fully connected: the paper's 784-500 with the default units."""
     return keras.Sequential(
         [
-            keras.Input(spec.observation_shape, dtype=spec.dtype.compute_dtype),
-            layers.Reshape(
-                (math.prod(spec.observation_shape),), dtype=spec.dtype
-            ),
+            keras.Input(spec.input_shape, dtype=spec.dtype.compute_dtype),
+            layers.Reshape((math.prod(spec.input_shape),), dtype=spec.dtype),
             *_hidden(spec, spec.hidden_units),
         ],
         name="encoder",
@@ -99,10 +107,10 @@ def _conv(kind: type, channels: int, spec: Architecture) -> layers.Layer:
 
 def conv_encoder(spec: Architecture) -> keras.Sequential:
     """Strided convolutions, then the hidden units."""
-    channels = _conv_channels(spec.observation_shape)
+    channels = _conv_channels(spec.input_shape)
     return keras.Sequential(
         [
-            keras.Input(spec.observation_shape, dtype=spec.dtype.compute_dtype),
+            keras.Input(spec.input_shape, dtype=spec.dtype.compute_dtype),
             *(_conv(layers.Conv2D, size, spec) for size in channels),
             layers.Flatten(dtype=spec.dtype),
             *_hidden(spec, spec.hidden_units),
@@ -113,9 +121,9 @@ def conv_encoder(spec: Architecture) -> keras.Sequential:
 
 def conv_decoder(spec: Architecture) -> keras.Sequential:
     """The mirror image of `conv_encoder`, with transposed convolutions."""
-    channels = _conv_channels(spec.observation_shape)
+    channels = _conv_channels(spec.input_shape)
     height, width = (
-        side // 2 ** len(channels) for side in spec.observation_shape[:2]
+        side // 2 ** len(channels) for side in spec.input_shape[:2]
     )
     last = layers.Conv2DTranspose(
         spec.parameter_shape[-1],
@@ -191,6 +199,59 @@ def start_at_components(
     kernel[:count] = axes * scales
     kernel[content_dim:] = 0
     draws.set_weights([kernel, mean])
+
+
+def check_encoder(encoder: keras.layers.Layer, spec: Architecture) -> int:
+    """The number of features of an encoder, once it has run.
+
+    Raises:
+        InputError: If it does not map `[N, *input_shape]` to `[N, features]`.
+    """
+    output = _run(encoder, "encoder", spec.input_shape, spec.dtype)
+    if len(output) != 2:
+        raise InputError(
+            f"encoder must map [N, {_text(spec.input_shape)}] to features "
+            f"[N, any]: got [N, {_text(output[1:])}]. End it with Flatten."
+        )
+    return int(output[-1])
+
+
+def check_decoder(decoder: keras.layers.Layer, spec: Architecture) -> None:
+    """Raise `InputError` unless a decoder has the shapes that are needed."""
+    output = _run(decoder, "decoder", (spec.latent_dim,), spec.dtype)
+    if output[1:] != spec.parameter_shape:
+        raise InputError(
+            f"decoder must map [N, {spec.latent_dim}] to the likelihood's "
+            f"parameters [N, {_text(spec.parameter_shape)}]: got "
+            f"[N, {_text(output[1:])}]."
+        )
+
+
+def _run(
+    network: keras.layers.Layer,
+    name: str,
+    shape: Shape,
+    dtype: keras.DTypePolicy,
+) -> Shape:
+    """The shape of what a network, built now if it was not, gives for zeros."""
+    if not isinstance(network, layers.Layer):
+        raise InputError(
+            f"{name} must be a Keras layer or model: got {network!r}."
+        )
+    zeros = tf.zeros((2, *shape), dtype.compute_dtype)
+    try:
+        output = network(zeros, training=False)
+        return tuple(output.shape)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{name} must take [N, {_text(shape)}]: it failed on zeros of that "
+            f"shape with {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _text(shape: Shape) -> str:
+    return ", ".join(map(str, shape))
 
 
 Builder = Callable[[Architecture], keras.Sequential]

@@ -9,10 +9,71 @@ Numbers: As Easy as 1, 2, 3): a part begins at a later count.
 
 from __future__ import annotations
 
+import enum
+
+import numpy as np
 import tensorflow as tf
 
 _PHILOX = 1  # Named everywhere, since XLA by default takes another.
 _PER_COUNT = 4  # Numbers of 32 bits.
+
+
+class Stream(enum.IntEnum):
+    """What random numbers are for. Each stream of a seed is apart from all."""
+
+    TRAINING = 0
+    TEST = 1
+    AUGMENTATION = 2
+    LIKELIHOOD = 3
+    IMPORTANCE = 4
+    GENERATION = 5
+    HELD_OUT_GROUPS = 6
+    HELD_OUT_OBSERVATIONS = 7
+    SAMPLE = 8
+    PROBE = 9
+    DRAWS = 10
+    DIVISIONS = 11
+    JUDGE = 12
+    SWAPS = 13
+    CALIBRATION = 14
+    EPISODES = 15
+    PAIRS = 16
+    BOOTSTRAP = 17
+    HALVES = 18
+    RECEIVERS = 19
+
+
+class Draw(enum.IntEnum):
+    """What a step draws besides contents and styles, which come first."""
+
+    EVIDENCE_DROPOUT = 2
+    STYLE_FLOW = 3
+    NETWORKS = 4
+
+
+def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:
+    """NumPy's generator of a stream.
+
+    Args:
+        seed: The seed of all streams.
+        stream: Which of them.
+        *numbers: Where there are several, such as one per split.
+    """
+    keys = np.random.SeedSequence(seed, spawn_key=(stream, *numbers))
+    return np.random.default_rng(keys)
+
+
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """NumPy's generator of the order in which an epoch visits observations.
+
+    It is that of version 0.1.0; a spawn key keeps all streams apart from it.
+    """
+    return np.random.default_rng([seed, epoch])
+
+
+def of_step(seed: int, stream: Stream, step: int | tf.Tensor) -> tf.Tensor:
+    """The seed of one step or batch of a stream, int32 `[2]`."""
+    return fold_in([seed, int(stream)], tf.cast(step, "int32"))
 
 
 def uniform(
@@ -69,6 +130,17 @@ def normal(
         `[rows, width]`.
     """
     return tf.math.ndtri(uniform(seed, rows, width, start, dtype))
+
+
+def sample(
+    loc: tf.Tensor,
+    scale: tf.Tensor,
+    seed: tf.Tensor,
+    start: int | tf.Tensor = 0,
+) -> tf.Tensor:
+    """Reparametrised draw from N(loc, scale^2) for rows from `start` on."""
+    rows, width = tf.shape(loc)[0], loc.shape[1]
+    return loc + scale * normal(seed, rows, width, start, loc.dtype)
 
 
 def split(seed: tf.Tensor, count: int = 2) -> list[tf.Tensor]:

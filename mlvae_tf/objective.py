@@ -5,7 +5,7 @@ For one group G of observations x_i with content c and styles s_i
 
     ELBO(G) = sum_i E_q[log p(x_i | c, s_i)]      reconstruction
             - sum_i KL(q(s_i | x_i) || p(s))      style_kl
-            - KL(q(c | X_G) || p(c))              content_kl, once a group
+            - KL(q(c | X_G) || p(c))              content_kl, once per group
 
 The objective (Eq. 5) is the mean of ELBO(G) over the groups of a batch. All
 terms are sums within a group, in nats; nothing is divided by the number of
@@ -14,22 +14,31 @@ observations, pixels or dimensions.
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import NamedTuple
 
 import tensorflow as tf
 
 
 class Terms(NamedTuple):
-    """The terms of the group ELBO in nats: one value a group, or their mean."""
+    """The terms of the group ELBO in nats: one value per group, or their mean.
+
+    Attributes:
+        reconstruction: The expected log likelihood.
+        kl: By level, the divergence of its posteriors from their prior; the
+            style's last.
+    """
 
     reconstruction: tf.Tensor
-    content_kl: tf.Tensor
-    style_kl: tf.Tensor
+    kl: dict[str, tf.Tensor]
 
     @property
     def elbo(self) -> tf.Tensor:
-        """The evidence lower bound, nats a group."""
-        return self.reconstruction - self.content_kl - self.style_kl
+        """The evidence lower bound, nats per group."""
+        return functools.reduce(
+            operator.sub, self.kl.values(), self.reconstruction
+        )
 
 
 def standard_normal_kl(loc: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -57,6 +66,7 @@ def group_terms(
     style_kl: tf.Tensor,
     content_kl: tf.Tensor,
     segment_ids: tf.Tensor,
+    names: tuple[str, str] = ("content", "style"),
 ) -> Terms:
     """Gather the terms of every group's ELBO (Eq. 4).
 
@@ -66,43 +76,51 @@ def group_terms(
         content_kl: KL of each group's content posterior, `[G]`, nats.
         segment_ids: int32 `[N]`, the row of each observation's group;
             negative leaves the observation out.
+        names: Of the two levels.
 
     Returns:
         `Terms` of shape `[G]`, nats.
     """
     num_groups = tf.shape(content_kl)[0]
+    reconstruction, of_styles = (
+        tf.math.unsorted_segment_sum(term, segment_ids, num_groups)
+        for term in (log_likelihood, style_kl)
+    )
     return Terms(
-        tf.math.unsorted_segment_sum(log_likelihood, segment_ids, num_groups),
-        content_kl,
-        tf.math.unsorted_segment_sum(style_kl, segment_ids, num_groups),
+        reconstruction, dict(zip(names, (content_kl, of_styles), strict=True))
     )
 
 
-def average(terms: Terms, num_groups: tf.Tensor | None = None) -> Terms:
-    """The mean of the terms over the groups (Eq. 5).
+def mean(sums: Terms, num_groups: tf.Tensor) -> Terms:
+    """The mean over groups (Eq. 5) of terms that are sums over a batch.
 
     Args:
-        terms: `Terms` of shape `[G]`.
-        num_groups: The divisor where some of the rows are padding, whose terms
-            must be zero. Defaults to `G`.
+        sums: `Terms`, scalars.
+        num_groups: The number of groups in the batch.
 
     Returns:
-        Scalar `Terms`, nats a group.
+        `Terms`, scalars, nats per group.
     """
-    if num_groups is None:
-        num_groups = tf.shape(terms.content_kl)[0]
-    divisor = tf.cast(num_groups, terms.content_kl.dtype)
-    return Terms(*(tf.reduce_sum(term) / divisor for term in terms))
-
-
-def loss(
-    terms: Terms,
-    content_kl_weight: float | tf.Tensor = 1.0,
-    style_kl_weight: float | tf.Tensor = 1.0,
-) -> tf.Tensor:
-    """What training minimises: the negative ELBO with weighted KLs, nats."""
-    return (
-        content_kl_weight * terms.content_kl
-        + style_kl_weight * terms.style_kl
-        - terms.reconstruction
+    divisor = tf.cast(num_groups, sums.reconstruction.dtype)
+    return Terms(
+        sums.reconstruction / divisor,
+        {name: kl / divisor for name, kl in sums.kl.items()},
     )
+
+
+def weighted(
+    kl: dict[str, tf.Tensor], weights: dict[str, float | tf.Tensor]
+) -> tf.Tensor:
+    """The sum of the levels' KLs, each with its weight, nats."""
+    parts = (weights[name] * value for name, value in kl.items())
+    return functools.reduce(operator.add, parts)
+
+
+def loss(terms: Terms, kl_weights: dict[str, float | tf.Tensor]) -> tf.Tensor:
+    """What training minimises: the negative ELBO with weighted KLs, nats.
+
+    Args:
+        terms: `Terms`, scalars.
+        kl_weights: The factor of every level's KL; 1 for all is the ELBO.
+    """
+    return weighted(terms.kl, kl_weights) - terms.reconstruction

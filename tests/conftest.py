@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import mlvae_tf
-from mlvae_tf import config, export, training, workdir
+from mlvae_tf import files, serving
+from mlvae_tf.runs import config, training
 
 
 @pytest.fixture
@@ -47,6 +48,19 @@ def make_model():
 
 
 @pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """Three groups of twelve 8x8 images that differ in where they are dark."""
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 0.2, size=(36, 8, 8, 1))
+    ids = np.repeat(["left", "mid", "right"], 12)
+    for group, column in (("left", 0), ("mid", 3), ("right", 6)):
+        images[ids == group, :, column : column + 2] += 0.7
+    np.savez(path, observations=images, group_ids=ids)
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="session")
 def make_run(tmp_path_factory):
     """The folder of a run on some 4x4 images of ragged groups, untrained."""
 
@@ -61,12 +75,12 @@ def make_run(tmp_path_factory):
         for weights in model.weights:  # Without zeros, to be no easy case.
             weights.assign_add(generator.normal(0, 0.3, weights.shape))
         model.save(folder / "model.keras")
-        export.export(model, folder / "export" / "1")
+        serving.export(model, folder / "export" / "1")
         settings = config.Config().replace(
             {"dataset": f"npz:{folder / 'data.npz'}"}
         )
         record = training.run_record(settings)
-        workdir.write_json(folder / "config.json", record)
+        files.write_json(folder / "config.json", record)
         return folder
 
     return make

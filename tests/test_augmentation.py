@@ -5,8 +5,6 @@ import tensorflow as tf
 
 from mlvae_tf.data import augmentation
 from mlvae_tf.data.augmentation import augment_groups
-from mlvae_tf.data.grouping import GroupedData, make_dataset
-from mlvae_tf.data.sampling import Batches
 
 SEED = tf.constant([3, 4])
 
@@ -122,22 +120,3 @@ def test_values_keep_within_those_of_the_batch(generator):
     found = augmented(images, np.arange(60) // 3)
     assert found.min() >= 0
     assert found.max() <= 1
-
-
-@pytest.mark.parametrize("batches", [Batches(3, 2), Batches(batch_size=5)])
-def test_batches_are_augmented_by_seed_and_step(generator, batches):
-    images = generator.integers(256, size=(20, 4, 4, 1), dtype=np.uint8)
-    data = GroupedData.of(images, np.arange(20) % 4)
-
-    def batches_of(seed, first_epoch, probability):
-        dataset = make_dataset(
-            data, batches, seed, 3, first_epoch, augmented=probability
-        )
-        return [b["observations"] for b in dataset.as_numpy_iterator()]
-
-    whole, again = batches_of(5, 0, 0.9), batches_of(5, 0, 0.9)
-    rest, plain = batches_of(5, 1, 0.9), batches_of(5, 0, 0.0)
-    assert all(map(np.array_equal, whole, again))
-    assert 0 < len(rest) < len(whole)
-    assert all(map(np.array_equal, whole[-len(rest) :], rest))
-    assert not any(map(np.array_equal, whole, plain))

@@ -3,13 +3,14 @@ import sys
 
 import numpy as np
 import pytest
-from test_scripts import script
+from scripts import script
 
-from mlvae_tf import beam, encoding
-from mlvae_tf.encoding import Task
+from mlvae_tf.data.sources import npz
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
-from mlvae_tf.store import ContentStore
+from mlvae_tf.runs.encoding import Task
+from mlvae_tf.store import beam, encoding
+from mlvae_tf.store.table import ContentStore
 
 THREADS = "--direct_running_mode=multi_threading", "--direct_num_workers=2"
 PROCESSES = "--direct_running_mode=multi_processing", "--direct_num_workers=2"
@@ -30,7 +31,14 @@ def both(folder, output, arguments):
     task = Task.of(folder, {}, None, 8)
     model, parts = task.load_model(), task.parts()
     return (
-        beam.encode(task, model, parts, output, list(arguments)),
+        beam.encode(
+            task,
+            model,
+            task.export(),
+            task.batch_size,
+            output,
+            list(arguments),
+        ),
         encoding.encode(model, parts, task.batch_size),
     )
 
@@ -41,6 +49,22 @@ def test_equals_the_streaming_job(make_run, groups, tmp_path):
     known, expected = both(folder, tmp_path / "a.parquet", THREADS)
     assert_equal(known, expected)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_opens_the_dataset_once(make_run, tmp_path, monkeypatch):
+    folder, opened = make_run(["a", "b"]), []
+    task = Task.of(folder, {}, None, 2)
+    model, load = task.load_model(), npz.load
+
+    def counted(*arguments):
+        opened.append(arguments)
+        return load(*arguments)
+
+    monkeypatch.setattr(npz, "load", counted)
+    output = tmp_path / "a.parquet"
+    known = beam.encode(task, model, task.export(), 2, output, list(THREADS))
+    assert known.counts.sum() == 50
+    assert len(opened) == 1
 
 
 @pytest.mark.slow
@@ -84,14 +108,14 @@ def test_mistakes(make_run, tmp_path):
         arrays = dict(data)
     arrays["observations"] = arrays["observations"].astype(np.float32)
     np.savez(folder / "data.npz", **arrays)
-    beam._open.cache_clear()
+    beam._opened.cache_clear()
     with pytest.raises(InputError, match=r"in \[0, 1\] .* got values"):
         both(folder, output, THREADS)
     assert not list(tmp_path.iterdir())
 
 
 def test_beam_is_asked_for_where_it_is_missing(monkeypatch):
-    monkeypatch.delitem(sys.modules, "mlvae_tf.beam")
+    monkeypatch.delitem(sys.modules, "mlvae_tf.store.beam")
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(InputError, match=r"pip install mlvae-tf\[beam\]"):
-        importlib.import_module("mlvae_tf.beam")
+        importlib.import_module("mlvae_tf.store.beam")

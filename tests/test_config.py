@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from mlvae_tf import config, presets
-from mlvae_tf.config import Config
+from mlvae_tf.runs import config, presets
+from mlvae_tf.runs.config import Config
 
 
 def test_json_round_trip():

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from mlvae_tf import control
+from mlvae_tf import control, noise
 
 
 @pytest.fixture
@@ -91,8 +90,11 @@ def test_generate(setting):
     other = control.generate(model, 6, observations[ids == "b"], seed=2)
     assert not np.allclose(given, other)
     # The same styles, whichever the content.
-    style = tf.random.stateless_normal(
-        (6, 2), tf.unstack(tf.random.split([1, 0], 2))[1], dtype="float64"
-    )
+    of_call = noise.of_step(1, noise.Stream.GENERATION, 0)
+    of_styles, of_content = noise.split(of_call)
+    style = noise.normal(of_styles, 6, 2, dtype="float64")
+    content = noise.normal(of_content, 1, 3, dtype="float64")
     expected = decoded(model, [contents["b"]] * 6, style)
     np.testing.assert_allclose(given, expected, rtol=1e-10)
+    expected = decoded(model, np.repeat(content, 6, axis=0), style)
+    np.testing.assert_allclose(free, expected, rtol=1e-10)

@@ -1,15 +1,17 @@
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import reference
-from test_scripts import assert_fails, script
+from scripts import assert_fails, script
 
-from mlvae_tf import encoding, workdir
-from mlvae_tf.data.grouping import GroupedData
-from mlvae_tf.encoding import Task
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
-from mlvae_tf.store import ContentStore
+from mlvae_tf.runs import workdir
+from mlvae_tf.runs.encoding import Task
+from mlvae_tf.store import encoding
+from mlvae_tf.store.table import ContentStore
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_matches_the_oracle(make_model, generator, groups, rule):
         GroupedData.of(images[rows], ids[rows])
         for rows in (slice(0, 4), slice(4, 21), slice(21, 30))
     ]
-    # As `scale` has them: 8-bit values over 255, in float32.
+    # As the likelihood has them: 8-bit values over 255, in float32.
     values = images.astype(np.float32) / np.float32(255)
     proposed, _ = model.infer_observations(values)
     loc, scale = proposed.loc.numpy(), proposed.scale.numpy()
@@ -140,6 +142,59 @@ def test_the_fingerprint_is_that_of_the_content(make_model):
         layer.weights[0].assign_add(0 * layer.weights[0] + 1)
         assert encoding.fingerprint(model) != before
         before = encoding.fingerprint(model)
+
+
+def test_the_fingerprint_tells_of_missing_values_and_own_networks(make_model):
+    def own(activation):
+        return keras.Sequential(
+            [
+                keras.Input((4, 4, 1)),
+                keras.layers.Flatten(),
+                keras.layers.Activation(activation),
+            ]
+        )
+
+    prints = [
+        encoding.fingerprint(make_model(**settings))
+        for settings in (
+            {},
+            {"missing_values": True},
+            {"encoder": own("tanh")},
+            {"encoder": own("relu")},
+        )
+    ]
+    assert len(set(prints)) == 4
+
+
+def test_what_is_unknown_belongs_to_no_group(make_model, generator):
+    """Nor does a group of which nothing is known have a row."""
+    model = make_model(missing_values=True)
+    images = generator.uniform(size=(9, 4, 4, 1)).astype(np.float32)
+    images[generator.uniform(size=images.shape) < 0.3] = np.nan
+    images[[2, 7, 8]] = np.nan
+    ids = np.array(list("abcabcabd"))
+    known = np.delete(np.arange(9), [2, 7, 8])
+    whole = encoding.encode(model, [GroupedData.of(images, ids)], 4)
+    some = GroupedData.of(images[known], ids[known])
+    assert_equal(whole, encoding.encode(model, [some], 4))
+    assert whole.groups.tolist() == ["a", "b", "c"]
+    assert whole.counts.tolist() == [3, 2, 1]
+    groups, content = model.infer_content(images, ids)
+    order = [groups.tolist().index(group) for group in "abc"]
+    loc, scale = whole.posterior()
+    np.testing.assert_allclose(loc, content.loc.numpy()[order], rtol=1e-6)
+    np.testing.assert_allclose(scale, content.scale.numpy()[order], rtol=1e-6)
+
+
+def test_eight_bits_are_what_the_likelihood_says(make_model, generator):
+    counts = generator.integers(0, 256, (9, 4, 4, 1), np.uint8)
+    ids = np.arange(9) % 2
+    model = make_model(likelihood="poisson")
+    stored, real = (
+        encoding.encode(model, [GroupedData.of(values, ids)], 4)
+        for values in (counts, counts.astype(np.float32))
+    )
+    assert_equal(stored, real)
 
 
 def test_averages_are_refused(make_run):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import mlvae_tf
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import figures
 
 
@@ -36,6 +36,29 @@ def test_the_dark_cell_is_where_it_belongs():
 def test_other_observations_can_be_drawn(shape):
     pixels = np.asarray(grid(shape))
     assert pixels.std() > 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 40), (-3, 2)])
+def test_values_are_drawn_from_black_to_white(low, high):
+    """0 and 1, or as far as the originals go; what is not known, not at all."""
+    cells = np.zeros((1, 3, 4, 4, 1))
+    cells[0, 1], cells[0, 2] = low + 0.5 * (high - low), high
+    top = np.full((3, 4, 4, 1), float(high))
+    top[0], top[1, 0] = low, np.nan
+    cells[0, 0] = low
+    picture = figures.grid(cells, top, None, (["", "", ""], [""]), ("", ""))
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), int)
+    height, width = pixels.shape
+    shades = [
+        np.median(
+            pixels[
+                int(0.7 * height) : int(0.8 * height),
+                int(at * width) : int((at + 0.05) * width),
+            ]
+        )
+        for at in (0.15, 0.48, 0.8)
+    ]
+    np.testing.assert_allclose(shades, [0, 127.5, 255], atol=2)
 
 
 def test_swap_grid_of_many_groups(make_model, generator):

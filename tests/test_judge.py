@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import judge
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.layers import EvidenceAccumulation
@@ -25,6 +25,18 @@ def test_a_judge_names_real_observations(generator, shape, monkeypatch):
     new = stripes(generator, shape, 40)
     right = known.names(new.observations) == new.group_ids
     assert right.mean() > 0.97
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (12,)])
+def test_a_judge_reads_what_is_known(generator, shape, monkeypatch):
+    monkeypatch.setattr(judge, "MIN_STEPS", 60)
+    seen, new = stripes(generator, shape, 60), stripes(generator, shape, 40)
+    for data in (seen, new):
+        unknown = generator.uniform(size=data.observations.shape) < 0.1
+        data.observations[unknown] = np.nan
+    known = judge.Judge(seen, seed=0)
+    right = known.names(new.values()) == new.group_ids
+    assert right.mean() > 0.9
 
 
 class Mixer:

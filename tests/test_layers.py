@@ -78,6 +78,7 @@ def test_accumulation_of_rows_leaves_empty_groups_flat(ragged):
 
 
 IDS = [5, -3, 5, 0, 0, 5, 9, -3, 5]
+ROWS = [0, 1, 0, 2, 2, 0, 3, 1, 0]
 
 
 def test_the_prior_is_one_more_factor(ragged):
@@ -121,11 +122,64 @@ def test_ids_that_are_no_ids_and_shapes_that_differ(ragged):
         layer(*ragged, tf.ones(9))
     with pytest.raises(ValueError, match="must have one shape"):
         layer(ragged[0], ragged[1][:, :2], tf.zeros(9, tf.int32))
+    with pytest.raises(ValueError, match="8 ids for 9 observations"):
+        layer(*ragged, tf.zeros(8, tf.int32))
 
 
-def test_an_average_has_no_posterior_of_evidence():
-    with pytest.raises(ValueError, match="no posterior of accumulated"):
-        EvidenceAccumulation("average").posterior(evidence.zero((2,)))
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan])
+def test_a_scale_that_is_none(ragged, bad):
+    loc, scale = ragged
+    scale[4, 1] = bad
+    with pytest.raises(ValueError, match="1 rows of 9 .* first at row 4"):
+        EvidenceAccumulation()(loc, scale, tf.zeros(9, tf.int32))
+
+
+def test_lists_are_taken():
+    content = EvidenceAccumulation()(
+        [[0.0], [2.0], [5.0]], [[1.0], [1.0], [3.0]], ["a", "a", "b"]
+    )
+    np.testing.assert_allclose(content.loc, [[1], [5]])
+    with pytest.raises(ValueError, match="1 of 3 that are not, .* row 1"):
+        EvidenceAccumulation()([[0.0]] * 3, [[1.0]] * 3, ["a", None, "b"])
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (NormalHead(3), [keras.Input((4,))]),
+        (EvidenceAccumulation(), [keras.Input((4,)) for _ in range(3)]),
+    ],
+)
+def test_a_functional_model_cannot_hold_a_distribution(layer, inputs):
+    with pytest.raises(ValueError, match="functional model .* cannot hold"):
+        layer(*inputs)
+
+
+def test_a_million_observations_add_up():
+    # Float32 sums end 2.9 posterior standard deviations off.
+    count = 1_000_000
+    loc = tf.fill((count, 1), 0.7)
+    scale = tf.fill((count, 1), 0.3)
+    content = EvidenceAccumulation()(loc, scale, tf.zeros(count, tf.int32))
+    deviation = np.float32(0.3) / np.sqrt(count)
+    error = abs(float(content.loc[0, 0]) - float(np.float32(0.7)))
+    assert error < 1e-3 * deviation
+    np.testing.assert_allclose(content.scale, [[deviation]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["product", "product_with_prior", "average"])
+def test_sums_of_halves_make_the_posterior_of_the_whole(ragged, rule):
+    layer = EvidenceAccumulation(rule, dtype="float64")
+    rows, loc, scale = tf.constant(ROWS), *map(tf.constant, ragged)
+    total = layer.zero(4, 3)
+    for part in (slice(4), slice(4, None)):
+        parts = layer.parts(loc[part], scale[part])
+        more = evidence.accumulate(parts, rows[part], 4)
+        total = evidence.add(total, more)
+    halves = layer.posterior(total)
+    whole = layer(loc, scale, rows, num_groups=4)
+    np.testing.assert_allclose(halves.loc, whole.loc, rtol=1e-12)
+    np.testing.assert_allclose(halves.scale, whole.scale, rtol=1e-12)
 
 
 def test_an_unknown_rule():

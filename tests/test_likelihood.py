@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mlvae_tf.data.grouping import Batches, GroupedData
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.sampling import Batches
 from mlvae_tf.evaluation import likelihood
 from mlvae_tf.evaluation.bootstrap import separate
 

@@ -7,7 +7,8 @@ import tensorflow_probability as tfp
 from sklearn.decomposition import PCA
 
 import mlvae_tf
-from mlvae_tf import chunks, evidence, noise, objective
+from mlvae_tf import batches, evidence, noise, objective, whole
+from mlvae_tf.batches import Part
 
 SEED = tf.constant([3, 4])
 
@@ -26,10 +27,10 @@ def expected_elbo(model, observations, rows):
     )
     features = np.tanh(reference.dense(observations.reshape(count, -1), *first))
     loc, scale = reference.normal_head(
-        features, *model.content_head.get_weights()
+        features, *head(model, "content").get_weights()
     )
     style_loc, style_scale = reference.normal_head(
-        features, *model.style_head.get_weights()
+        features, *head(model, "style").get_weights()
     )
     groups, content_loc, content_scale = reference.accumulate(loc, scale, rows)
     row = np.array([groups.index(r) for r in rows])
@@ -57,14 +58,44 @@ def rows_of(batch):
     return tf.unique(batch["group_ids"])[1]
 
 
+def part_of(observations, rows):
+    return Part(tf.constant(observations), {"content": rows})
+
+
+def group_terms(model, observations, rows):
+    return whole.group_terms(model.elbo, part_of(observations, rows), SEED)
+
+
+def mean_terms(model, batch):
+    part = part_of(batch["observations"], rows_of(batch))
+    return whole.mean_terms(model.elbo, part, SEED)
+
+
+def training_loss(model, observations, rows):
+    """The loss of a training step, and its terms."""
+    weights = {"content": 1.0, "style": 1.0}
+    return whole.loss(model.elbo, part_of(observations, rows), weights, SEED)
+
+
+def flow_loss(model, observations, rows):
+    value, terms = training_loss(model, observations, rows)
+    return value + terms.elbo
+
+
+def head(model, level):
+    return model.codec.heads[level]
+
+
 @pytest.mark.parametrize("content_samples", ["group", "observation"])
 def test_elbo_matches_the_oracle(make_model, batch, content_samples):
     model = make_model(content_samples=content_samples)
-    rows = rows_of(batch)
-    terms = model.group_terms(batch["observations"], rows, SEED)
-    mean = objective.average(terms, 5)
-    expected = expected_elbo(model, batch["observations"], rows.numpy())
+    mean = mean_terms(model, batch)
+    rows = rows_of(batch).numpy()
+    expected = expected_elbo(model, batch["observations"], rows)
     np.testing.assert_allclose(mean.elbo, expected, rtol=1e-10)
+    terms = group_terms(model, batch["observations"], rows_of(batch))
+    assert np.count_nonzero(terms.elbo) == 5
+    np.testing.assert_allclose(np.sum(terms.elbo) / 5, expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("content_samples", ["group", "observation"])
@@ -73,12 +104,11 @@ def test_gradients_match_finite_differences(make_model, batch, content_samples):
 
     def loss():
         rows = rows_of(batch)
-        terms = model.group_terms(batch["observations"], rows, SEED)
-        return objective.loss(objective.average(terms, 5))
+        return training_loss(model, batch["observations"], rows)[0]
 
     with tf.GradientTape() as tape:
         value = loss()
-    variables = [model.content_head.kernel, model.encoder.weights[0]]
+    variables = [head(model, "content").kernel, model.encoder.weights[0]]
     for variable, gradient in zip(variables, tape.gradient(value, variables)):
         for index in [(0, 0), (3, 2), (7, 5)]:
             start = variable.numpy()
@@ -97,8 +127,8 @@ def test_gradients_match_finite_differences(make_model, batch, content_samples):
 def test_every_variable_has_a_gradient(make_model, batch):
     model = make_model(likelihood="normal_learned_scale")
     with tf.GradientTape() as tape:
-        terms = model.group_terms(batch["observations"], rows_of(batch), SEED)
-        loss = objective.loss(objective.average(terms, 5))
+        rows = rows_of(batch)
+        loss, _ = training_loss(model, batch["observations"], rows)
     for gradient in tape.gradient(loss, model.trainable_variables):
         assert np.all(np.isfinite(gradient))
         assert np.any(gradient != 0)
@@ -109,13 +139,14 @@ def test_the_rule_reaches_training_and_inference(make_model, batch, rule):
     model = make_model(accumulation=rule, dtype="float64")
     proposed, _ = model.encode(batch["observations"])
     ids = batch["group_ids"]
-    expected = model.accumulation(proposed.loc, proposed.scale, ids)
-    assert model.accumulation.rule == rule
+    sums = model.levels[0].sums
+    expected = sums(proposed.loc, proposed.scale, ids)
+    assert sums.rule == rule
     _, content = model.infer_content(batch["observations"], ids)
     np.testing.assert_allclose(content.scale, expected.scale, rtol=1e-10)
-    terms = model.group_terms(batch["observations"], rows_of(batch), SEED)
+    terms = group_terms(model, batch["observations"], rows_of(batch))
     kl = objective.standard_normal_kl(expected.loc, expected.scale)
-    np.testing.assert_allclose(terms.content_kl[:5], kl, rtol=1e-10)
+    np.testing.assert_allclose(terms.kl["content"][:5], kl, rtol=1e-10)
 
 
 def test_evidence_dropout_hears_a_part_of_the_group_in_training(
@@ -125,16 +156,16 @@ def test_evidence_dropout_hears_a_part_of_the_group_in_training(
     rows = rows_of(batch)
     heard = evidence.drop(rows, 1.0, len(rows), noise.fold_in(SEED, 2))
     proposed, _ = model.encode(batch["observations"])
-    one = model.accumulation(proposed.loc, proposed.scale, heard, num_groups=5)
-    every = model.accumulation(proposed.loc, proposed.scale, rows, num_groups=5)
-    arguments = batch["observations"], rows, SEED
+    accumulate = model.levels[0].sums
+    one = accumulate(proposed.loc, proposed.scale, heard, num_groups=5)
+    every = accumulate(proposed.loc, proposed.scale, rows, num_groups=5)
     for terms, content in (
-        (model.training_terms(*arguments)[0], one),
-        (model.group_terms(*arguments), every),
+        (training_loss(model, batch["observations"], rows)[1], one),
+        (mean_terms(model, batch), every),
     ):
         expected = objective.standard_normal_kl(content.loc, content.scale)
         np.testing.assert_allclose(
-            terms.content_kl[:5], expected[:5], rtol=1e-10
+            terms.kl["content"], np.mean(expected), rtol=1e-10
         )
     assert not np.allclose(one.loc, every.loc)
 
@@ -151,7 +182,7 @@ def flowing(make_model, generator):
 
 def test_the_flow_cancels_where_content_stays(flowing, batch):
     content, style = flowing.encode(batch["observations"])
-    _, raw = flowing._propose(batch["observations"])
+    raw = flowing.codec.propose(batch["observations"])["style"]
     assert not np.allclose(style.loc, raw.loc)
     logits = flowing.decoder(tf.concat([content.loc, raw.loc], axis=-1))
     np.testing.assert_allclose(
@@ -167,17 +198,19 @@ def test_the_flow_learns_beside_the_networks(flowing, batch):
     networks = [v for v in flowing.trainable_variables if id(v) not in flow]
     flow = flowing.flow.trainable_variables
     with tf.GradientTape(persistent=True) as tape:
-        terms, extra = flowing.training_terms(batch["observations"], rows, SEED)
-        elbo = tf.reduce_sum(terms.elbo)
+        value, terms = training_loss(flowing, batch["observations"], rows)
+        elbo, extra = terms.elbo, value + terms.elbo
     assert all(g is None for g in tape.gradient(elbo, flow))
-    assert all(g is None for g in tape.gradient(extra, networks))
+    for gradient in tape.gradient(extra, networks):
+        np.testing.assert_allclose(gradient, 0, atol=1e-9)  # Nothing is left.
     assert all(np.any(g.numpy()) for g in tape.gradient(extra, flow))
     assert all(g is not None for g in tape.gradient(elbo, networks))
 
 
 def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
     rows = rows_of(batch).numpy()
-    content, style = flowing._propose(batch["observations"])
+    proposed = flowing.codec.propose(batch["observations"])
+    content, style = proposed["content"], proposed["style"]
     paired = np.bincount(rows)[rows] > 1
     spread = style.variance().numpy()[paired].mean(axis=0)
     scale = np.sqrt(np.maximum(1 - spread, 0) + 0.1**2 * spread)
@@ -210,16 +243,14 @@ def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
     observations = np.append(
         batch["observations"], np.zeros((2, 4, 4, 1)), axis=0
     )
-    _, extra = flowing.training_terms(
-        tf.constant(observations), tf.constant(padded, tf.int32), SEED
-    )
+    extra = flow_loss(flowing, observations, tf.constant(padded, tf.int32))
     np.testing.assert_allclose(extra, np.mean(losses), rtol=1e-8)
 
 
 def test_groups_of_one_teach_the_flow_nothing(flowing, batch):
     rows = tf.range(12)
-    _, extra = flowing.training_terms(batch["observations"], rows, SEED)
-    assert extra.numpy() == 0
+    extra = flow_loss(flowing, batch["observations"], rows)
+    np.testing.assert_allclose(extra, 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -237,26 +268,24 @@ def test_a_model_with_a_flow_fits(make_model, batch, jit_compile):
 def test_padding_changes_nothing(make_model, batch):
     model = make_model()
     rows = rows_of(batch)
-    plain = model.group_terms(batch["observations"], rows, SEED)
-    padded = model.group_terms(
+    plain = group_terms(model, batch["observations"], rows)
+    padded = group_terms(
+        model,
         np.concatenate([batch["observations"], np.zeros((4, 4, 4, 1))]),
         tf.concat([rows, [-1] * 4], 0),
-        SEED,
     )
     # Noise is drawn by the row, in a shape that padding extends.
-    np.testing.assert_allclose(
-        padded.content_kl[:12], plain.content_kl, rtol=1e-12
-    )
-    np.testing.assert_allclose(padded.style_kl[:5], plain.style_kl[:5])
-    for term in padded:
-        assert not np.any(term[5:])
+    for one, other in zip(tf.nest.flatten(padded), tf.nest.flatten(plain)):
+        np.testing.assert_allclose(one[:12], other, rtol=1e-12)
+        assert not np.any(one[5:])
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 100, 129, 250, 256, 1000, 1024])
 def test_few_padded_sizes(size):
-    observations, rows, _ = chunks.pad(
-        chunks.Chunk(tf.ones((size, 2)), tf.zeros(size, tf.int32))
+    observations, ids, _ = batches.pad(
+        Part(tf.ones((size, 2)), {"content": tf.zeros(size, tf.int32)})
     )
+    rows = ids["content"]
     assert len(rows) == len(observations) <= size * 9 / 8
     assert np.count_nonzero(rows == 0) == np.sum(observations) / 2 == size
     unit = 2 ** max(size.bit_length() - 4, 0)
@@ -374,6 +403,20 @@ def test_infer_content_matches_the_oracle(make_model, batch):
     assert isinstance(content, tfp.distributions.Normal)
     np.testing.assert_allclose(content.loc, loc, rtol=1e-10)
     np.testing.assert_allclose(content.scale, scale, rtol=1e-10)
+
+
+def test_a_million_observations_of_one_group(make_model):
+    model = make_model(observation_shape=(3,), dtype="float32")
+    one = np.array([[0.2, 0.9, 0.5]], np.float32)
+    proposed, _ = model.encode(one)
+    count = 1_000_000
+    _, content = model.infer_content(
+        np.broadcast_to(one, (count, 3)), np.zeros(count, int)
+    )
+    deviation = proposed.scale / np.sqrt(count)
+    error = np.abs(content.loc - proposed.loc)
+    assert np.all(error < 1e-3 * deviation)
+    np.testing.assert_allclose(content.scale, deviation, rtol=1e-6)
 
 
 def test_inference_does_not_depend_on_its_batches(make_model, batch):
@@ -508,9 +551,12 @@ def test_vectors_and_deep_networks():
         ({"trunk": "rnn"}, "'mlp', 'conv', 'linear': got 'rnn'"),
         ({"likelihood": "x"}, "likelihood must be one of 'bernoulli'"),
         ({"content_samples": "x"}, "content_samples must be one of 'group'"),
-        ({"content_dim": 0}, "dim must be at least 1"),
+        ({"content_dim": 0}, "content_dim must be at least 1"),
         ({"evidence_dropout": 1.5}, r"evidence_dropout must be in \[0, 1\]"),
-        ({"observation_scale": 0.0}, "observation_scale must be positive"),
+        (
+            {"likelihood": "normal", "observation_scale": 0.0},
+            r"\(observation_scale of MLVAE\) must be positive",
+        ),
         (
             {"trunk": "conv", "observation_shape": (30, 28, 1)},
             r"sides divisible by 4: got observation_shape=\(30, 28, 1\)",
@@ -526,7 +572,7 @@ def test_bad_settings(make_model, settings, message):
 BAD_BATCHES = [
     (
         lambda b: {**b, "group_ids": b["group_ids"][:10]},
-        "one id an observation: got 10 ids for 12 observations",
+        "one id per observation: got 10 ids for 12 observations",
     ),
     (
         lambda b: {**b, "observations": b["observations"][:, :3]},
@@ -625,7 +671,7 @@ def test_config_round_trip(make_model):
     config = model.get_config()
     again = mlvae_tf.MLVAE.from_config(config)
     assert again.get_config() == config
-    assert again.style_kl_weight.start == 20.0
+    assert again.style.kl_weight.start == 20.0
 
 
 @pytest.mark.parametrize("style_flow", [0, 2])

@@ -1,3 +1,5 @@
+import enum
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,3 +71,57 @@ def test_the_ends_are_never_drawn(monkeypatch):
         draw = noise.uniform(SEED, 1, 1).numpy().item()
         assert 0 < draw < 1
         assert np.isfinite(noise.normal(SEED, 1, 1).numpy()).all()
+
+
+@pytest.mark.parametrize("purposes", [noise.Stream, noise.Draw])
+def test_no_two_purposes_share_their_random_numbers(purposes):
+    # An equal value would make the second name an alias of the first.
+    assert enum.unique(purposes) is purposes
+    assert len(set(purposes)) == len(purposes.__members__)
+    assert min(purposes) >= 0
+
+
+def test_what_a_step_draws_comes_after_contents_and_styles():
+    of_step = noise.of_step(3, noise.Stream.TRAINING, 5)
+    seeds = [
+        *noise.split(of_step),
+        *(noise.fold_in(of_step, draw) for draw in noise.Draw),
+    ]
+    assert len({tuple(seed.numpy()) for seed in seeds}) == len(seeds)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**32, 2**40 + 3])
+def test_generators_of_streams_and_of_epochs_are_apart(seed):
+    """Of this seed and the next, of every stream, and of epochs so numbered."""
+    generators = [
+        noise.generator(some, stream, *numbers)
+        for some in (seed, seed + 1)
+        for stream in noise.Stream
+        for numbers in ((), (0,), (1,), (0, 0))
+    ]
+    generators += [
+        noise.epoch_generator(some, epoch)
+        for some in (seed, seed + 1)
+        for epoch in range(2 * len(noise.Stream))
+    ]
+    draws = np.array([generator.random(4) for generator in generators])
+    assert len(np.unique(draws)) == draws.size
+
+
+def test_generators_derive_from_their_seed_alone():
+    for make in (
+        lambda: noise.generator(3, noise.Stream.JUDGE),
+        lambda: noise.generator(3, noise.Stream.EPISODES, 5),
+        lambda: noise.epoch_generator(3, 5),
+    ):
+        assert np.array_equal(make().random(9), make().random(9))
+
+
+def test_seeds_of_steps_are_apart():
+    seeds = {
+        tuple(noise.of_step(seed, stream, step).numpy())
+        for seed in (0, 1)
+        for stream in noise.Stream
+        for step in range(5)
+    }
+    assert len(seeds) == 2 * len(noise.Stream) * 5

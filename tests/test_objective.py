@@ -33,6 +33,12 @@ def test_kl_matches_the_oracle(generator):
     )
 
 
+def mean(terms, num_groups):
+    """Eq. 5 of the terms of single groups."""
+    sums = tf.nest.map_structure(tf.reduce_sum, terms)
+    return objective.mean(sums, num_groups)
+
+
 @pytest.fixture
 def ragged(generator):
     ids = np.array([2, 0, 2, 1, 2, 3, 3, 0])
@@ -45,7 +51,7 @@ def ragged(generator):
 
 
 def test_average_elbo_matches_the_oracle(ragged):
-    terms = objective.average(objective.group_terms(**ragged))
+    terms = mean(objective.group_terms(**ragged), 4)
     expected = reference.average_group_elbo(
         ragged["log_likelihood"],
         ragged["style_kl"],
@@ -57,13 +63,13 @@ def test_average_elbo_matches_the_oracle(ragged):
 
 def test_group_elbos_add_up(ragged):
     terms = objective.group_terms(**ragged)
-    mean = objective.average(terms)
+    average = mean(terms, 4)
     np.testing.assert_allclose(
-        np.sum(terms.elbo), 4 * mean.elbo.numpy(), rtol=1e-12
+        np.sum(terms.elbo), 4 * average.elbo.numpy(), rtol=1e-12
     )
 
 
-def test_content_kl_counts_once_a_group():
+def test_content_kl_counts_once_per_group():
     # One group of three: 3 * -10 - 3 * 2 - 5 = -41.
     terms = objective.group_terms(
         tf.fill([3], -10.0), tf.fill([3], 2.0), tf.constant([5.0]), [0, 0, 0]
@@ -72,22 +78,21 @@ def test_content_kl_counts_once_a_group():
 
 
 def test_padding_rows_do_not_count(ragged):
-    mean = objective.average(objective.group_terms(**ragged))
+    expected = mean(objective.group_terms(**ragged), 4)
     padded = objective.group_terms(
         np.append(ragged["log_likelihood"], 1e6),
         np.append(ragged["style_kl"], 1e6),
         np.append(ragged["content_kl"], [0, 0, 0]),
         np.append(ragged["segment_ids"], -1),
     )
-    np.testing.assert_allclose(
-        objective.average(padded, 4).elbo, mean.elbo, rtol=1e-12
-    )
+    np.testing.assert_allclose(mean(padded, 4).elbo, expected.elbo, rtol=1e-12)
 
 
 def test_loss_weighs_the_divergences():
     # 2 * 3 + 5 * 7 + 100 = 141.
-    terms = objective.Terms(
-        tf.constant(-100.0), tf.constant(3.0), tf.constant(7.0)
-    )
-    assert objective.loss(terms, 2.0, 5.0).numpy() == 141
-    assert objective.loss(terms).numpy() == -terms.elbo.numpy()
+    kl = {"content": tf.constant(3.0), "style": tf.constant(7.0)}
+    terms = objective.Terms(tf.constant(-100.0), kl)
+    weights = {"style": 5.0, "content": 2.0}
+    assert objective.loss(terms, weights).numpy() == 141
+    ones = dict.fromkeys(weights, 1.0)
+    assert objective.loss(terms, ones).numpy() == -terms.elbo.numpy()

@@ -4,7 +4,7 @@ import reference
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import calibration, probes
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,

@@ -6,6 +6,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from mlvae_tf.evaluation.representations import (
     Normals,
     discriminants,
+    flat,
     similarity,
 )
 
@@ -68,3 +69,10 @@ def test_discriminants_need_two_groups_of_different_points(generator):
     found = discriminants(points, np.array([0, 0, 1, 1, 2]))
     assert found.shape == (3, 1)
     assert np.isfinite(found).all()
+
+
+def test_vectors_have_no_unknown_values():
+    observations = np.array([[[1.0], [np.nan]], [[-2.0], [3.0]]], np.float32)
+    vectors = flat(observations)
+    assert vectors.dtype == np.float32
+    assert vectors.tolist() == [[1, 0], [-2, 3]]

@@ -1,279 +1,38 @@
 """The scripts as a user runs them: in a process of their own."""
 
 import gc
-import html
 import json
-import os
-import pathlib
-import re
 import resource
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import keras
 import numpy as np
 import pytest
 import sklearn.datasets
 import sklearn.preprocessing
-import tensorflow as tf
 from PIL import Image
-
-from mlvae_tf import command_line
-from mlvae_tf.workdir import load_model
-
-ROOT = pathlib.Path(__file__).parent.parent
-SMALL = ["--hidden_units=16,12", "--content_dim=3", "--style_dim=2"]
-
-
-def script(name, *arguments, **kwargs):
-    return subprocess.run(
-        [sys.executable, str(ROOT / name), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        **kwargs,
-    )
-
-
-def assert_fails(process, *words):
-    """One line on stderr with these words, status 2."""
-    assert process.returncode == 2, process.stderr
-    lines = process.stderr.strip().splitlines()
-    assert len(lines) == 1, process.stderr
-    for word in words:
-        assert word in lines[0]
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    """Three groups of twelve 8x8 images that differ in where they are dark."""
-    path = tmp_path_factory.mktemp("data") / "data.npz"
-    generator = np.random.default_rng(0)
-    images = generator.uniform(0, 0.2, size=(36, 8, 8, 1))
-    ids = np.repeat(["left", "mid", "right"], 12)
-    for group, column in (("left", 0), ("mid", 3), ("right", 6)):
-        images[ids == group, :, column : column + 2] += 0.7
-    np.savez(path, observations=images, group_ids=ids)
-    return f"npz:{path}"
-
-
-@pytest.fixture(scope="module")
-def run(dataset, tmp_path_factory):
-    """A trained and evaluated run: its folder and what evaluate.py printed."""
-    folder = tmp_path_factory.mktemp("run") / "a"
-    trained = script(
-        "train.py",
-        f"--workdir={folder}",
-        f"--dataset={dataset}",
-        "--epochs=60",
-        "--holdout_observations=0.5",
-        "--evaluate_epochs=30",
-        *SMALL,
-    )
-    assert trained.returncode == 0, trained.stderr
-    evaluated = script("evaluate.py", f"--workdir={folder}")
-    assert evaluated.returncode == 0, evaluated.stderr
-    return folder, trained, evaluated
-
-
-def test_the_run_leaves_what_it_should(run):
-    folder, trained, _ = run
-    names = {
-        "config.json",
-        "checkpoints",
-        "logs",
-        "model.keras",
-        "export",
-        "evaluation",
-    }
-    assert {path.name for path in folder.iterdir()} == names
-    assert "elbo" in trained.stderr  # The progress bar shows the terms.
-    config = json.loads((folder / "config.json").read_text())
-    assert config["training"]["epochs"] == 60
-    assert config["data"]["holdout_observations"] == 0.5
-    assert config["versions"]["tensorflow"] == tf.__version__
-    model = keras.saving.load_model(folder / "model.keras")
-    assert model.observation_shape == (8, 8, 1)
-    served = tf.saved_model.load(str(folder / "export" / "1"))
-    assert "infer_groups" in served.signatures
-    assert not list(folder.rglob(".partial*"))
-
-
-def test_metrics(run):
-    folder, _, evaluated = run
-    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
-    counts = ["1", "2", "3", "5", "all"]  # Of six.
-    assert list(metrics["content_accuracy"]) == counts
-    assert metrics["content_accuracy"]["5"] == 1
-    assert list(metrics["swap"]["content_group"]) == counts
-    assert metrics["swap"]["judge_accuracy"] == 1
-    assert metrics["importance_weighted_bound"] > metrics["group_elbo"]
-    assert list(metrics["calibration"]) == ["1", "2", "3"]
-    assert (
-        metrics["content_entropy"].keys() == metrics["content_accuracy"].keys()
-    )
-    assert metrics["chance_accuracy"] == pytest.approx(1 / 3)
-    for name in ("style_accuracy", "style_entropy", "group_elbo"):
-        assert np.isfinite(metrics[name])
-    assert re.search(r"content accuracy, k = 5 +1\.000", evaluated.stdout)
-    assert evaluated.stderr == ""
-    assert "report.html" in evaluated.stdout
-
-
-def test_report(run):
-    folder, _, _ = run
-    names = {path.stem for path in (folder / "evaluation").glob("*.png")}
-    assert names == {
-        *("accuracy", "confusion", "calibration", "map"),
-        *("swap", "swap_single", "interpolate", "generate", "reconstruct"),
-    }
-    for name in names:
-        with Image.open(folder / "evaluation" / f"{name}.png") as picture:
-            assert min(picture.size) > 200
-    page = (folder / "evaluation" / "report.html").read_text()
-    assert "data:image/png;base64," in page
-    assert "http" not in page.split("</style>")[1]  # One file, all inside.
-    assert "--holdout_observations=0.5" in page
-    assert tf.__version__ in page
-
-
-def test_the_commands_of_a_report_give_its_configuration_back(run):
-    folder, _, _ = run
-    page = html.unescape((folder / "evaluation" / "report.html").read_text())
-    train = next(x for x in page.splitlines() if "python train.py" in x)
-    arguments = shlex.split(train.split("python train.py")[1])
-    # The flags are parsed as the script does, in a process of their own.
-    code = (
-        "import runpy, sys; sys.argv = ['train.py', *sys.argv[1:]]\n"
-        "script = runpy.run_path('train.py')\n"
-        "from absl import flags; flags.FLAGS(sys.argv)\n"
-        "from mlvae_tf import command_line, config\n"
-        "given = command_line.given_flags(*script['SECTIONS'])\n"
-        "import json; print(json.dumps(config.Config().replace(given).flat()))"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
-    config = json.loads((folder / "config.json").read_text())
-    sections = config["data"] | config["model"] | config["training"]
-    assert json.loads(process.stdout) == sections
-    assert "evaluate.py" in page
-    assert "--evidence_counts=1,2,3,5,10,all" in page
-
-
-def test_tensorboard(run):
-    folder, _, _ = run
-    tags = {}
-    for path in (folder / "logs").rglob("events*"):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                tags.setdefault(path.parent.name, []).append(value.tag)
-    for term in ("loss", "elbo", "reconstruction", "content_kl", "style_kl"):
-        assert tags["train"].count(f"epoch_{term}") == 60
-        assert tags["validation"].count(f"epoch_{term}") == 2
-    for extra in (
-        "learning_rate",
-        "observations_per_second",
-        "content_kl_weight",
-        "style_kl_weight",
-    ):
-        assert tags["train"].count(f"epoch_{extra}") == 60
-    assert tags["images"] == ["swap", "swap"]
-
-
-@pytest.mark.slow
-def test_several_seeds(run, tmp_path):
-    folder, _, _ = run
-    shutil.copytree(folder, tmp_path / "run")
-    arguments = f"--workdir={tmp_path / 'run'}", "--seeds=2"
-    process = script("evaluate.py", *arguments, "--evidence_counts=1,5")
-    assert process.returncode == 0, process.stderr
-    first, second = (
-        json.loads((path / "evaluation" / "metrics.json").read_text())
-        for path in (tmp_path / "run", tmp_path / "run" / "seeds" / "1")
-    )
-    values = [metrics["group_elbo"] for metrics in (first, second)]
-    assert values[0] != values[1]
-    cells = np.mean(values), min(values), max(values)
-    line = " +".join(f"{value:.1f}" for value in cells)
-    assert re.search(f"group elbo +{line}", process.stdout)
-    page = (tmp_path / "run" / "evaluation" / "report.html").read_text()
-    assert "Several seeds" in page
-    assert "--seeds=2" in page
-    other = json.loads((tmp_path / "run/seeds/1/config.json").read_text())
-    assert other["training"]["seed"] == 1
-    # What is trained is not trained again.
-    model = tmp_path / "run" / "seeds" / "1" / "model.keras"
-    before = model.stat().st_mtime_ns
-    again = script("evaluate.py", *arguments, "--evidence_counts=1")
-    assert again.returncode == 0, again.stderr
-    assert model.stat().st_mtime_ns == before
-
-
-def test_another_dataset_can_be_evaluated(run, dataset):
-    folder, _, _ = run
-    before = (folder / "config.json").read_bytes()
-    arguments = f"--workdir={folder}", "--evidence_counts=3"
-    again = script("evaluate.py", *arguments, f"--dataset={dataset}")
-    assert again.returncode == 0, again.stderr
-    assert "content accuracy, k = 3" in again.stdout
-    assert (folder / "config.json").read_bytes() == before
-
-
-def test_a_run_is_not_overwritten(run, dataset):
-    folder, _, _ = run
-    process = script("train.py", f"--workdir={folder}", f"--dataset={dataset}")
-    assert_fails(process, "holds a run already", "--resume", "--overwrite")
-
-
-@pytest.mark.parametrize(
-    ("flag", "word"),
-    [
-        ("--holdout_observations=0.9", "the run's own"),
-        ("--evidence_counts=0", "positive integers"),
-        ("--evidence_counts=50", "at most 6"),
-    ],
+from scripts import (
+    ROOT,
+    SMALL,
+    assert_fails,
+    command,
+    environment,
+    new_script,
+    script,
+    weights,
 )
-def test_evaluations_that_make_no_sense(run, flag, word):
-    folder, _, _ = run
-    assert_fails(script("evaluate.py", f"--workdir={folder}", flag), word)
 
-
-def test_a_damaged_checkpoint(run, tmp_path):
-    folder, _, _ = run
-    shutil.copytree(folder, tmp_path / "run")
-    for path in (tmp_path / "run" / "checkpoints").glob("*.data*"):
-        path.write_bytes(path.read_bytes()[:100])
-    arguments = f"--workdir={tmp_path / 'run'}", "--resume", "--epochs=61"
-    assert_fails(
-        script("train.py", *arguments), "ckpt-60 cannot be read", "--overwrite"
-    )
-    assert (tmp_path / "run" / "model.keras").exists()
-
-
-def test_resuming_to_fewer_epochs(run):
-    folder, _, _ = run
-    process = script(
-        "train.py", f"--workdir={folder}", "--resume", "--epochs=9"
-    )
-    assert_fails(process, "--epochs=9 is less than the 60 epochs")
-    config = json.loads((folder / "config.json").read_text())
-    assert config["training"]["epochs"] == 60
+from mlvae_tf.runs import command_line
+from mlvae_tf.runs.workdir import load_model
 
 
 def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
     arguments = f"--workdir={tmp_path / 'run'}", f"--dataset={dataset}"
     endless = "--epochs=100000", "--checkpoint_seconds=1"
     process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *arguments, *endless],
+        command("train.py", *arguments, *endless),
         stderr=subprocess.PIPE,
         text=True,
         # A shell has it ignored by what it starts in the background.
@@ -290,68 +49,10 @@ def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
     assert "Traceback" not in printed
 
 
-def test_a_damaged_model(run, tmp_path):
-    folder, _, _ = run
-    shutil.copytree(folder, tmp_path / "run")
-    (tmp_path / "run" / "model.keras").write_bytes(b"PK")
-    process = script("evaluate.py", f"--workdir={tmp_path / 'run'}")
-    assert_fails(process, "model.keras is damaged", "--resume")
-
-
-def test_a_bad_flag_does_not_cost_the_old_run(run):
-    folder, _, _ = run
-    process = script(
-        "train.py", f"--workdir={folder}", "--overwrite", "--dataset=npz:/no"
-    )
-    assert_fails(process, "npz:/no: there is no such file")
-    arguments = f"--workdir={folder}", "--overwrite", "--learning_rate=nan"
-    assert_fails(script("train.py", *arguments), "--learning_rate", "finite")
-    assert (folder / "model.keras").exists()
-
-
-def test_resume_refuses_other_settings(run):
-    folder, _, _ = run
-    process = script(
-        "train.py", f"--workdir={folder}", "--resume", "--style_dim=5"
-    )
-    assert_fails(process, "--style_dim=5 (was 2)", "--overwrite")
-
-
-def weights(folder):
-    return keras.saving.load_model(folder / "model.keras").get_weights()
-
-
-def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
-    folder, _, kept = run
-    streamed = tmp_path / "run"
-    trained = script(
-        "train.py",
-        f"--workdir={streamed}",
-        f"--dataset={dataset}",
-        "--epochs=60",
-        "--holdout_observations=0.5",
-        "--evaluate_epochs=30",
-        "--memory_gb=0",
-        *SMALL,
-    )
-    assert trained.returncode == 0, trained.stderr
-    for a, b in zip(weights(folder), weights(streamed)):
-        np.testing.assert_array_equal(a, b)
-    again = script(
-        "train.py", f"--workdir={streamed}", "--resume", "--memory_gb=1"
-    )
-    assert again.returncode == 0, again.stderr
-    evaluated = script("evaluate.py", f"--workdir={streamed}", "--memory_gb=0")
-    assert evaluated.returncode == 0, evaluated.stderr
-    found, expected = (
-        process.stdout.split("Report:")[0] for process in (evaluated, kept)
-    )
-    assert "content accuracy" in found
-    assert found == expected
-
-
-@pytest.mark.slow
-def test_chunks_change_nothing_but_rounding(tmp_path, generator):
+@pytest.mark.parametrize(
+    "rule", [pytest.param("product", marks=pytest.mark.slow), "average"]
+)
+def test_chunks_change_nothing_but_rounding(rule, tmp_path, generator):
     path = tmp_path / "data.npz"
     np.savez(
         path,
@@ -368,6 +69,7 @@ def test_chunks_change_nothing_but_rounding(tmp_path, generator):
             "--groups_per_batch=2",
             "--observations_per_group=20",
             "--evaluate_epochs=2",
+            f"--accumulation={rule}",
             *SMALL,
             *flags,
         )
@@ -377,17 +79,10 @@ def test_chunks_change_nothing_but_rounding(tmp_path, generator):
         np.testing.assert_allclose(whole, chunks, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("flag", "said"),
-    [
-        ("--accumulation=average", "--chunk_size needs evidence"),
-        ("--augment_groups=0.5", "--chunk_size has parts only"),
-    ],
-)
-def test_what_chunks_cannot_do(flag, said, tmp_path):
-    folder = tmp_path / "run"
-    refused = script("train.py", f"--workdir={folder}", "--chunk_size=8", flag)
-    assert_fails(refused, said)
+def test_what_chunks_cannot_do(tmp_path):
+    arguments = f"--workdir={tmp_path / 'run'}", "--chunk_size=8"
+    refused = script("train.py", *arguments, "--augment_groups=0.5")
+    assert_fails(refused, "--chunk_size has parts only")
 
 
 def test_an_image_damaged_in_the_middle(tmp_path):
@@ -432,7 +127,7 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, tmp_path):
         ]
 
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments("killed")],
+        command("train.py", *arguments("killed")),
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -491,6 +186,7 @@ def test_garbage_is_collected_once_tensorflow_is_imported():
         (["--preset=x"], ["--preset", "mnist_5k"]),
         (["--dataset=x"], ["--dataset", "folder:PATH"]),
         (["--dataset=folder:/no"], ["folder:/no", "no such folder"]),
+        (["--likelihood=x"], ["likelihood", "'bernoulli', 'normal'", "'x'"]),
         (["--holdout_groups=2"], ["--holdout_groups", "[0, 1)", "2"]),
     ],
 )
@@ -498,6 +194,12 @@ def test_mistakes_of_train(arguments, words, tmp_path):
     given = [f"--workdir={tmp_path / 'run'}", *arguments] if arguments else []
     assert_fails(script("train.py", *given), *words)
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_import_of_tensorflow_leaves_nothing_on_stderr(tmp_path):
+    arguments = f"--workdir={tmp_path / 'run'}", "--dataset=folder:/no"
+    process = new_script("train.py", *arguments)
+    assert_fails(process, "folder:/no", "no such folder")
 
 
 def test_values_that_the_likelihood_does_not_take(tmp_path):
@@ -621,14 +323,14 @@ def test_a_full_disk(dataset, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    process = script(
+    process = new_script(
         "train.py",
         f"--workdir={tmp_path / 'run'}",
         f"--dataset={dataset}",
         "--epochs=1",
         "--hidden_units=200",
         preexec_fn=limit_file_size,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env=environment(PYTHONWARNINGS="ignore"),
     )
     assert process.returncode == 2
     message = process.stderr.strip().splitlines()[-1]
@@ -648,13 +350,3 @@ def test_a_full_disk(dataset, tmp_path):
 )
 def test_mistakes_of_evaluate(arguments, words):
     assert_fails(script("evaluate.py", *arguments), *words)
-
-
-def test_evaluate_wants_observations_of_the_models_shape(run, tmp_path):
-    folder, _, _ = run
-    path = tmp_path / "data.npz"
-    np.savez(path, observations=np.zeros((9, 4)), group_ids=np.arange(9))
-    process = script(
-        "evaluate.py", f"--workdir={folder}", f"--dataset=npz:{path}"
-    )
-    assert_fails(process, "[N, 8, 8, 1]", "(9, 4)")

@@ -11,15 +11,19 @@ import pytest
 import requests
 from PIL import Image
 
-from mlvae_tf import data
-from mlvae_tf.config import DataConfig
-from mlvae_tf.data import folder
+from mlvae_tf import likelihoods
+from mlvae_tf.data import loading, sources
+from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.observations import Stored
+from mlvae_tf.data.sources import folder
+
+REAL = likelihoods.Normal()
 
 
-def load(spec, **settings):
+def load(spec, likelihood=REAL, **settings):
     settings.setdefault("holdout_observations", 0.0)
-    return data.load(DataConfig(dataset=spec, **settings), seed=0)
+    config = DataConfig(dataset=spec, **settings)
+    return loading.load(config, seed=0, likelihood=likelihood)
 
 
 def write_images(folder, groups=("ann", "bob"), count=3, shape=(6, 5)):
@@ -179,7 +183,8 @@ class TestNpz:
             ({"group_ids": np.array(list("aab"))}, "3 ids for 6 observations"),
             ({"group_ids": np.ones(6)}, "integers or strings"),
             ({"observations": np.array(["x"] * 6)}, "observations must be"),
-            ({"observations": np.full((6, 3), np.nan)}, "6 of 6 hold NaN"),
+            ({"observations": np.full((6, 3), np.nan)},
+             r"finite numbers: got NaN .* in 6 of 6 .* first at row 0 \(nan\)"),
             ({"observations": np.zeros((0, 3)), "group_ids": np.zeros(0, int)},
              "has no observations"),
             ({"split": np.array(["val"] * 6)}, "split must name train or"),
@@ -191,6 +196,47 @@ class TestNpz:
     def test_bad_arrays(self, tmp_path, arrays, change, message):
         with pytest.raises(ValueError, match=message):
             self.load(tmp_path, **{**arrays, **change})
+
+    @pytest.mark.parametrize(
+        ("likelihood", "change", "message"),
+        [
+            (likelihoods.Bernoulli(), {}, r"numbers in \[0, 1\] .* from -1 to"),
+            (likelihoods.Poisson(), {}, "counts: got values from -1 to 0.*-1"),
+            (
+                likelihoods.Categorical(4),
+                {"observations": np.full((6, 3), 4, np.uint8)},
+                "from 0 to 3, .* got values from 4 to 4",
+            ),
+        ],
+    )
+    def test_values_that_the_likelihood_does_not_take(
+        self, tmp_path, arrays, likelihood, change, message
+    ):
+        arrays["observations"] = np.zeros((6, 3))
+        arrays["observations"][4, 1] = -1
+        np.savez(tmp_path / "data.npz", **{**arrays, **change})
+        with pytest.raises(ValueError, match=rf"data\.npz: .*{message}"):
+            load(f"npz:{tmp_path}/data.npz", likelihood)
+
+    @pytest.mark.parametrize("memory_gb", [0.0, 1.0])
+    def test_the_likelihood_tells_what_eight_bits_stand_for(
+        self, tmp_path, arrays, generator, memory_gb
+    ):
+        bits = generator.integers(0, 256, (6, 3), np.uint8)
+        arrays["split"] = np.array(["train"] * 4 + ["test"] * 2)
+        np.savez(tmp_path / "a.npz", **{**arrays, "observations": bits})
+        for likelihood, values in (
+            (likelihoods.Bernoulli(), bits / np.float32(255)),
+            (likelihoods.Poisson(), bits.astype(np.float32)),
+        ):
+            splits = load(
+                f"npz:{tmp_path}/a.npz", likelihood, memory_gb=memory_gb
+            )
+            for part, rows in (
+                (splits.train, slice(4)),
+                (splits.test, slice(4, 6)),
+            ):
+                np.testing.assert_allclose(part.values(), values[rows])
 
     def test_missing_array(self, tmp_path):
         with pytest.raises(ValueError, match=r"must have the arrays.*got x"):
@@ -503,6 +549,6 @@ def test_unknown_specs(spec):
 
 
 def test_every_kind_has_its_module():
-    folder = pathlib.Path(data.__file__).parent
-    for kind in data.KINDS:
+    folder = pathlib.Path(sources.__file__).parent
+    for kind in loading.KINDS:
         assert (folder / f"{kind}.py").exists()

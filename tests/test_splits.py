@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.source import Source
 from mlvae_tf.data.splits import split
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
-from mlvae_tf.store import ContentStore
+from mlvae_tf.store.table import ContentStore
 
 
 def store(loc, scale, group_ids, rule="product", model="m"):

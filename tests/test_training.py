@@ -1,11 +1,10 @@
-import keras
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from mlvae_tf import training, workdir
-from mlvae_tf.config import Config, TrainingConfig
-from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.runs import training, workdir
+from mlvae_tf.runs.config import Config, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -25,38 +24,6 @@ def test_training_groups_are_doubled_on_request(generator):
     )
     assert len(mirrored) == 8
     assert len(mirrored.groups) == 4
-
-
-@pytest.mark.parametrize(("fraction", "momentum"), [(0.1, 0.5), (0.02, 0.0)])
-def test_weights_end_as_their_moving_average(generator, fraction, momentum):
-    images = generator.uniform(size=(20, 4, 4, 1))
-    data = GroupedData.of(images, np.arange(20) % 2)
-    config = Config().replace(
-        {"weight_averaging": fraction, "hidden_units": (3,)}
-    )
-    model = training.make_model(config, (4, 4, 1), steps=20)
-    trajectory = []
-
-    class Record(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            trajectory.append(model.get_weights())
-
-    model.fit(
-        make_dataset(data, Batches(2, 2), 0, epochs=2),
-        epochs=2,
-        steps_per_epoch=5,
-        verbose=0,
-        callbacks=[Record()],
-    )
-    assert len(trajectory) == 10
-    average = trajectory[0]
-    for weights in trajectory[1:]:
-        average = [
-            momentum * mean + (1 - momentum) * weight
-            for mean, weight in zip(average, weights)
-        ]
-    for weight, mean in zip(model.get_weights(), average):
-        np.testing.assert_allclose(weight, mean, rtol=1e-5, atol=1e-7)
 
 
 def test_training_starts_at_the_principal_components(generator, tmp_path):

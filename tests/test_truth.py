@@ -11,6 +11,8 @@ import scipy.stats
 import tensorflow as tf
 
 import mlvae_tf
+from mlvae_tf import whole
+from mlvae_tf.batches import Part
 from mlvae_tf.evaluation.likelihood import importance_weighted_bound
 from mlvae_tf.objective import standard_normal_kl
 
@@ -102,9 +104,12 @@ def posteriors(model, x):
 
 def test_the_elbo_never_exceeds_the_truth(model, groups):
     untrained = mlvae_tf.MLVAE(
-        (SIZE,), CONTENT, STYLE, hidden_units=(), likelihood="normal"
+        (SIZE,),
+        CONTENT,
+        STYLE,
+        hidden_units=(),
+        likelihood=mlvae_tf.likelihoods.Normal(SCALE),
     )
-    untrained.observation_scale = SCALE
     observations, ids = groups
     for current, largest in ((model, 0.5), (untrained, np.inf)):
         for group in range(50):
@@ -117,11 +122,9 @@ def test_the_elbo_never_exceeds_the_truth(model, groups):
 def test_the_models_elbo_has_the_right_expectation(model, groups):
     observations, ids = groups
     x = tf.constant(observations[ids == 0], tf.float32)
-    rows = tf.zeros(len(x), tf.int32)
-    terms = tf.function(model.group_terms)
-    samples = [
-        terms(x, rows, tf.constant([0, i])).elbo[0].numpy() for i in range(2000)
-    ]
+    part = Part(x, {"content": tf.zeros(len(x), tf.int32)})
+    terms = tf.function(lambda seed: whole.group_terms(model.elbo, part, seed))
+    samples = [terms(tf.constant([0, i])).elbo[0].numpy() for i in range(2000)]
     expected = expected_elbo(model, x.numpy(), *posteriors(model, x.numpy()))
     # Five standard errors of the mean of 2,000 draws.
     tolerance = 5 * np.std(samples) / np.sqrt(len(samples))
@@ -140,3 +143,125 @@ def test_the_importance_weighted_bound_comes_close(model, groups):
     assert error < 0.05
     # One sample is far worse: the weights do the work.
     assert abs(truth - elbo).sum() / len(ids) > 3 * error
+
+
+# The same with values missing: the exact marginal leaves them out.
+
+
+def with_gaps(observations, ids):
+    """A third of the values gone, all of one observation, all of one group."""
+    generator = np.random.default_rng(1)
+    gaps = np.array(observations)
+    gaps[generator.uniform(size=gaps.shape) < 1 / 3] = np.nan
+    gaps[3] = np.nan
+    gaps[ids == 7] = np.nan
+    return gaps
+
+
+@pytest.fixture(scope="module")
+def gappy(groups):
+    """Trained on what is known alone."""
+    keras.utils.set_random_seed(0)
+    observations, ids = groups
+    model = mlvae_tf.MLVAE(
+        (SIZE,),
+        CONTENT,
+        STYLE,
+        hidden_units=64,
+        likelihood=mlvae_tf.likelihoods.Normal(SCALE),
+        missing_values=True,
+        decoder=keras.Sequential(
+            [keras.Input((CONTENT + STYLE,)), keras.layers.Dense(SIZE)]
+        ),
+        seed=0,
+    )
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    data = {"observations": with_gaps(observations, ids), "group_ids": ids}
+    model.fit(tf.data.Dataset.from_tensors(data).repeat(1500), verbose=0)
+    return model
+
+
+def marginal(model, x):
+    """The exact log p of the known values of one group."""
+    content_map, style_map, bias = (m.astype(np.float64) for m in maps(model))
+    count, known = len(x), ~np.isnan(x.ravel())
+    own = style_map.T @ style_map + SCALE**2 * np.eye(SIZE)
+    covariance = np.kron(
+        np.ones((count, count)), content_map.T @ content_map
+    ) + np.kron(np.eye(count), own)
+    if not known.any():
+        return 0.0
+    mean = np.tile(bias, count)[known]
+    covariance = covariance[np.ix_(known, known)]
+    normal = scipy.stats.multivariate_normal(mean, covariance)
+    return normal.logpdf(x.ravel()[known])
+
+
+def test_with_gaps_the_bound_comes_close_to_the_exact_marginal(gappy, groups):
+    observations, ids = (part[:150] for part in groups)
+    gaps = with_gaps(observations, ids)
+    truth = np.array([marginal(gappy, gaps[ids == i]) for i in np.unique(ids)])
+    bound = importance_weighted_bound(gappy, gaps, ids, 1000)
+    assert abs(truth - bound).sum() / len(ids) < 0.05
+
+
+def test_with_gaps_the_elbo_is_a_bound(gappy, groups):
+    observations, ids = (part[:150] for part in groups)
+    gaps = with_gaps(observations, ids)
+    truth = np.array([marginal(gappy, gaps[ids == i]) for i in np.unique(ids)])
+    part = Part(tf.constant(gaps, tf.float32), {"content": tf.constant(ids)})
+    step = tf.function(lambda seed: whole.group_terms(gappy.elbo, part, seed))
+    count = len(truth)
+    draws = np.array(
+        [step(tf.constant([0, i])).elbo[:count] for i in range(400)]
+    )
+    elbo, error = draws.mean(0), draws.std(0) / np.sqrt(len(draws))
+    assert np.all(elbo - 5 * error < truth)
+    assert np.sum(truth - elbo) / len(ids) < 1
+
+
+def test_an_observation_of_which_nothing_is_known_adds_its_own_style(
+    gappy, groups
+):
+    observations, ids = (part[:40] for part in groups)
+    gaps = with_gaps(observations, ids)
+    seed = tf.constant([3, 4])
+
+    def terms(rows):
+        part = Part(
+            tf.constant(gaps[rows], tf.float32),
+            {"content": tf.constant(ids[rows])},
+        )
+        return whole.group_terms(gappy.elbo, part, seed)
+
+    unknown = np.isnan(gaps).all(axis=1)
+    group = ids[3]
+    assert unknown[3]
+    assert np.sum(ids == group) > 1
+    rows = np.arange(40)
+    # Left out, the rows after it would draw other noise: it goes to the end.
+    last = np.append(np.delete(rows, 3), 3)
+    all_, without = terms(last), terms(last[:-1])
+    count = ids.max() + 1
+    np.testing.assert_allclose(
+        all_.kl["content"][:count], without.kl["content"][:count], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        all_.reconstruction[:count], without.reconstruction[:count], rtol=1e-5
+    )
+    style = gappy.infer_style(gaps[3:4])
+    own = kl(style.loc, style.scale)[0]
+    np.testing.assert_allclose(
+        all_.kl["style"][group] - without.kl["style"][group], own, rtol=1e-3
+    )
+
+
+def test_a_group_of_which_nothing_is_known_has_the_prior(gappy, groups):
+    observations, ids = groups
+    some = (ids == 7) | (ids == 8)
+    gaps = with_gaps(observations, ids)[some]
+    found, content = gappy.infer_content(gaps, ids[some])
+    row = found.tolist().index(7)
+    assert content.loc.numpy()[row].tolist() == [0] * CONTENT
+    assert content.scale.numpy()[row].tolist() == [1] * CONTENT
+    assert np.all(content.scale.numpy()[1 - row] < 1)

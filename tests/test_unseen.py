@@ -6,7 +6,7 @@ import sklearn.metrics
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import unseen
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import Normals, contents

@@ -1,52 +1,6 @@
-import json
-import math
-
 import pytest
 
-from mlvae_tf import workdir
-
-
-def test_whole_files_replace_what_was_there(tmp_path):
-    path = tmp_path / "new" / "file.txt"
-    for text in ("one", "two"):
-        with workdir.whole(path) as partial:
-            assert partial.parent == path.parent
-            assert partial.suffix == path.suffix
-            partial.write_text(text)
-    assert path.read_text() == "two"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_whole_folders_replace_what_was_there(tmp_path):
-    path = tmp_path / "1"
-    for name in ("old", "new"):
-        with workdir.whole(path) as partial:
-            partial.mkdir()
-            (partial / name).touch()
-    assert [p.name for p in path.iterdir()] == ["new"]
-
-
-def test_a_failure_leaves_what_was_there(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def fail():
-        with workdir.whole(path) as partial:
-            partial.write_text("half")
-            raise OSError("full")
-
-    with pytest.raises(OSError, match="full"):
-        fail()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_json_has_no_nan(tmp_path):
-    workdir.write_json(tmp_path / "a.json", {"x": 1.5})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1.5}
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        workdir.write_json(tmp_path / "b.json", {"x": math.nan})
-    assert not (tmp_path / "b.json").exists()
+from mlvae_tf.runs import workdir
 
 
 @pytest.fixture

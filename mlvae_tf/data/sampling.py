@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from mlvae_tf import noise
 from mlvae_tf.data.observations import index_dtype
 
 _DEALT_AT_ONCE = 1 << 19  # Observations.
@@ -96,7 +97,7 @@ class ShuffledSampler(Sampler):
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         count = len(self._group_index)
         rows = np.arange(count, dtype=index_dtype(count))
-        np.random.default_rng([seed, epoch]).shuffle(rows)
+        noise.epoch_generator(seed, epoch).shuffle(rows)
         return (rows,)
 
     def plan(
@@ -143,7 +144,7 @@ class GroupSampler(Sampler):
         return -(-int(self._first_piece[-1]) // self._groups_per_batch)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
-        generator = np.random.default_rng([seed, epoch])
+        generator = noise.epoch_generator(seed, epoch)
         dealt = self._deal(generator)
         pieces = np.arange(self._first_piece[-1], dtype=dealt.dtype)
         generator.shuffle(pieces)

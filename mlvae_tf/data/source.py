@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
-
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf import checks
+from mlvae_tf.data.grouped import Convert, GroupedData
 from mlvae_tf.data.observations import Stored, in_memory, nbytes
 from mlvae_tf.errors import InputError
+from mlvae_tf.likelihoods import Likelihood
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,15 @@ class Source:
 
     train: GroupedData
     test: GroupedData | None = None
+
+    def converted(self, convert: Convert) -> Source:
+        """The same with other values for what is stored."""
+        return Source(
+            *(
+                part and dataclasses.replace(part, convert=convert)
+                for part in (self.train, self.test)
+            )
+        )
 
     def in_memory(self, limit: float) -> Source:
         """All observations in memory, if they have at most `limit` bytes.
@@ -44,19 +53,17 @@ class Source:
         return Source(*parts)
 
 
-def check(data: GroupedData, spec: str) -> GroupedData:
-    """Raise `InputError` unless it has observations, finite if in memory."""
+def check(data: GroupedData, spec: str, likelihood: Likelihood) -> None:
+    """Raise `InputError` unless it has observations that can be learned from.
+
+    What stays on the disk is checked batch by batch, as it is read.
+    """
     observations = data.observations
     if not math.prod(observations.shape):
         raise InputError(f"{spec} has no observations.")
-    if observations.dtype == np.uint8 or isinstance(observations, Stored):
-        return data
-    finite = np.isfinite(observations).reshape(len(observations), -1).all(1)
-    if not finite.all():
-        raise InputError(
-            f"{spec}: observations must be finite numbers: "
-            f"{np.count_nonzero(~finite)} of {len(finite)} hold NaN or "
-            f"infinite values, the first at row {np.argmin(finite)}. Remove or "
-            "repair them."
-        )
-    return data
+    if isinstance(observations, Stored):
+        return
+    try:
+        checks.check_stored(observations, likelihood)
+    except InputError as error:
+        raise InputError(f"{spec}: {error}") from None

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf import noise
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
@@ -58,14 +59,15 @@ def _choose_groups(
             f"{count} held out and {len(groups) - count} to train on. Choose "
             "a fraction that leaves at least one of each."
         )
-    chosen = np.random.default_rng([seed, 0]).permutation(len(groups))[:count]
+    generator = noise.generator(seed, noise.Stream.HELD_OUT_GROUPS)
+    chosen = generator.permutation(len(groups))[:count]
     return groups[np.sort(chosen)]
 
 
 def _held_out(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
     """Mask of each group's held-out observations; one at least stays."""
     held_out = np.zeros(len(data), bool)
-    generator = np.random.default_rng([seed, 1])
+    generator = noise.generator(seed, noise.Stream.HELD_OUT_OBSERVATIONS)
     rows, offsets = by_group(data.group_index, len(data.groups))
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist()):
         members = generator.permutation(rows[start:stop])

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlvae_tf import noise
+
 RESAMPLES = 1000
 
 
@@ -32,7 +34,7 @@ def estimate(
     References:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
-    generator = np.random.default_rng(seed)
+    generator = noise.generator(seed, noise.Stream.BOOTSTRAP)
     size = size or len(scores)
     means = [
         generator.choice(scores, size).mean(dtype=np.float64)
@@ -52,7 +54,7 @@ def estimate_statistic(
         size: Units.
         seed: Seed of the draws.
     """
-    generator = np.random.default_rng(seed)
+    generator = noise.generator(seed, noise.Stream.BOOTSTRAP)
     resamples = generator.multinomial(
         size, np.full(size, 1 / size), size=RESAMPLES
     )

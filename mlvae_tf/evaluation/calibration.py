@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlvae_tf import noise
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate_statistic
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.probes import name
+from mlvae_tf.noise import Stream
 
 
 class Calibration(NamedTuple):
@@ -53,7 +55,7 @@ def measure(
     Returns:
         `Calibration` by k, for every k that a group has twice.
     """
-    generator = np.random.default_rng([seed, 5])
+    generator = noise.generator(seed, Stream.CALIBRATION)
     result = {}
     for count in counts:
         if count is None:

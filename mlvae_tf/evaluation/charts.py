@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
+from mlvae_tf import noise
 from mlvae_tf.evaluation.calibration import Calibration
 from mlvae_tf.evaluation.figures import png
 from mlvae_tf.evaluation.posteriors import Posteriors
@@ -180,7 +181,9 @@ def latent_map(posteriors: Posteriors) -> bytes:
     """
     groups, sizes = np.unique(posteriors.group_ids, return_counts=True)
     shown = groups[np.argsort(-sizes, kind="stable")][:MAX_COLORS]
-    keep = np.random.default_rng(0).permutation(len(posteriors.group_ids))
+    keep = noise.generator(0, noise.Stream.SAMPLE).permutation(
+        len(posteriors.group_ids)
+    )
     keep = keep[:MAX_POINTS]
     ids = posteriors.group_ids[keep]
     figure = Figure(figsize=(8.4, 4), layout="constrained")

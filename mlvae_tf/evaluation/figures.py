@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,11 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mlvae_tf import control
-from mlvae_tf.data.grouping import GroupedData, scale
-
-if TYPE_CHECKING:
-    from mlvae_tf.model import MLVAE
+from mlvae_tf import control, noise
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.model import MLVAE
 
 CELL = 0.8  # Inches.
 GAP = 0.3  # Between the originals and the grid, in cells.
@@ -44,6 +42,7 @@ def _draw(
     row: int,
     column: int,
     observation: np.ndarray | None,
+    limits: tuple[float, float],
     original: bool = False,
 ) -> None:
     """Draw an observation into its cell: an image, or a line a channel."""
@@ -56,7 +55,7 @@ def _draw(
         )
         axes.add_patch(frame).set_zorder(3)
     if is_image(observation.shape):
-        image = np.clip(observation, 0, 1)
+        image = np.clip((observation - limits[0]) / np.ptp(limits), 0, 1)
         if image.shape[-1] == 1:
             image = np.repeat(image, 3, axis=-1)
         axes.imshow(image, extent=(left, left + size, top + size, top))
@@ -70,10 +69,17 @@ def _draw(
     )
 
 
+def _limits(originals: list[np.ndarray]) -> tuple[float, float]:
+    """What is drawn black and white: 0 and 1, or as far as originals go."""
+    low = min((float(np.nanmin(part)) for part in originals), default=0.0)
+    high = max((float(np.nanmax(part)) for part in originals), default=1.0)
+    return min(low, 0.0), max(high, 1.0)
+
+
 def grid(
     cells: np.ndarray,
-    top: list[np.ndarray | None] | np.ndarray | None,
-    left: list[np.ndarray | None] | np.ndarray | None,
+    top: Sequence[np.ndarray | None] | None,
+    left: Sequence[np.ndarray | None] | None,
     names: tuple[list[str], list[str]],
     labels: tuple[str, str],
     original_rows: tuple[int, ...] = (),
@@ -95,15 +101,21 @@ def grid(
     width, height = _offset(columns), _offset(rows)
     figure = Figure(figsize=(CELL * width, CELL * height))
     axes = figure.add_axes((0, 0, 1, 1))
+    originals = [
+        *(() if top is None else top),
+        *(() if left is None else left),
+        *cells[list(original_rows)],
+    ]
+    limits = _limits([part for part in originals if part is not None])
     for column in range(columns):
         if top is not None:
-            _draw(axes, -1, column, top[column], original=True)
+            _draw(axes, -1, column, top[column], limits, original=True)
         for row in range(rows):
             original = row in original_rows
-            _draw(axes, row, column, cells[row, column], original)
+            _draw(axes, row, column, cells[row, column], limits, original)
     if left is not None:
         for row in range(rows):
-            _draw(axes, row, -1, left[row], original=True)
+            _draw(axes, row, -1, left[row], limits, original=True)
     axes.set(
         xlim=(0 if left is not None else _offset(0), width),
         ylim=(height, 0 if top is not None else _offset(0)),
@@ -127,10 +139,6 @@ def _choose_groups(data: GroupedData, count: int) -> list[np.ndarray]:
     return [np.flatnonzero(data.group_index == group) for group in chosen]
 
 
-def _observations(data: GroupedData, rows: np.ndarray) -> tf.Tensor:
-    return scale(data.observations[rows])
-
-
 def _names(data: GroupedData, members: list[np.ndarray]) -> list[str]:
     return [str(data[rows[:1]].groups[0]) for rows in members]
 
@@ -143,8 +151,7 @@ def _contents(
 ) -> tf.Tensor:
     """The content means of groups, one a row."""
     donors = data[np.concatenate([rows[:evidence_count] for rows in members])]
-    observations = scale(donors.observations[:]).numpy()
-    _, content = model.infer_content(observations, donors.group_ids)
+    _, content = model.infer_content(donors.values(), donors.group_ids)
     return content.loc
 
 
@@ -169,8 +176,8 @@ def swap_grid(
     """
     members = _choose_groups(data, max_groups)
     content = _contents(model, data, members, evidence_count)
-    first = _observations(data, [rows[0] for rows in members]).numpy()
-    last = _observations(data, [rows[-1] for rows in members]).numpy()
+    first = data.values(np.array([rows[0] for rows in members]))
+    last = data.values(np.array([rows[-1] for rows in members]))
     style = model.infer_style(last).loc
     count = len(members)
     donor = "group" if evidence_count > 1 else "observation"
@@ -203,10 +210,10 @@ def interpolation_grid(
         A PNG picture.
     """
     members = _choose_groups(data, 2)
-    ends = [_observations(data, rows[:1]) for rows in (members[0], members[-1])]
+    ends = [data.values(rows[:1]) for rows in (members[0], members[-1])]
     cells = control.interpolate(model, *ends, steps).numpy()
     margin = [None] * steps
-    margin[0], margin[-1] = (end.numpy()[0] for end in ends)
+    margin[0], margin[-1] = (end[0] for end in ends)
     first, last = (_names(data, [m])[0] for m in (members[0], members[-1]))
     return grid(
         cells,
@@ -240,7 +247,7 @@ def generation_grid(
         A PNG picture.
     """
     members = _choose_groups(data, 5)
-    generator = np.random.default_rng(seed)
+    generator = noise.generator(seed, noise.Stream.GENERATION)
     dtype = model.variable_dtype
     style = generator.normal(size=(columns, model.style_dim)).astype(dtype)
     prior = generator.normal(size=(3, model.content_dim)).astype(dtype)
@@ -251,7 +258,7 @@ def generation_grid(
     means = model.decode(
         tf.repeat(content, columns, axis=0), tf.tile(style, [rows, 1])
     ).mean()
-    first = _observations(data, [rows[0] for rows in members]).numpy()
+    first = data.values(np.array([rows[0] for rows in members]))
     return grid(
         means.numpy().reshape(rows, columns, *model.observation_shape),
         None,
@@ -279,10 +286,10 @@ def reconstruction_grid(
     members = [rows[:evidence_count] for rows in _choose_groups(data, 6)]
     flat = np.concatenate(members)
     shown = np.concatenate([np.arange(len(rows)) < 2 for rows in members])
-    observations = _observations(data, flat)
+    observations = data.values(flat)
     group_ids = data[flat].group_ids
     rows = [
-        observations.numpy()[shown],
+        observations[shown],
         *(
             control.reconstruct(
                 model, observations, tf.constant(group_ids), accumulate

@@ -7,14 +7,16 @@ another group's style.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from mlvae_tf.data.grouping import GroupedData, reader, scale
+from mlvae_tf import noise
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.pipeline import reader
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.evaluation.probes import (
@@ -22,9 +24,8 @@ from mlvae_tf.evaluation.probes import (
     fit_probe,
     name,
 )
-
-if TYPE_CHECKING:
-    from mlvae_tf.model import MLVAE
+from mlvae_tf.evaluation.representations import filled, flat
+from mlvae_tf.model import MLVAE
 
 MAX_SWAPS = 2000
 BATCH = 128
@@ -35,7 +36,8 @@ MIN_STEPS, MAX_STEPS = 300, 1500
 class Judge:
     """Names the group of observations.
 
-    A small convolutional network for images, a probe for other shapes.
+    A small convolutional network for images, a probe for other shapes. It
+    reads 0 for a value that is not known.
 
     Args:
         data: Real observations to learn from.
@@ -53,21 +55,17 @@ class Judge:
         else:
             self._network = None
             some = data.sample(MAX_PROBE_OBSERVATIONS, seed)
-            self._probe = fit_probe(_flat(some), some.group_ids, seed)
+            values = flat(some.values())
+            self._probe = fit_probe(values, some.group_ids, seed)
 
     def names(self, observations: np.ndarray) -> np.ndarray:
-        """The group of each of `[N, *observation_shape]`, scaled to [0, 1]."""
+        """The group of each of `[N, *observation_shape]`, a model's values."""
         if self._network is None:
-            flat = observations.reshape(len(observations), -1)
-            return self._probe.predict(flat)
+            return self._probe.predict(flat(observations))
         outputs = self._network.predict(
-            observations, batch_size=1024, verbose=0
+            filled(observations), batch_size=1024, verbose=0
         )
         return self.groups[outputs.argmax(axis=1)]
-
-
-def _flat(data: GroupedData) -> np.ndarray:
-    return scale(data.observations[:]).numpy().reshape(len(data), -1)
 
 
 def _network(
@@ -103,19 +101,23 @@ def _train(
     steps: int,
     seed: int,
 ) -> None:
-    generator = np.random.default_rng([seed, 3])
+    generator = noise.generator(seed, noise.Stream.JUDGE)
     passes = -(-steps * BATCH // len(data))
     order = np.concatenate(
         [generator.permutation(len(data)) for _ in range(passes)]
     )[: steps * BATCH]
-    read = reader(data.observations)
+    read = reader(data)
     batches = (
         tf.data.Dataset.from_tensor_slices((order, data.group_index[order]))
         .batch(BATCH)
-        .map(lambda rows, labels: (read(rows), labels))
+        .map(lambda rows, labels: (_filled(read(rows)), labels))
         .prefetch(2)
     )
     network.fit(batches, shuffle=False, verbose=0)
+
+
+def _filled(values: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_nan(values), 0.0, values)
 
 
 def measure(
@@ -137,13 +139,10 @@ def measure(
         donor and of the style donor. All are estimates.
     """
     named = np.concatenate(
-        [
-            judge.names(scale(observations).numpy())
-            for observations, _ in held_out.chunks(CHUNK)
-        ]
+        [judge.names(values) for values, _ in held_out.chunks(CHUNK)]
     )
     by_content, by_style = {}, {}
-    generator = np.random.default_rng([seed, 4])
+    generator = noise.generator(seed, noise.Stream.SWAPS)
     styles, group_ids = posteriors.style.loc.numpy(), posteriors.group_ids
     for count in counts:
         sets = posteriors.deal(count, generator)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf import evidence, objective
-from mlvae_tf.data.grouping import Batches, GroupedData, make_dataset
+from mlvae_tf import evidence, noise, objective, whole
+from mlvae_tf.batches import Part
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.pipeline import make_dataset
+from mlvae_tf.data.sampling import Batches
 from mlvae_tf.evaluation.bootstrap import estimate
-
-if TYPE_CHECKING:
-    from mlvae_tf.model import MLVAE
+from mlvae_tf.model import MLVAE
 
 tfd = tfp.distributions
 MAX_GROUPS = 64
@@ -39,17 +40,20 @@ def group_elbo(
     ) -> objective.Terms:
         groups, rows = evidence.index_groups(group_ids)
         observations = tf.cast(observations, model.variable_dtype)
-        noise = tf.random.fold_in([seed, 6], step)
-        terms = model.group_terms(observations, rows, noise)
-        return objective.Terms(*(t[: tf.size(groups)] for t in terms))
+        part = Part(observations, {model.levels[0].name: rows})
+        of_batch = noise.of_step(seed, noise.Stream.LIKELIHOOD, step)
+        terms = whole.group_terms(model.elbo, part, of_batch)
+        return tf.nest.map_structure(lambda t: t[: tf.size(groups)], terms)
 
     parts = [
         terms_of(batch["observations"], batch["group_ids"], tf.constant(step))
         for step, batch in enumerate(make_dataset(data, batches, seed))
     ]
-    terms = objective.Terms(*(np.concatenate(part) for part in zip(*parts)))
-    columns = {"group_elbo": terms.elbo} | {
-        f"group_{name}": values for name, values in terms._asdict().items()
+    terms = tf.nest.map_structure(lambda *p: np.concatenate(p), *parts)
+    columns = {
+        "group_elbo": terms.elbo,
+        "group_reconstruction": terms.reconstruction,
+        **{f"group_{name}_kl": values for name, values in terms.kl.items()},
     }
     per_group = len(data) / len(terms.reconstruction)
     columns["reconstruction_per_observation"] = terms.reconstruction / per_group
@@ -127,13 +131,20 @@ def importance_weighted_bound(
     _, rows = evidence.index_groups(tf.constant(group_ids))
     targets = tf.cast(observations, model.variable_dtype)
 
+    codec = model.codec
+
     @tf.function
     def log_weights(draw: tf.Tensor) -> tf.Tensor:
-        seeds = tf.unstack(tf.random.split(tf.random.fold_in([seed, 0], draw)))
-        contents = content.sample(seed=seeds[0])
-        styles = style.sample(seed=seeds[1])
-        likelihood = model.decode(tf.gather(contents, rows), styles)
-        per_observation = likelihood.log_prob(targets)
+        of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
+        of_contents, of_styles = noise.split(of_draw)
+        contents = noise.sample(content.loc, content.scale, of_contents)
+        styles = noise.sample(style.loc, style.scale, of_styles)
+        latents = {
+            codec.levels[0].name: tf.gather(contents, rows),
+            codec.style.name: styles,
+        }
+        log_prob = codec.likelihood.log_prob(codec.decode(latents), targets)
+        per_observation = tf.reduce_sum(log_prob, range(1, targets.shape.rank))
         per_observation += _prior_to_posterior(styles, style)
         per_group = tf.math.unsorted_segment_sum(
             per_observation, rows, len(groups)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf import levels
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.layers import EvidenceAccumulation
-
-if TYPE_CHECKING:
-    from mlvae_tf.model import MLVAE
+from mlvae_tf.model import MLVAE
 
 tfd = tfp.distributions
 CHUNK = 4096  # Observations in memory at once.
@@ -42,7 +41,7 @@ class Posteriors:
 
     Attributes:
         content: What each proposes for its group's content, batch shape
-            `[N, content_dim]`.
+            `[N, content_dim]`; of infinite scale where nothing is known.
         style: Style posteriors, batch shape `[N, style_dim]`.
         group_ids: `[N]`.
         accumulation: What makes a group's content of the proposals.
@@ -56,10 +55,7 @@ class Posteriors:
     @classmethod
     def of(cls, model: MLVAE, data: GroupedData) -> Posteriors:
         """Infer them, a few thousand observations at a time."""
-        parts = [
-            model.infer_observations(scale(observations).numpy())
-            for observations, _ in data.chunks(CHUNK)
-        ]
+        parts = [_infer(model, values) for values, _ in data.chunks(CHUNK)]
         content, style = (
             tfd.Normal(
                 tf.concat([normal.loc for normal in normals], axis=0),
@@ -67,7 +63,8 @@ class Posteriors:
             )
             for normals in zip(*parts)
         )
-        return cls(content, style, data.group_ids, model.accumulation)
+        accumulation = model.levels[0].sums
+        return cls(content, style, data.group_ids, accumulation)
 
     def __getitem__(self, rows: np.ndarray) -> Posteriors:
         """Those of some observations, given their row numbers."""
@@ -106,11 +103,22 @@ class Posteriors:
             set_ids: `[R]`, the set of each, numbered from 0.
 
         Returns:
-            The posterior, batch shape `[M, content_dim]`.
+            The posterior, batch shape `[M, content_dim]`; the prior where
+            nothing is known.
         """
-        return self.accumulation(
+        content = self.accumulation(
             tf.gather(self.content.loc, rows),
             tf.gather(self.content.scale, rows),
             tf.cast(set_ids, tf.int32),
             num_groups=int(set_ids.max()) + 1,
         )
+        return levels.or_prior(content)
+
+
+def _infer(model: MLVAE, values: np.ndarray) -> tuple[tfd.Normal, tfd.Normal]:
+    content, style = model.infer_observations(values)
+    known = model.codec.likelihood.known(values)
+    if known is not None:
+        scale = tf.where(known[:, tf.newaxis], content.scale, np.inf)
+        content = tfd.Normal(content.loc, scale)
+    return content, style

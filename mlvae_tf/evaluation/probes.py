@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mlvae_tf import noise
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
@@ -102,8 +103,9 @@ def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
     loc = posterior.loc.numpy()
     if not sampled:
         return loc
-    noise = np.random.default_rng([seed, 2]).normal(size=loc.shape)
-    return loc + posterior.scale.numpy() * noise
+    generator = noise.generator(seed, noise.Stream.DRAWS)
+    draws = generator.normal(size=loc.shape)
+    return loc + posterior.scale.numpy() * draws
 
 
 def check_counts(counts: Counts, test: Posteriors) -> None:
@@ -143,7 +145,7 @@ def _content_scores(
         sampled: Whether contents are drawn.
         seed: Seed of divisions and draws.
     """
-    generator = np.random.default_rng(seed)
+    generator = noise.generator(seed, noise.Stream.DIVISIONS)
     largest = np.unique(test.group_ids, return_counts=True)[1].max()
     accumulated, unaccumulated = {}, {}
     for count in counts:

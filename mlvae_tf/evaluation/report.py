@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
 from mlvae_tf.evaluation import tables
+from mlvae_tf.evaluation.measure import Measured
 from mlvae_tf.evaluation.tables import Table
-
-if TYPE_CHECKING:
-    from mlvae_tf.evaluation.run import Measured
 
 # Name of a picture: what it shows.
 CAPTIONS = {

@@ -11,7 +11,7 @@ import scipy.linalg
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
-from mlvae_tf.data.grouping import GroupedData, scale
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation.posteriors import Posteriors
 
 PCA_COMPONENTS = 20
@@ -111,7 +111,7 @@ class Components:
     """
 
     def __init__(self, train: GroupedData) -> None:
-        seen = flat(train.observations[:])
+        seen = flat(train.values())
         self._pca = PCA(min(FISHER_COMPONENTS, *seen.shape), random_state=0)
         self.discriminants = discriminants(
             self._pca.fit_transform(seen), train.group_index
@@ -122,9 +122,14 @@ class Components:
         return self._pca.transform(flat(observations))
 
 
+def filled(observations: np.ndarray) -> np.ndarray:
+    """Observations with 0 for a value that is not known, NaN."""
+    return np.where(np.isnan(observations), 0, observations)
+
+
 def flat(observations: np.ndarray) -> np.ndarray:
-    """Observations as vectors of what a model reads."""
-    return scale(observations).numpy().reshape(len(observations), -1)
+    """Observations as vectors, filled."""
+    return filled(observations).reshape(len(observations), -1)
 
 
 def contents(posteriors: Posteriors, learned: Posteriors) -> dict[str, Gather]:
@@ -179,11 +184,11 @@ def representations(
         learned: Posteriors of training observations.
         components: Fitted to those observations.
     """
-    of_pixels = components.of(unseen.observations[:])
+    of_pixels = components.of(unseen.values())
     found = {
         **contents(posteriors, learned),
         "style": _mean(posteriors.style.loc.numpy()),
-        "pixels": _mean(flat(unseen.observations[:])),
+        "pixels": _mean(flat(unseen.values())),
         "pca": _mean(of_pixels[:, :PCA_COMPONENTS]),
     }
     if components.discriminants is not None:

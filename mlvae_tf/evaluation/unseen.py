@@ -10,7 +10,8 @@ import tensorflow as tf
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
-from mlvae_tf.data.grouping import GroupedData
+from mlvae_tf import noise
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
@@ -87,7 +88,7 @@ def _episodes(
     if len(able) < 2:
         return None
     members = {g: np.flatnonzero(group_ids == g) for g in able.tolist()}
-    generator = np.random.default_rng([seed, count])
+    generator = noise.generator(seed, noise.Stream.EPISODES, count)
     ways = min(len(able), max_groups)
     return np.array(
         [
@@ -119,7 +120,7 @@ def best_comparison(learned: Posteriors, seed: int) -> str:
     Returns:
         A name of `representations.contents`.
     """
-    generator = np.random.default_rng([seed, 7])
+    generator = noise.generator(seed, noise.Stream.HALVES)
     groups = generator.permutation(np.unique(learned.group_ids))
     known = np.isin(learned.group_ids, groups[: len(groups) // 2])
     asked = learned[np.flatnonzero(~known)]
@@ -168,7 +169,7 @@ def swaps(
         swaps given to the group of the content and of the style. Numbers that
         fewer than two groups have observations for are left out.
     """
-    points = observe(unseen.observations[:])
+    points = observe(unseen.values())
     index, styles = unseen.group_index, posteriors.style.loc.numpy()
     sizes = np.bincount(index)[:, np.newaxis]
     totals = np.stack([np.bincount(index, x) for x in points.T], axis=1)
@@ -181,7 +182,7 @@ def swaps(
         )
         if drawn is None:
             continue
-        generator = np.random.default_rng([seed, count, 1])
+        generator = noise.generator(seed, noise.Stream.RECEIVERS, count)
         ways = drawn.shape[1]
         own = np.arange(ways)
         scores = []
@@ -228,7 +229,7 @@ def verification(
     random, half of them of one group. The interval of the area resamples
     observations, since pairs that share one depend on each other.
     """
-    generator = np.random.default_rng(seed)
+    generator = noise.generator(seed, noise.Stream.PAIRS)
     left, right = _pairs(group_ids, generator)
     single = represent(np.arange(len(group_ids))[:, np.newaxis])
     scores = similarity(single[left], single[right])

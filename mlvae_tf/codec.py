@@ -1,0 +1,162 @@
+"""Networks, heads and likelihood: from observations to latents and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf import evidence, noise
+from mlvae_tf.batches import SegmentIds
+from mlvae_tf.evidence import Evidence, Moments
+from mlvae_tf.layers import NormalHead
+from mlvae_tf.levels import Level
+from mlvae_tf.likelihoods import Likelihood
+from mlvae_tf.style_flow import NoStyleFlow
+
+tfd = tfp.distributions
+Latents = dict[str, tfd.Normal]  # By level.
+Totals = dict[str, Evidence | Moments]  # By level of groups.
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """What encodes observations and decodes latents.
+
+    Attributes:
+        encoder: From what the likelihood shows of observations to features
+            `[N, features]`.
+        heads: By level, the style's last: from features to a normal.
+        decoder: From all latents, in that order, to the parameters of the
+            likelihood.
+        likelihood: All about the values of observations.
+        levels: The levels of groups.
+        style: The level of single observations.
+        flow: What makes of the style that is learned the one that is given.
+        observation_shape: Shape of one observation.
+        dtype: Of latents and parameters, whatever computes the networks.
+    """
+
+    encoder: keras.layers.Layer
+    heads: dict[str, NormalHead]
+    decoder: keras.layers.Layer
+    likelihood: Likelihood
+    levels: tuple[Level, ...]
+    style: Level
+    flow: NoStyleFlow
+    observation_shape: tuple[int, ...]
+    dtype: str
+
+    def propose(
+        self, observations: tf.Tensor, training: bool = False
+    ) -> Latents:
+        """What each observation says of its latents, the style before the flow.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+            training: Whether the networks are trained.
+
+        Returns:
+            By level, batch shape `[N, dim]`: what it proposes for its groups,
+            and its own style posterior.
+        """
+        features = self.encoder(
+            self.likelihood.encoded(observations), training=training
+        )
+        return {name: head(features) for name, head in self.heads.items()}
+
+    def encode(self, observations: tf.Tensor) -> Latents:
+        """The same with the style after the flow."""
+        proposed = self.propose(observations)
+        content = self._joined({n: p.loc for n, p in proposed.items()})
+        style = self.flow.after(proposed[self.style.name], content)
+        return {**proposed, self.style.name: style}
+
+    def evidence(
+        self,
+        observations: tf.Tensor,
+        proposed: Latents,
+        segment_ids: SegmentIds,
+        num_rows: int | tf.Tensor,
+        dtype: str = "float64",
+    ) -> Totals:
+        """What observations say of every group, added up.
+
+        Args:
+            observations: `[n, *observation_shape]`; one of which no value is
+                known says nothing.
+            proposed: What `propose` or `encode` gave for them.
+            segment_ids: By level, int32 `[n]`; negative leaves one out.
+            num_rows: Rows of the sums, at least the number of groups.
+            dtype: Of the sums.
+
+        Returns:
+            By level of groups, `[num_rows, dim]`, zeros beyond the groups.
+        """
+        known = self.likelihood.known(observations)
+        totals = {}
+        for level in self.levels:
+            ids = segment_ids[level.name]
+            if known is not None:
+                ids = tf.where(known, ids, -1)
+            normal = proposed[level.name]
+            parts = level.sums.parts(normal.loc, normal.scale, dtype)
+            totals[level.name] = evidence.accumulate(parts, ids, num_rows)
+        return totals
+
+    def posteriors(self, totals: Totals) -> Latents:
+        """By level, the posteriors of all groups given what is said of them."""
+        return {
+            level.name: level.posterior(totals[level.name], self.dtype)
+            for level in self.levels
+        }
+
+    def parameters(
+        self, latents: dict[str, tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """The likelihood's parameters, the style being one before the flow.
+
+        Args:
+            latents: By level, `[N, dim]`.
+            training: Whether the networks are trained.
+        """
+        joined = tf.concat([latents[name] for name in self.heads], axis=-1)
+        return tf.cast(self.decoder(joined, training=training), self.dtype)
+
+    def decode(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The same with a style after the flow."""
+        style = self.flow.before(
+            latents[self.style.name], self._joined(latents)
+        )
+        return self.parameters({**latents, self.style.name: style})
+
+    def _joined(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The latents of all groups, side by side."""
+        parts = [latents[level.name] for level in self.levels]
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+
+    def seed_networks(self, seed: tf.Tensor, start: int | tf.Tensor) -> None:
+        """Let Dropout and its like draw as they do whenever a part is computed.
+
+        What they draw then depends on the step and the part alone, so that
+        every pass over a chunk draws the same, and a resumed run too.
+
+        Args:
+            seed: int32 `[2]`, of the step.
+            start: Where in the batch the part begins.
+        """
+        states = [
+            variable
+            for network in (self.encoder, self.decoder)
+            for variable in network.non_trainable_variables
+            if variable.path.endswith("seed_generator_state")
+        ]
+        if not states:
+            return
+        of_part = noise.fold_in(seed, noise.Draw.NETWORKS)
+        of_part = noise.fold_in(of_part, start)
+        for number, state in enumerate(states):
+            own = noise.fold_in(of_part, number)
+            state.assign(tf.cast(own, state.dtype))

@@ -1,0 +1,54 @@
+"""`train.py`, installed as `mlvae-train`."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from mlvae_tf.data.config import DataConfig
+from mlvae_tf.runs import command_line, presets, workdir
+from mlvae_tf.runs import config as config_module
+from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
+
+SECTIONS = DataConfig, ModelConfig, TrainingConfig
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    flags.DEFINE_string(
+        "preset",
+        None,
+        f"A whole setting, which other flags override: "
+        f"{', '.join(presets.PRESETS)}.",
+    )
+    flags.DEFINE_bool("resume", False, "Go on with the run in workdir.")
+    flags.DEFINE_bool("overwrite", False, "Replace the run in workdir.")
+    command_line.define_flags(*SECTIONS)
+
+
+def main() -> None:
+    """Train a run, or go on with it."""
+    given = flags.FLAGS
+    folder = command_line.folder("workdir")
+    config = Config()
+    resume = workdir.prepare(folder, given.resume, given.overwrite)
+    if resume:
+        config = config_module.load(folder / "config.json")
+    settings = command_line.given_flags(*SECTIONS)
+    if given.preset:
+        settings = {**presets.preset(given.preset), **settings}
+
+    command_line.import_tensorflow()
+    from mlvae_tf.runs import training
+
+    training.train(config.replace(settings), folder, resume)
+    evaluate = command_line.sibling("evaluate")
+    print(f"Trained. Next: {evaluate} --workdir={folder}")
+
+
+def run() -> None:
+    """The command."""
+    _define_flags()
+    command_line.run(main, interrupted="interrupted; go on with --resume")
+
+
+flags.disclaim_key_flags()  # They are the script's.

@@ -1,0 +1,162 @@
+"""`tf.data` pipelines of batches of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from mlvae_tf import checks, noise
+from mlvae_tf.data.augmentation import augment_groups
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.sampling import Batches, Sampler
+
+_PLANNED = 1 << 16  # Observations whose batches are planned at once.
+
+
+def reader(data: GroupedData) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What reads values within a `tf.data` pipeline.
+
+    Args:
+        data: `N` observations.
+
+    Returns:
+        A function from row numbers `[n]` to float32 `[n, ...]`. An
+        `InputError` while reading becomes what `checks.as_input_error` knows.
+    """
+
+    observations = data.observations
+    if isinstance(observations, np.ndarray):
+        tensor = tf.constant(observations)
+        return lambda rows: data.convert(tf.gather(tensor, rows))
+
+    def numpy_read(rows: np.ndarray) -> np.ndarray:
+        with checks.through_tensorflow():
+            return observations[rows]
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        values = tf.numpy_function(numpy_read, [rows], observations.dtype)
+        values.set_shape([None, *observations.shape[1:]])
+        return data.convert(values)
+
+    return read
+
+
+def _visit(
+    sampler: Sampler, seed: int, num_observations: int
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """From the number of an epoch to its batches, as int64 row numbers.
+
+    Args:
+        sampler: What the batches are.
+        seed: Seed of every epoch's order.
+        num_observations: Of an epoch.
+
+    Returns:
+        A function to a dataset of `(rows, groups)`, `[n]` each.
+    """
+    per_batch = -(-num_observations // len(sampler))
+    at_once = max(1, _PLANNED // per_batch)
+    orders = {}
+
+    def plan(epoch: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
+        epoch, first = int(epoch), int(first)
+        if epoch not in orders:
+            orders.clear()  # One in memory at a time.
+            orders[epoch] = sampler.order(seed, epoch)
+        plan = sampler.plan(orders[epoch], first, first + at_once)
+        return [part.astype(np.int64) for part in plan]
+
+    def batches_of(
+        rows: tf.Tensor, groups: tf.Tensor, splits: tf.Tensor
+    ) -> tf.data.Dataset:
+        return tf.data.Dataset.range(tf.size(splits, tf.int64) - 1).map(
+            lambda batch: (
+                rows[splits[batch] : splits[batch + 1]],
+                groups[splits[batch] : splits[batch + 1]],
+            )
+        )
+
+    def planned(epoch: tf.Tensor, first: tf.Tensor) -> list[tf.Tensor]:
+        parts = tf.numpy_function(plan, [epoch, first], [tf.int64] * 3)
+        return [tf.ensure_shape(part, [None]) for part in parts]
+
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        firsts = tf.data.Dataset.range(0, len(sampler), at_once)
+        plans = firsts.map(lambda first: tuple(planned(epoch, first)))
+        return plans.flat_map(batches_of)
+
+    return epoch_of
+
+
+def _augmentation(
+    seed: int, probability: float
+) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
+    """From a step and its batch to the batch with some groups made others."""
+
+    def augment(
+        step: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        of_step = noise.of_step(seed, noise.Stream.AUGMENTATION, step)
+        others = augment_groups(**batch, seed=of_step, probability=probability)
+        return {**batch, "observations": others}
+
+    return augment
+
+
+def make_dataset(
+    data: GroupedData,
+    batches: Batches,
+    seed: int,
+    epochs: int = 1,
+    first_epoch: int = 0,
+    chunk_size: int | None = None,
+    augmented: float = 0.0,
+) -> tf.data.Dataset:
+    """The batches of epochs `first_epoch` to `epochs`, one after the other.
+
+    Args:
+        data: What to visit.
+        batches: How to batch it.
+        seed: Seed of every epoch's order.
+        epochs: Number of the epoch to end before.
+        first_epoch: Number of the epoch to begin with.
+        chunk_size: Observations to read at once, so that a batch may be
+            larger than memory.
+        augmented: Probability of a group to be turned into another one, by
+            `augmentation.augment_groups`; not with `chunk_size`.
+
+    Returns:
+        A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`.
+        `group_ids` are numbers that tell the groups of one batch apart. With
+        `chunk_size`, the observations are a dataset of `[chunk_size, ...]`.
+    """
+    sampler = batches.sampler(data.group_index)
+    read = reader(data)
+
+    def read_chunks(rows: tf.Tensor) -> tf.data.Dataset:
+        starts = tf.data.Dataset.range(0, tf.size(rows, tf.int64), chunk_size)
+        return starts.map(
+            lambda start: read(rows[start : start + chunk_size])
+        ).prefetch(1)
+
+    def gather(rows: tf.Tensor, groups: tf.Tensor) -> dict[str, tf.Tensor]:
+        observations = read_chunks(rows) if chunk_size else read(rows)
+        return {"observations": observations, "group_ids": groups}
+
+    total = (epochs - first_epoch) * len(sampler)
+    dataset = (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(_visit(sampler, seed, len(data)))
+        .map(gather, num_parallel_calls=2, deterministic=True)
+    )
+    if augmented:
+        dataset = dataset.enumerate(first_epoch * len(sampler)).map(
+            _augmentation(seed, augmented),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+    return dataset.apply(
+        tf.data.experimental.assert_cardinality(total)
+    ).prefetch(2)

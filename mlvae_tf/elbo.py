@@ -1,0 +1,134 @@
+"""The grouped ELBO as two sums over the observations of a batch.
+
+The first sum is of evidence: what each observation says of the latents that it
+shares. It gives the posteriors of the groups and their KLs. The second, given
+these, is of log likelihoods and KLs of styles. Both can be taken over the whole
+batch or over parts of it, one after the other or side by side.
+
+Nothing here knows of Keras's `fit`, and nothing is checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf import evidence, noise, objective
+from mlvae_tf.batches import Part, SegmentIds
+from mlvae_tf.codec import Codec, Latents
+from mlvae_tf.evidence import Evidence
+
+tfd = tfp.distributions
+
+
+@dataclasses.dataclass(frozen=True)
+class Elbo:
+    """The averaged grouped ELBO (Eq. 5) of a codec.
+
+    Attributes:
+        codec: What encodes and decodes.
+        per_observation: Whether latents of groups are sampled once per
+            observation instead of once per group (the paper's footnote 1).
+    """
+
+    codec: Codec
+    per_observation: bool = False
+
+    def encode(self, part: Part, seed: tf.Tensor, training: bool) -> Latents:
+        """What a part's observations say of their latents.
+
+        Training has the style before the flow, evaluation the one after it.
+
+        Args:
+            part: Rows of a batch.
+            seed: int32 `[2]`, of the step.
+            training: Whether this is a training step.
+        """
+        if not training:
+            return self.codec.encode(part.observations)
+        self.codec.seed_networks(seed, part.start)
+        return self.codec.propose(part.observations, training=True)
+
+    def heard(self, segment_ids: SegmentIds, seed: tf.Tensor) -> SegmentIds:
+        """Whose evidence a training step takes in; -1 leaves a row out."""
+        return {
+            level.name: level.heard(segment_ids[level.name], seed)
+            for level in self.codec.levels
+        }
+
+    def flow_evidence(
+        self, part: Part, encoded: Latents, num_rows: int | tf.Tensor
+    ) -> Evidence:
+        """What the style's flow has to know of the first level's groups."""
+        proposed = encoded[self.codec.levels[0].name]
+        parts = evidence.from_normal(proposed.loc, proposed.scale)
+        return evidence.accumulate(parts, part.first_ids, num_rows)
+
+    @staticmethod
+    def kl(posteriors: Latents) -> dict[str, tf.Tensor]:
+        """By level, the KL of every row, nats; zero where there is no group."""
+        return {
+            name: objective.standard_normal_kl(normal.loc, normal.scale)
+            for name, normal in posteriors.items()
+        }
+
+    def observation_terms(
+        self,
+        part: Part,
+        posteriors: Latents,
+        encoded: Latents,
+        seed: tf.Tensor,
+        training: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The second sum's terms, one per row of a part.
+
+        Args:
+            part: Rows of a batch.
+            posteriors: Of all groups of the batch.
+            encoded: What `encode` gave for the part.
+            seed: int32 `[2]`, of the step.
+            training: As for `encode`.
+
+        Returns:
+            `(log_likelihood, style_kl)`, `[n]` each, nats; of padding, too.
+        """
+        codec = self.codec
+        of_groups, of_style = noise.split(seed)
+        style = encoded[codec.style.name]
+        latents = {
+            name: self._of_rows(
+                normal, part.segment_ids[name], of_groups, part.start
+            )
+            for name, normal in posteriors.items()
+        }
+        latents[codec.style.name] = noise.sample(
+            style.loc, style.scale, of_style, part.start
+        )
+        parameters = (
+            codec.parameters(latents, training=True)
+            if training
+            else codec.decode(latents)
+        )
+        log_prob = codec.likelihood.log_prob(parameters, part.observations)
+        axes = range(1, len(log_prob.shape))
+        return (
+            tf.reduce_sum(log_prob, axis=axes),
+            objective.standard_normal_kl(style.loc, style.scale),
+        )
+
+    def _of_rows(
+        self,
+        posterior: tfd.Normal,
+        segment_ids: tf.Tensor,
+        seed: tf.Tensor,
+        start: int | tf.Tensor,
+    ) -> tf.Tensor:
+        """A sample of its group's latent for every row, `[n, dim]`."""
+        rows = tf.maximum(segment_ids, 0)
+        loc, scale = posterior.loc, posterior.scale
+        if not self.per_observation:
+            return tf.gather(noise.sample(loc, scale, seed), rows)
+        loc, scale = tf.gather(loc, rows), tf.gather(scale, rows)
+        return noise.sample(loc, scale, seed, start)

@@ -1,0 +1,134 @@
+"""Everything that `evaluate.py` reports, and the pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.evaluation import (
+    calibration,
+    charts,
+    figures,
+    judge,
+    likelihood,
+    probes,
+    unseen,
+)
+from mlvae_tf.evaluation.bootstrap import separate
+from mlvae_tf.evaluation.posteriors import Counts, Posteriors
+from mlvae_tf.model import MLVAE
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What `measure` finds.
+
+    Attributes:
+        results: What `metrics.json` holds.
+        pictures: PNG pictures by name.
+    """
+
+    results: dict[str, Any]
+    pictures: dict[str, bytes]
+
+
+def measure(
+    model: MLVAE,
+    splits: Splits,
+    learned: GroupedData,
+    batches: Batches,
+    counts: Counts,
+    importance_samples: int,
+    seed: int,
+) -> Measured:
+    """Everything that `evaluate.py` reports.
+
+    Without held-out observations of the training groups, that is what the
+    unseen groups show, and the bounds are theirs.
+
+    Args:
+        model: The model.
+        splits: The data that it was trained with.
+        learned: What it learned from: with mirrored groups, more than
+            `splits.train`.
+        batches: How it was batched.
+        counts: Evidence counts; None is all of a group's.
+        importance_samples: Of the importance-weighted bound.
+        seed: Seed of all that is drawn.
+    """
+    held_out = splits.evaluation
+    bounded = splits.unseen if held_out is None else held_out
+    found = {
+        **likelihood.group_elbo(model, bounded, batches, seed),
+        **likelihood.log_likelihood(
+            model, bounded, batches, importance_samples, seed
+        ),
+    }
+    pictures = {}
+    if held_out is not None:
+        figures_of, pictures = _measure_seen(
+            model, splits.train, held_out, counts, seed
+        )
+        found = {**figures_of, **found}
+    if splits.unseen is not None:
+        others = Posteriors.of(model, splits.unseen)
+        found["unseen"], curves = unseen.measure(
+            model, others, splits.unseen, learned, seed
+        )
+        for name, picture in _control(model, splits.unseen, others).items():
+            pictures[f"unseen_{name}"] = picture
+        if curves:
+            pictures["unseen_roc"] = charts.roc(curves)
+    values, intervals = separate(found)
+    results = {**values, "intervals": intervals}
+    if held_out is not None:
+        pictures["accuracy"] = charts.accuracy_curve(results)
+    return Measured(results, pictures)
+
+
+def _measure_seen(
+    model: MLVAE,
+    train: GroupedData,
+    held_out: GroupedData,
+    counts: Counts,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Figures and pictures of held-out observations of the training groups."""
+    posteriors = Posteriors.of(model, held_out)
+    some = train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
+    found, confused = probes.probe_groups(
+        Posteriors.of(model, some), posteriors, counts, seed
+    )
+    calibrated = calibration.measure(posteriors, counts, seed)
+    real = judge.Judge(train, seed)
+    found |= {
+        "calibration": {k: value.ratio for k, value in calibrated.items()},
+        "swap": judge.measure(model, real, held_out, posteriors, counts, seed),
+    }
+    groups = [str(group) for group in some.groups]
+    pictures = {
+        "confusion": charts.confusion(confused, groups),
+        **_control(model, held_out, posteriors),
+    }
+    if calibrated:
+        pictures["calibration"] = charts.calibration(calibrated)
+    return found, pictures
+
+
+def _control(
+    model: MLVAE, some: GroupedData, posteriors: Posteriors
+) -> dict[str, bytes]:
+    """The pictures of control, and the map, by name."""
+    pictures = {
+        "swap": figures.swap_grid(model, some),
+        "swap_single": figures.swap_grid(model, some, evidence_count=1),
+        "generate": figures.generation_grid(model, some),
+        "reconstruct": figures.reconstruction_grid(model, some),
+        "map": charts.latent_map(posteriors),
+    }
+    if len(some.groups) > 1:
+        pictures["interpolate"] = figures.interpolation_grid(model, some)
+    return pictures

@@ -1,0 +1,112 @@
+"""Levels: who shares a latent.
+
+A level says which observations have a latent in common: those of one digit,
+one person, one font. Its latent has a prior N(0, I), a posterior that
+accumulates what the group's observations say, and one KL per group. The style
+is the level whose groups are the single observations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from mlvae_tf import evidence, noise
+from mlvae_tf.errors import InputError
+from mlvae_tf.layers import EvidenceAccumulation, NormalHead
+
+tfd = tfp.distributions
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+LAST_STEP = 2**31 - 1  # When every schedule has ended.
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """A latent and who shares it.
+
+    Args:
+        name: What the level is called, such as `"content"`.
+        dim: Dimensions of the latent.
+        accumulation: How a group's observations make its posterior; see
+            `mlvae_tf.layers.EvidenceAccumulation`.
+        evidence_dropout: Probability of leaving an observation's evidence out
+            of its group's posterior in a training step; one at least stays.
+        kl_weight: Factor of the level's KL in the loss, a number or a schedule
+            of the step.
+    """
+
+    name: str
+    dim: int
+    accumulation: str = "product"
+    evidence_dropout: float = 0.0
+    kl_weight: float | Schedule = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise InputError(
+                "a level's name must be a word, such as content: got "
+                f"{self.name!r}."
+            )
+        if self.dim < 1:
+            raise InputError(
+                f"{self.name}_dim must be at least 1: got {self.dim}."
+            )
+        if not 0 <= self.evidence_dropout <= 1:
+            raise InputError(
+                f"evidence_dropout must be in [0, 1]: got "
+                f"{self.evidence_dropout}."
+            )
+        self.sums  # noqa: B018 - An unknown rule is refused here.
+
+    @functools.cached_property
+    def sums(self) -> EvidenceAccumulation:
+        """What adds up the group's observations."""
+        return EvidenceAccumulation(self.accumulation)
+
+    def head(self, **kwargs: Any) -> NormalHead:
+        """A new head that reads the level's latent from features."""
+        return NormalHead(self.dim, name=f"{self.name}_head", **kwargs)
+
+    def heard(self, segment_ids: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The segment ids of a training step, -1 for evidence to leave out."""
+        if not self.evidence_dropout:
+            return segment_ids
+        return evidence.drop(
+            segment_ids,
+            self.evidence_dropout,
+            tf.shape(segment_ids)[0],
+            noise.fold_in(seed, noise.Draw.EVIDENCE_DROPOUT),
+        )
+
+    def posterior(self, total: Any, dtype: Any) -> tfd.Normal:
+        """The posterior of every group given the sum over its observations.
+
+        A group of which nothing is known has the prior, and so has a row that
+        pads the groups: its KL and gradient are zero.
+
+        Args:
+            total: A sum of `self.sums.parts`, `[G, dim]`.
+            dtype: Of the posterior.
+
+        Returns:
+            Batch shape `[G, dim]`.
+        """
+        return or_prior(self.sums.posterior(total, dtype))
+
+    def weight_at(self, step: int | tf.Tensor, dtype: Any) -> float | tf.Tensor:
+        """The weight of the KL at a step; at `LAST_STEP` the final one."""
+        if callable(self.kl_weight):
+            return tf.cast(self.kl_weight(step), dtype)
+        return self.kl_weight
+
+
+def or_prior(posterior: tfd.Normal) -> tfd.Normal:
+    """The prior in the place of a posterior that knows nothing, a flat one."""
+    scale = posterior.scale
+    flat = tf.math.is_inf(scale)
+    return tfd.Normal(posterior.loc, tf.where(flat, tf.ones_like(scale), scale))

@@ -1,0 +1,261 @@
+"""Configuration: frozen dataclasses and JSON.
+
+Every field is also a command line flag of the same name (`command_line.py`).
+TensorFlow is not imported here, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from mlvae_tf import options
+from mlvae_tf.data.config import DataConfig
+from mlvae_tf.errors import InputError
+from mlvae_tf.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Arguments of `mlvae_tf.MLVAE`."""
+
+    content_dim: int = option(10, "Dimensions of the content.", minimum=1)
+    style_dim: int = option(10, "Dimensions of the style.", minimum=1)
+    trunk: str = option(
+        "mlp",
+        "The networks: fully connected, convolutions, or one linear map each, "
+        "which start at principal components where the likelihood is normal.",
+        choices=("mlp", "conv", "linear"),
+    )
+    hidden_units: tuple[int, ...] = option(
+        (500,),
+        "Units of the hidden layers, comma-separated.",
+        minimum=1,
+    )
+    activation: str = option(
+        "relu",
+        "Activation of the hidden layers.",
+        choices=("relu", "tanh", "elu", "gelu", "silu"),
+    )
+    likelihood: str = option(
+        "bernoulli",
+        "The likelihood p(x | c, s): bernoulli, normal, normal_learned_scale; "
+        "poisson or negative_binomial, of counts; categorical, of --classes.",
+    )
+    observation_scale: float = option(1.0, "Scale of --likelihood=normal.")
+    classes: int | None = option(
+        None, "Classes of --likelihood=categorical.", minimum=2
+    )
+    missing_values: bool = option(
+        False,
+        "Take NaN in an observation for a value that is not known, and learn "
+        "from the others.",
+    )
+    networks: str | None = option(
+        None,
+        "module:function, which gives an encoder and a decoder of your own, "
+        "Keras layers or models, from (the shape of an observation as the "
+        "encoder reads it, dimensions of all latents, the shape of the "
+        "decoder's output). Replaces --trunk.",
+    )
+    accumulation: str = option(
+        "product",
+        "How a group's observations make its content: the paper's product, "
+        "the product with the prior as one more factor, or the GVAE's average.",
+        choices=("product", "product_with_prior", "average"),
+    )
+    evidence_dropout: float = option(
+        0.0,
+        "Probability of leaving an observation out of its group's content in "
+        "a training step; one at least stays.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    style_flow: int = option(
+        0,
+        "Coupling layers of a normalizing flow that takes out of the style "
+        "what the content tells of it; 0 for none.",
+        minimum=0,
+    )
+    content_samples: str = option(
+        "group",
+        "Sample the content once a group or once an observation.",
+        choices=("group", "observation"),
+    )
+    dtype: str = option(
+        "float32",
+        "Precision of the networks' layers. Weights, evidence, KLs and "
+        "likelihood are float32 in either.",
+        choices=("float32", "mixed_bfloat16"),
+    )
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How to train."""
+
+    epochs: int = option(
+        100,
+        "Passes over the training observations. The schedules span them all.",
+        minimum=1,
+    )
+    seed: int = option(
+        0, "Seed of the splits, weights, batches and noise.", minimum=0
+    )
+    learning_rate: float = option(1e-3, "Adam's learning rate.", minimum=0.0)
+    learning_rate_decay: bool = option(
+        False, "Let the learning rate fall to zero along half a cosine."
+    )
+    weight_averaging: float = option(
+        0.0,
+        "Time constant of a moving average of the weights, as a fraction of "
+        "the training. At its end the average takes their place; validation on "
+        "the way sees the weights themselves. 0 for none.",
+        minimum=0.0,
+        maximum=0.2,
+    )
+    groups_per_batch: int = option(64, "Groups in a batch.", minimum=1)
+    observations_per_group: int = option(
+        4, "Observations of a group in a batch, at most.", minimum=1
+    )
+    mirror_groups: bool = option(
+        False,
+        "Train on every group of images once more, mirrored, as if it were "
+        "another group: for few groups of what is not symmetric, like faces.",
+    )
+    augment_groups: float = option(
+        0.0,
+        "Probability that a group of images of a training batch is turned into "
+        "another one, blended with a group beside it and bent, all its images "
+        "alike: for few groups.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    batch_size: int | None = option(
+        None,
+        "The paper's way: batches of this many shuffled observations, grouped "
+        "by what falls in. Replaces the two flags above.",
+        minimum=1,
+    )
+    chunk_size: int | None = option(
+        None,
+        "Read and compute a batch in chunks of this many observations, in the "
+        "memory of one chunk, with the gradient of the whole: for groups "
+        "larger than memory. Every observation is then encoded three times.",
+        minimum=1,
+    )
+    content_kl_weight: float = option(
+        1.0, "Weight of the content KL.", minimum=0.0
+    )
+    style_kl_weight: float = option(1.0, "Weight of the style KL.", minimum=0.0)
+    content_kl_start: float = option(
+        1.0, "Weight of the content KL at first.", minimum=0.0
+    )
+    style_kl_start: float = option(
+        20.0,
+        "Weight of the style KL at first. Holding it high puts what a group "
+        "shares into content sooner.",
+        minimum=0.0,
+    )
+    kl_warmup: float = option(
+        0.5,
+        "Fraction of the training in which the weights of the KLs go from "
+        "their start to their end.",
+        minimum=0.0,
+    )
+    evaluate_epochs: int = option(
+        20,
+        "Validate, and draw the swap grid for TensorBoard, every so many "
+        "epochs.",
+        minimum=1,
+    )
+    checkpoint_seconds: int = option(
+        60, "Save a checkpoint at the first end of an epoch after so long."
+    )
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def replace(self, values: dict[str, Any]) -> Config:
+        """A copy with some fields replaced, whichever section they are in."""
+        sections = {
+            section.name: dataclasses.replace(
+                getattr(self, section.name),
+                **{
+                    field.name: values[field.name]
+                    for field in dataclasses.fields(getattr(self, section.name))
+                    if field.name in values
+                },
+            )
+            for section in dataclasses.fields(self)
+        }
+        return Config(**sections)
+
+    def flat(self) -> dict[str, Any]:
+        """All fields by name."""
+        return {
+            name: value
+            for section in dataclasses.asdict(self).values()
+            for name, value in section.items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts and lists."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Config:
+        """The inverse of `to_json`; other keys are ignored."""
+        flat = {
+            name: tuple(value) if isinstance(value, list) else value
+            for section in dataclasses.fields(cls)
+            for name, value in values[section.name].items()
+        }
+        missing = cls().flat().keys() - flat.keys()
+        if missing:
+            raise InputError(f"{', '.join(sorted(missing))} missing.")
+        return cls().replace(flat)
+
+
+def load(path: pathlib.Path) -> Config:
+    """Read the configuration that a run saved.
+
+    Raises:
+        InputError: If the file is missing or is no such configuration.
+    """
+    try:
+        values = json.loads(path.read_text())
+        version = values["versions"]["mlvae_tf"]
+        config = None if version.startswith("0.1.") else Config.from_json(values)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path.parent} holds no run: {path.name} is missing. Train one "
+            f"with: python train.py --workdir={path.parent}"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a run's configuration: {error}"
+        ) from None
+    if config is None:
+        raise InputError(
+            f"{path.parent} is a run of mlvae_tf {version}, which held other "
+            "observations out: what this version took for held out would have "
+            f"been trained on. Train it again, or install mlvae-tf=={version}. "
+            f"Its model can be loaded: keras.saving.load_model('{path.parent}/"
+            "model.keras')."
+        )
+    return config

@@ -1,0 +1,161 @@
+"""Measure a run, and leave what was measured in its folder."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shlex
+from typing import Any
+
+from mlvae_tf import files
+from mlvae_tf.checks import as_input_error, check_shapes
+from mlvae_tf.data import config as data_config
+from mlvae_tf.data import loading
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation import measure, probes, report, tables
+from mlvae_tf.evaluation.measure import Measured
+from mlvae_tf.evaluation.posteriors import Counts
+from mlvae_tf.evaluation.tables import Table
+from mlvae_tf.runs import config as config_module
+from mlvae_tf.runs import workdir
+from mlvae_tf.runs.command_line import format_value
+from mlvae_tf.runs.config import Config
+from mlvae_tf.runs.training import (
+    make_batches,
+    run_record,
+    train,
+    training_groups,
+)
+
+
+def _check_held_out(splits: Splits, dataset: str) -> None:
+    if splits.evaluation is None and splits.unseen is None:
+        raise InputError(
+            f"{dataset} has no held-out observations to evaluate on. Train "
+            "with --holdout_observations, such as 0.2."
+        )
+
+
+def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
+    """The configuration to evaluate with, unless it scores what was trained."""
+    dataset = data_config.resolve(settings.get("dataset", run.data.dataset))
+    divided = [name for name in settings if name.startswith("holdout_")]
+    if divided and dataset == run.data.dataset:
+        raise InputError(
+            f"--{divided[0]} is the run's own on its own dataset: another "
+            "would score observations that the model was trained on."
+        )
+    return run.replace({**settings, "dataset": dataset})
+
+
+def evaluate(
+    folder: pathlib.Path,
+    counts: Counts = (1, 2, 3, 5, 10, None),
+    importance_samples: int = 100,
+    settings: dict[str, Any] | None = None,
+    num_seeds: int = 1,
+) -> Table:
+    """Measure the run in `folder` and leave `folder/evaluation`.
+
+    Args:
+        folder: The workdir.
+        counts: How many observations of a group to accumulate; None is all.
+        importance_samples: Of the importance-weighted bound.
+        settings: Fields of the configuration to replace, such as `dataset`.
+        num_seeds: With more than one, the run is repeated with the following
+            seeds in `folder/seeds`, where it has not been already.
+
+    Returns:
+        The figures, with intervals, or over the seeds with their spread.
+    """
+    settings = settings or {}
+    run = config_module.load(folder / "config.json")
+    measured, evaluated = _measure_run(
+        folder, run, counts, importance_samples, settings
+    )
+    flags = {
+        "evidence_counts": tuple(map(probes.name, counts)),
+        "importance_samples": importance_samples,
+        **settings,
+    }
+    record = {**run_record(run), "evaluated on": evaluated.to_json()["data"]}
+    page = report.html(measured, record, commands(folder, run, flags))
+    _write(folder / "evaluation", measured, page)
+    if num_seeds == 1:
+        return tables.one(measured.results)
+    results = [measured.results]
+    first = run.training.seed
+    for seed in range(first + 1, first + num_seeds):
+        other = folder / "seeds" / str(seed)
+        _train_again(other, run.replace({"seed": seed}))
+        evaluate(other, counts, importance_samples, settings)
+        text = (other / "evaluation" / "metrics.json").read_text()
+        results.append(json.loads(text))
+    spread = tables.several(results)
+    again = commands(folder, run, {**flags, "seeds": num_seeds})
+    page = report.html(measured, record, again, spread)
+    _write(folder / "evaluation", measured, page)
+    return spread
+
+
+def _measure_run(
+    folder: pathlib.Path,
+    run: Config,
+    counts: Counts,
+    importance_samples: int,
+    settings: dict[str, Any],
+) -> tuple[Measured, Config]:
+    """Measure a run, and the configuration that it was measured with."""
+    model = workdir.load_model(folder)
+    config = _evaluated(run, settings)
+    splits = loading.load(
+        config.data, config.training.seed, model.codec.likelihood
+    )
+    check_shapes(splits.train.observations, model.observation_shape)
+    _check_held_out(splits, config.data.dataset)
+    with as_input_error():
+        measured = measure.measure(
+            model,
+            splits,
+            training_groups(splits.train, config.training),
+            make_batches(config.training),
+            counts,
+            importance_samples,
+            config.training.seed,
+        )
+    return measured, config
+
+
+def _train_again(folder: pathlib.Path, config: Config) -> None:
+    """Train a run, or go on with it, unless it has come to its end."""
+    if (folder / "model.keras").exists():
+        return
+    resume = (folder / "config.json").exists()
+    train(config, folder, workdir.prepare(folder, resume, overwrite=False))
+
+
+def _write(output: pathlib.Path, measured: Measured, page: str) -> None:
+    files.write_json(output / "metrics.json", measured.results)
+    parts = {f"{name}.png": png for name, png in measured.pictures.items()}
+    for name, content in {**parts, "report.html": page.encode()}.items():
+        with files.whole(output / name) as partial:
+            partial.write_bytes(content)
+
+
+def commands(folder: pathlib.Path, run: Config, flags: dict[str, Any]) -> str:
+    """The two commands that lead to these results, defaults left out."""
+    defaults = Config().flat()
+    changed = {
+        name: value
+        for name, value in run.flat().items()
+        if value != defaults[name]
+    }
+    return "\n".join(
+        shlex.join(["python", script, f"--workdir={folder}", *_flags(values)])
+        for script, values in (("train.py", changed), ("evaluate.py", flags))
+    )
+
+
+def _flags(values: dict[str, Any]) -> list[str]:
+    return [f"--{name}={format_value(v)}" for name, v in values.items()]

@@ -1,0 +1,108 @@
+"""The folder of a run: where things lie."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pathlib
+import platform
+import zipfile
+from typing import TYPE_CHECKING
+
+from mlvae_tf import files
+from mlvae_tf.errors import InputError
+from mlvae_tf.runs import config
+from mlvae_tf.version import VERSION
+
+if TYPE_CHECKING:
+    from mlvae_tf.model import MLVAE
+
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
+_OUTPUTS = (
+    "config.json",
+    "checkpoints",
+    "logs",
+    "model.keras",
+    "export",
+    "evaluation",
+    "seeds",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "mlvae_tf": VERSION,
+        "python": platform.python_version(),
+        **found,
+    }
+
+
+def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
+    """Make a run's folder ready.
+
+    Args:
+        folder: The folder, which need not exist.
+        resume: Go on with the run in it, if there is one.
+        overwrite: Allow that there is a run, which `clear` removes once a new
+            one is about to begin.
+
+    Returns:
+        Whether there is a run to go on with.
+
+    Raises:
+        InputError: If it holds a run and neither is asked for, or if it can't
+            be written to.
+    """
+    if resume and overwrite:
+        raise InputError("pass --resume or --overwrite, not both.")
+    holds_run = any((folder / name).exists() for name in _OUTPUTS)
+    if holds_run and not (resume or overwrite):
+        raise InputError(
+            f"{folder} holds a run already. Pass --resume to go on with it, "
+            "--overwrite to replace it, or another --workdir."
+        )
+    if resume and holds_run and not (folder / "config.json").exists():
+        raise InputError(
+            f"{folder} holds a run without its config.json. Restore that file, "
+            "or pass --overwrite to start over."
+        )
+    files.check_writable(folder)
+    return resume and holds_run
+
+
+def clear(folder: pathlib.Path) -> None:
+    """Remove the run in a folder; files that no run writes stay."""
+    for name in _OUTPUTS:
+        files.remove(folder / name)
+
+
+def load_model(folder: pathlib.Path) -> MLVAE:
+    """The trained model of a run.
+
+    Raises:
+        InputError: If the training has not left one, or if its networks are
+            the user's and cannot be imported.
+    """
+    import keras
+
+    # Keras finds their classes once they are imported.
+    from mlvae_tf import model, schedules  # noqa: F401
+    from mlvae_tf.runs import building
+
+    path = folder / "model.keras"
+    if not path.exists():
+        raise InputError(
+            f"{path} is missing: the training has not come to its end. Go on "
+            f"with: python train.py --workdir={folder} --resume"
+        )
+    networks = config.load(folder / "config.json").model.networks
+    if networks:
+        building.import_networks(networks)
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path} is damaged. Write it again with: python train.py "
+            f"--workdir={folder} --resume"
+        ) from None

@@ -1,0 +1,1 @@
+"""The content store: what is known of every group, kept."""

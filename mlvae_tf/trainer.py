@@ -1,0 +1,355 @@
+"""`fit`, `evaluate` and `predict` on batches of groups."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mlvae_tf import batches, checks, noise, objective, whole
+from mlvae_tf.batches import Batch, Part
+from mlvae_tf.chunked import Chunked
+from mlvae_tf.elbo import Elbo
+from mlvae_tf.errors import InputError
+from mlvae_tf.levels import LAST_STEP
+from mlvae_tf.noise import Stream
+from mlvae_tf.objective import Terms
+
+Weights = dict[str, float | tf.Tensor]
+
+
+class GroupedTrainer(keras.Model):
+    """A Keras model that maximises the averaged grouped ELBO (Eq. 5).
+
+    `fit`, `evaluate` and `predict` take a `tf.data.Dataset`, a `PyDataset` or
+    a generator of batches `{"observations": [N, ...], "group_ids": [N]}`, or a
+    dict of such arrays, which Keras then batches. The observations of a batch
+    may be a dataset of chunks `[n, ...]`, for groups larger than memory
+    (`mlvae_tf.chunked`). `train_step` and `test_step` report `loss` and the
+    terms of the ELBO, in nats per group.
+
+    A subclass calls `_set_elbo` once its networks are made.
+    """
+
+    elbo: Elbo
+    seed: int
+
+    def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
+        """Say what is trained.
+
+        Args:
+            elbo: The ELBO.
+            own_networks: Whether the networks are the user's. Padding, which
+                could change what theirs compute of other rows, is left out,
+                and with it XLA, which would compile for every size of a batch.
+        """
+        self.elbo = elbo
+        self._own_networks = own_networks
+        levels = [level.name for level in elbo.codec.levels]
+        kls = [f"{name}_kl" for name in (*levels, elbo.codec.style.name)]
+        names = "loss", "elbo", "reconstruction", *kls
+        self._trackers = [keras.metrics.Mean(name) for name in names]
+
+    def kl_weights(self) -> Weights:
+        """By level, the weight of its KL at the current step."""
+        return self._kl_weights_at(self.optimizer.iterations)
+
+    def _kl_weights_at(self, step: int | tf.Tensor) -> Weights:
+        codec = self.elbo.codec
+        return {
+            level.name: level.weight_at(step, codec.dtype)
+            for level in (*codec.levels, codec.style)
+        }
+
+    def _seed(self, stream: Stream) -> tf.Tensor:
+        return noise.of_step(self.seed, stream, self.optimizer.iterations)
+
+    # Steps. `_step` numbers the groups; what follows may be compiled by XLA.
+
+    def _update(self, part: Part) -> tf.Tensor:
+        loss, terms, gradients = whole.loss_and_gradients(
+            self.elbo,
+            part,
+            self.kl_weights(),
+            self._seed(Stream.TRAINING),
+            self.trainable_variables,
+            lambda: self._sum(self.losses),
+            self.optimizer.scale_loss,
+        )
+        self._apply(gradients)
+        return self._report(loss, terms, part.segment_ids)
+
+    def _update_in_chunks(self, batch: Batch) -> tf.Tensor:
+        loss, terms, gradients = self._chunked().loss_and_gradients(
+            batch,
+            self.kl_weights(),
+            self._seed(Stream.TRAINING),
+            self.trainable_variables,
+            [v for v in self.non_trainable_variables if "seed" not in v.path],
+            (self._weight_penalty, self._output_penalty),
+            self.optimizer.scale_loss,
+        )
+        self._apply(gradients)
+        return self._report(loss, terms, batch.segment_ids)
+
+    def _test(self, part: Part) -> tf.Tensor:
+        terms = whole.mean_terms(self.elbo, part, self._seed(Stream.TEST))
+        return self._report_test(terms, part.segment_ids)
+
+    def _test_in_chunks(self, batch: Batch) -> tf.Tensor:
+        terms = self._chunked().mean_terms(batch, self._seed(Stream.TEST))
+        return self._report_test(terms, batch.segment_ids)
+
+    def _chunked(self) -> Chunked:
+        return Chunked(self.elbo, self.compiles_step, not self._own_networks)
+
+    def _sum(self, losses: list[tf.Tensor]) -> tf.Tensor | float:
+        dtype = self.elbo.codec.dtype
+        return tf.add_n([tf.cast(v, dtype) for v in losses]) if losses else 0.0
+
+    def _penalties(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        return [v for v in self.trainable_variables if v.regularizer]
+
+    def _weight_penalty(self) -> tf.Tensor | float:
+        """What the regularizers of weights add to the loss."""
+        return self._sum([v.regularizer(v) for v in self._penalties()])
+
+    def _output_penalty(self) -> tf.Tensor | float:
+        """What `add_loss` and regularizers of outputs add to it."""
+        # Keras lists them before those of weights.
+        count = len(self.losses) - len(self._penalties())
+        return self._sum(self.losses[:count])
+
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        self.optimizer.apply_gradients(pairs)
+
+    def _report_test(
+        self, terms: Terms, segment_ids: batches.SegmentIds
+    ) -> tf.Tensor:
+        # Not those of the step, under which no two epochs would compare.
+        loss = objective.loss(terms, self._kl_weights_at(LAST_STEP))
+        return self._report(loss, terms, segment_ids)
+
+    def _report(
+        self, loss: tf.Tensor, terms: Terms, segment_ids: batches.SegmentIds
+    ) -> tf.Tensor:
+        num_groups = next(iter(batches.count_groups(segment_ids).values()))
+        values = loss, terms.elbo, terms.reconstruction, *terms.kl.values()
+        for tracker, value in zip(self._trackers, values, strict=True):
+            tracker.update_state(value, sample_weight=num_groups)
+        return loss
+
+    def _step(
+        self,
+        data: Any,
+        step: Callable[[Part], tf.Tensor],
+        step_in_chunks: Callable[[Batch], tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Number the groups outside XLA, which has no strings; then compute."""
+        observations, group_ids = checks.unpack(data)
+        in_chunks = isinstance(observations, tf.data.Dataset)
+        elements = observations.element_spec if in_chunks else observations
+        shape = self.elbo.codec.observation_shape
+        checks.check_shapes(elements, shape, group_ids)
+        levels = self.elbo.codec.levels
+        segment_ids = batches.number({levels[0].name: group_ids})
+        if in_chunks:
+            batch = Batch(observations.map(self._ready), segment_ids)
+            loss = step_in_chunks(batch)
+        else:
+            part = Part(self._ready(observations), segment_ids)
+            if self.compiles_step:
+                if not self._own_networks:
+                    part = batches.pad(part)
+                # Autograph has nothing to convert, and takes a second to see.
+                step = tf.function(step, autograph=False, jit_compile=True)
+            loss = step(part)
+        checks.assert_finite(loss)
+        return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def _ready(self, observations: tf.Tensor) -> tf.Tensor:
+        observations = tf.cast(observations, self.variable_dtype)
+        return checks.assert_values(observations, self.elbo.codec.likelihood)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        if not self.trainable_variables:
+            warnings.warn(
+                "The model does not have any trainable weights.", stacklevel=2
+            )
+            return self._step(data, self._test, self._test_in_chunks)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return self._step(data, self._update, self._update_in_chunks)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        return self._step(data, self._test, self._test_in_chunks)
+
+    # What Keras offers, and what of it makes no sense here.
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        given = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        _refuse(
+            given,
+            "compile",
+            "The loss is the negative ELBO, which comes with its terms: "
+            "compile(optimizer=...). Weigh its KLs with the model's arguments.",
+        )
+        before = self.optimizer if self.compiled else None
+        super().compile(optimizer, **kwargs)
+        scheduled = any(callable(w) for w in self._kl_schedules())
+        if (
+            scheduled
+            and before is not None
+            and int(before.iterations) > int(self.optimizer.iterations)
+        ):
+            warnings.warn(
+                "compile: with the new optimizer, which has taken no step, the "
+                "schedules of the KL weights begin anew. To go on with them, "
+                "call optimizer.iterations.assign("
+                f"{int(before.iterations)}) first.",
+                stacklevel=2,
+            )
+
+    def _kl_schedules(self) -> list[Any]:
+        codec = self.elbo.codec
+        return [level.kl_weight for level in (*codec.levels, codec.style)]
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        validation_data: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        _check_arguments("fit", y, kwargs)
+        if validation_data is not None:
+            kwargs["validation_data"] = self._prepare(validation_data)
+        with self._guarded():
+            history = super().fit(self._prepare(x), None, *args, **kwargs)
+        # The loss of a step is finite before its update may be the last.
+        checks.check_finite_weights(self.trainable_variables)
+        return history
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        _check_arguments("evaluate", y, kwargs)
+        with self._guarded():
+            return super().evaluate(self._prepare(x), None, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+        with self._guarded():
+            return super().predict(self._prepare(x), *args, **kwargs)
+
+    def _prepare(self, data: Any) -> Any:
+        if tf.distribute.has_strategy() or self._distribute_strategy:
+            raise InputError(
+                "training under a tf.distribute strategy is not supported yet: "
+                "its gradients would not be those of one process. Train "
+                "outside its scope."
+            )
+        return checks.prepare(data, self.elbo.codec.observation_shape)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn failed checks into `InputError`, and stay usable after them."""
+        try:
+            with checks.as_input_error():
+                yield
+        except Exception:
+            # A function whose first trace failed would go on failing.
+            self.train_function = None
+            self.test_function = self.predict_function = None
+            raise
+        self.__dict__.pop("_iterators", None)
+
+    def make_train_function(self, force: bool = False) -> None:
+        if force or self.train_function is None:
+            super().make_train_function(force)
+            self.train_function = self._keeping("train", self.train_function)
+
+    def make_test_function(self, force: bool = False) -> None:
+        if force or self.test_function is None:
+            super().make_test_function(force)
+            self.test_function = self._keeping("test", self.test_function)
+
+    def _keeping(
+        self, name: str, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """The same, its iterator kept when it fails.
+
+        Python holds its lock while it destroys an iterator, and so would
+        forever wait for a thread of the iterator's that is about to call
+        Python to read.
+        """
+
+        def keep(iterator: Any) -> Any:
+            # Past Keras, which would save them with the model.
+            self.__dict__.setdefault("_iterators", {})[name] = iterator
+            return function(iterator)
+
+        return keep
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self._trackers
+
+    # Keras would give its whole step to XLA, string ids included. It is told
+    # nothing here (None), and `_step` compiles what comes after the ids.
+    @property
+    def jit_compile(self) -> None:
+        return None
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        self._compiles_step = value
+
+    @property
+    def compiles_step(self) -> bool:
+        """Whether XLA compiles what a step computes."""
+        return self._compiles_step and not self.run_eagerly
+
+    def _resolve_auto_jit_compile(self) -> bool:
+        # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
+        return self._distribute_strategy is None and not self._own_networks
+
+
+def _refuse(given: dict[str, Any], method: str, advice: str) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise InputError(f"{method} takes no {names[0]} here. {advice}")
+
+
+def _check_arguments(method: str, y: Any, kwargs: dict[str, Any]) -> None:
+    """Raise `InputError` on what Keras would ignore, or fail on later."""
+    names = "sample_weight", "class_weight"
+    given = {"y": y} | {name: kwargs.get(name) for name in names}
+    if kwargs.get("validation_split"):
+        given["validation_split"] = kwargs["validation_split"]
+    _refuse(
+        given,
+        method,
+        "A batch is one dict of observations and group_ids, all of which count "
+        "alike: leave out, or repeat, what is to count otherwise, and pass "
+        "held-out observations as validation_data.",
+    )

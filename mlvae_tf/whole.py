@@ -1,0 +1,172 @@
+"""A batch in one piece: its loss and gradients by one pass of the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from mlvae_tf import objective
+from mlvae_tf.batches import Part, count_groups
+from mlvae_tf.codec import Latents
+from mlvae_tf.elbo import Elbo
+from mlvae_tf.objective import Terms
+
+
+class Rows(NamedTuple):
+    """The ELBO of a batch, before anything is summed.
+
+    Attributes:
+        log_likelihood: Of every observation, `[N]`, nats; of padding, too.
+        style_kl: Likewise.
+        kl: By level, of every group, nats; as many rows as there are
+            observations, since XLA wants a static number, and zeros beyond.
+        encoded: What every observation says.
+    """
+
+    log_likelihood: tf.Tensor
+    style_kl: tf.Tensor
+    kl: dict[str, tf.Tensor]
+    encoded: Latents
+
+
+def rows(elbo: Elbo, part: Part, seed: tf.Tensor, training: bool) -> Rows:
+    """A one-sample estimate of the ELBO, row by row.
+
+    XLA traces it without Autograph: no Python `if` on a tensor's value.
+
+    Args:
+        elbo: The ELBO.
+        part: All rows of a batch.
+        seed: int32 `[2]`; equal seeds give equal estimates.
+        training: Whether this is a training step.
+    """
+    encoded = elbo.encode(part, seed, training)
+    heard = part.segment_ids
+    if training:
+        heard = elbo.heard(heard, seed)
+    num_rows = tf.shape(part.first_ids)[0]
+    # What is trained in one piece has too few rows for its sums to drift.
+    dtype = elbo.codec.dtype if training else "float64"
+    totals = elbo.codec.evidence(
+        part.observations, encoded, heard, num_rows, dtype
+    )
+    posteriors = elbo.codec.posteriors(totals)
+    log_likelihood, style_kl = elbo.observation_terms(
+        part, posteriors, encoded, seed, training
+    )
+    return Rows(log_likelihood, style_kl, elbo.kl(posteriors), encoded)
+
+
+def _mean(elbo: Elbo, part: Part, of_rows: Rows) -> Terms:
+    kl = {name: tf.reduce_sum(of_rows.kl[name]) for name in of_rows.kl}
+    kl[elbo.codec.style.name] = part.sum(of_rows.style_kl)
+    sums = Terms(part.sum(of_rows.log_likelihood), kl)
+    return objective.mean(sums, _num_groups(part))
+
+
+def _num_groups(part: Part) -> tf.Tensor:
+    return next(iter(count_groups(part.segment_ids).values()))
+
+
+def mean_terms(elbo: Elbo, part: Part, seed: tf.Tensor) -> Terms:
+    """The terms of the averaged ELBO, scalars, nats per group.
+
+    Args:
+        elbo: The ELBO.
+        part: All rows of a batch.
+        seed: int32 `[2]`.
+    """
+    return _mean(elbo, part, rows(elbo, part, seed, training=False))
+
+
+def group_terms(elbo: Elbo, part: Part, seed: tf.Tensor) -> Terms:
+    """The terms of every group's ELBO, of the first level's groups.
+
+    Args:
+        elbo: The ELBO.
+        part: All rows of a batch.
+        seed: int32 `[2]`.
+
+    Returns:
+        `Terms` of shape `[N]`, nats: one row per group, and zeros beyond.
+    """
+    of_rows = rows(elbo, part, seed, training=False)
+    (name, kl), *_ = of_rows.kl.items()
+    return objective.group_terms(
+        of_rows.log_likelihood,
+        of_rows.style_kl,
+        kl,
+        part.first_ids,
+        (name, elbo.codec.style.name),
+    )
+
+
+def loss(
+    elbo: Elbo,
+    part: Part,
+    kl_weights: dict[str, float | tf.Tensor],
+    seed: tf.Tensor,
+) -> tuple[tf.Tensor, Terms]:
+    """What a training step minimises.
+
+    Args:
+        elbo: The ELBO.
+        part: All rows of a batch.
+        kl_weights: By level.
+        seed: int32 `[2]`, of the step.
+
+    Returns:
+        `(loss, terms)`: a scalar, with the style flow's loss where there is
+        one, and scalar `Terms`, nats per group.
+    """
+    of_rows = rows(elbo, part, seed, training=True)
+    terms = _mean(elbo, part, of_rows)
+    value = objective.loss(terms, kl_weights)
+    if elbo.codec.flow.learns:
+        value = value + _flow_loss(elbo, part, of_rows.encoded, seed)
+    return value, terms
+
+
+def _flow_loss(
+    elbo: Elbo, part: Part, encoded: Latents, seed: tf.Tensor
+) -> tf.Tensor:
+    codec = elbo.codec
+    proposed, style = encoded[codec.levels[0].name], encoded[codec.style.name]
+    total = elbo.flow_evidence(part, encoded, tf.shape(part.first_ids)[0])
+    moments = codec.flow.moments(part, proposed, style, total)
+    return codec.flow.loss(part, proposed, style, total, moments, seed)
+
+
+Penalty = Callable[[], tf.Tensor | float]
+
+
+def loss_and_gradients(
+    elbo: Elbo,
+    part: Part,
+    kl_weights: dict[str, float | tf.Tensor],
+    seed: tf.Tensor,
+    variables: list[tf.Variable],
+    penalty: Penalty,
+    scale_loss: Callable[[tf.Tensor], tf.Tensor],
+) -> tuple[tf.Tensor, Terms, list[tf.Tensor]]:
+    """What a training step minimises, and its gradient.
+
+    Args:
+        elbo: The ELBO.
+        part: All rows of a batch.
+        kl_weights: By level.
+        seed: int32 `[2]`, of the step.
+        variables: For which the gradient is wanted.
+        penalty: Gives what regularizers add, once the networks have run.
+        scale_loss: What the optimizer wants differentiated.
+
+    Returns:
+        `(loss, terms, gradients)`, the gradients being of the scaled loss.
+    """
+    with tf.GradientTape() as tape:
+        value, terms = loss(elbo, part, kl_weights, seed)
+        value = value + penalty()
+        scaled = scale_loss(value)
+    return value, terms, tape.gradient(scaled, variables)

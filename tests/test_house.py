@@ -1,0 +1,88 @@
+"""The house: each file imports only from those above it."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "mlvae_tf"
+
+# From the ground up. A package stands where its last file may be imported.
+FLOORS = (
+    "version errors options files",
+    "likelihoods checks noise evidence objective batches",
+    "schedules networks flows layers levels style_flow codec",
+    "elbo whole chunked",
+    "control serving trainer model",
+    "data.config data.observations data.augmentation data.grouped data.source",
+    "data.sampling data.splits data.pipeline",
+    "data.sources.folder data.sources.idx data.sources.mnist_5k",
+    "data.sources.npz data.sources.tfds data.sources data.loading data",
+    "store.table store.encoding store.beam store",
+    "evaluation.bootstrap evaluation.posteriors evaluation.probes",
+    "evaluation.representations evaluation.calibration evaluation.judge",
+    "evaluation.likelihood evaluation.unseen evaluation.figures",
+    "evaluation.charts evaluation.measure evaluation.tables",
+    "evaluation.report evaluation",
+    "runs.config runs.presets runs.command_line runs.building runs.workdir",
+    "runs.callbacks runs.training runs.evaluation runs.encoding runs",
+    "commands.train commands.evaluate commands.encode commands",
+)
+ORDER = [name for floor in FLOORS for name in floor.split()]
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path):
+    """The modules of the package that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, *parts = name.split(".")
+            if first != "mlvae_tf":
+                continue
+            while parts and ".".join(parts) not in ORDER:
+                parts.pop()
+            assert parts, f"{path} imports the roof: {name}"
+            yield ".".join(parts)
+
+
+def climbing(path, place):
+    """What a file imports that stands no lower than itself."""
+    return [name for name in imports(path) if ORDER.index(name) >= place]
+
+
+def modules():
+    # The package itself stands above all: it is the roof.
+    return [path for path in PACKAGE.rglob("*.py") if name_of(path)]
+
+
+def test_every_file_has_its_place():
+    assert sorted(map(name_of, modules())) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_go_down(path):
+    assert not climbing(path, ORDER.index(name_of(path)))
+
+
+def test_an_import_upwards_is_seen(tmp_path):
+    path = tmp_path / "evidence.py"
+    path.write_text(
+        "from mlvae_tf import noise\n"
+        "from mlvae_tf.errors import InputError\n"
+        "def late():\n    from mlvae_tf.data.sources import folder\n"
+    )
+    assert climbing(path, ORDER.index("evidence")) == ["data.sources.folder"]
+    path.write_text("from mlvae_tf import MLVAE")
+    with pytest.raises(AssertionError, match="the roof"):
+        climbing(path, ORDER.index("evidence"))

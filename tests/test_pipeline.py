@@ -1,0 +1,106 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mlvae_tf import likelihoods
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.observations import Stored
+from mlvae_tf.data.pipeline import make_dataset
+from mlvae_tf.data.sampling import Batches
+
+
+@pytest.fixture
+def data():
+    observations = np.arange(50, dtype=np.uint8).reshape(50, 1)
+    return GroupedData.of(observations, np.array(["a", "b"] * 25))
+
+
+@pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
+def test_dataset_delivers_the_epochs(data, batches):
+    dataset = make_dataset(data, batches, seed=5, epochs=3)
+    elements = list(dataset.as_numpy_iterator())
+    sampler = batches.sampler(data.group_index)
+    per_epoch = len(sampler)
+    assert len(elements) == len(dataset) == 3 * per_epoch
+    for epoch in range(3):
+        part = elements[epoch * per_epoch : (epoch + 1) * per_epoch]
+        plan = sampler.plan(sampler.order(5, epoch), 0, per_epoch)
+        rows = np.concatenate([e["observations"][:, 0] for e in part]) * 255
+        np.testing.assert_allclose(rows, plan.rows, atol=1e-4)
+        groups = np.concatenate([e["group_ids"] for e in part])
+        assert np.array_equal(groups, plan.groups)
+        assert [len(e["group_ids"]) for e in part] == list(np.diff(plan.splits))
+
+
+def test_dataset_goes_on_from_any_epoch(data):
+    whole = list(make_dataset(data, Batches(4, 3), 5, 3).as_numpy_iterator())
+    rest = list(make_dataset(data, Batches(4, 3), 5, 3, 2).as_numpy_iterator())
+    assert 0 < len(rest) < len(whole)
+    for a, b in zip(whole[-len(rest) :], rest):
+        np.testing.assert_array_equal(a["observations"], b["observations"])
+
+
+def test_chunks_hold_what_the_batch_holds(generator):
+    data = GroupedData.of(
+        generator.normal(size=(23, 2)).astype(np.float32), np.arange(23) % 4
+    )
+    batches = Batches(3, 5)
+    whole = list(make_dataset(data, batches, 1, epochs=2))
+    chunked = list(make_dataset(data, batches, 1, epochs=2, chunk_size=4))
+    assert len(whole) == len(chunked)
+    for one, other in zip(whole, chunked):
+        np.testing.assert_array_equal(one["group_ids"], other["group_ids"])
+        chunks = list(other["observations"].as_numpy_iterator())
+        assert {len(chunk) for chunk in chunks[:-1]} <= {4}
+        np.testing.assert_array_equal(
+            np.concatenate(chunks), one["observations"]
+        )
+
+
+class Images(Stored):
+    """Observations as they would be read from a disk."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def read(self, rows):
+        return self.values[rows]
+
+
+@pytest.mark.parametrize("chunk_size", [None, 4])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "poisson"])
+def test_batches_hold_the_values(data, likelihood, chunk_size):
+    """Those that the likelihood takes, from the memory or from a disk."""
+    batches, convert = Batches(4, 3), likelihoods.get(likelihood).values
+    sampler = batches.sampler(data.group_index)
+    plan = sampler.plan(sampler.order(5, 0), 0, len(sampler))
+    expected = plan.rows / (255 if likelihood == "bernoulli" else 1)
+    for stored in (data.observations, Images(data.observations)):
+        some = dataclasses.replace(data, observations=stored, convert=convert)
+        dataset = make_dataset(some, batches, seed=5, chunk_size=chunk_size)
+        parts = [batch["observations"] for batch in dataset]
+        if chunk_size:
+            parts = [chunk for part in parts for chunk in part]
+        values = np.concatenate(parts)
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values[:, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batches", [Batches(3, 2), Batches(batch_size=5)])
+def test_batches_are_augmented_by_seed_and_step(generator, batches):
+    images = generator.integers(256, size=(20, 4, 4, 1), dtype=np.uint8)
+    data = GroupedData.of(images, np.arange(20) % 4)
+
+    def batches_of(seed, first_epoch, probability):
+        dataset = make_dataset(
+            data, batches, seed, 3, first_epoch, augmented=probability
+        )
+        return [b["observations"] for b in dataset.as_numpy_iterator()]
+
+    whole, again = batches_of(5, 0, 0.9), batches_of(5, 0, 0.9)
+    rest, plain = batches_of(5, 1, 0.9), batches_of(5, 0, 0.0)
+    assert all(map(np.array_equal, whole, again))
+    assert 0 < len(rest) < len(whole)
+    assert all(map(np.array_equal, whole[-len(rest) :], rest))
+    assert not any(map(np.array_equal, whole, plain))
