@@ -22,6 +22,7 @@ benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

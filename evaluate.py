@@ -1,10 +1,6 @@
 """Evaluate a trained Multi-Level VAE.
 
-    python evaluate.py --workdir=DIR [--dataset=SPEC] [flags]
-
-measures what content and style say of the group on held-out observations,
-prints a table, and leaves metrics.json, pictures and report.html in
-DIR/evaluation.
+`python evaluate.py --help` says what it takes and what it leaves.
 """
 
 from __future__ import annotations

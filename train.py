@@ -1,9 +1,6 @@
 """Train a Multi-Level VAE.
 
-    python train.py --workdir=DIR [--preset=NAME] [--dataset=SPEC] [flags]
-
-leaves in DIR the configuration, checkpoints, TensorBoard logs, the Keras model
-and the exported SavedModel. `python evaluate.py --workdir=DIR` comes next.
+`python train.py --help` says what it takes and what it leaves.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def check_values(observations: np.ndarray, likelihood: Likelihood) -> None:
     else:
         got = "got NaN or infinite values"
     raise InputError(
-        f"{expected}: {got}, in {np.count_nonzero(~good)} of {len(good)} "
+        f"{expected}: {got}, in {np.count_nonzero(~good)} of {len(valid)} "
         f"observations, the first at row {first} ({value:g}). "
         f"{_advice(likelihood, np.isnan(value))}."
     )

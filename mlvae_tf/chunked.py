@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import tensorflow as tf
 
@@ -35,7 +35,11 @@ from mlvae_tf.batches import Batch, Part, count_groups, pad, padded
 from mlvae_tf.codec import Latents, Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
+from mlvae_tf.style_flow import Moments
+from mlvae_tf.whole import Penalty
 
+State = TypeVar("State")
+Tensors = tuple[tf.Tensor, ...]
 Scale = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -64,9 +68,7 @@ class Chunked:
         totals = self._totals(batch, seed, training=False)
         posteriors = elbo.codec.posteriors(totals)
 
-        def add_terms(
-            sums: tuple[tf.Tensor, ...], part: Part
-        ) -> tuple[tf.Tensor, ...]:
+        def add_terms(sums: Tensors, part: Part) -> Tensors:
             encoded = elbo.encode(part, seed, training=False)
             of_rows = elbo.observation_terms(
                 part, posteriors, encoded, seed, training=False
@@ -74,8 +76,9 @@ class Chunked:
             return _add(sums, tuple(map(part.sum, of_rows)))
 
         zero = tf.zeros((), elbo.codec.dtype)
-        sums = self._fold(add_terms, (zero, zero), batch)
-        return self._mean(*sums, _sums(elbo.kl(posteriors)), batch)
+        reconstruction, style_kl = self._fold(add_terms, (zero, zero), batch)
+        kl = _sums(elbo.kl(posteriors))
+        return self._mean(reconstruction, style_kl, kl, batch)
 
     def loss_and_gradients(
         self,
@@ -84,7 +87,7 @@ class Chunked:
         seed: tf.Tensor,
         variables: list[tf.Variable],
         states: list[tf.Variable],
-        penalties: tuple[Callable[[], Any], Callable[[], Any]],
+        penalties: tuple[Penalty, Penalty],
         scale_loss: Scale,
     ) -> tuple[tf.Tensor, Terms, list[tf.Tensor]]:
         """What a training step minimises, and its exact gradient.
@@ -120,7 +123,7 @@ class Chunked:
         leaves = *variables, *tf.nest.flatten(totals)
         start = _gradient(tape, scaled, leaves)
 
-        def add_gradients(sums: Any, part: Part) -> Any:
+        def add_gradients(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
                 tape.watch(totals)
                 encoded = elbo.encode(part, seed, training=True)
@@ -152,16 +155,21 @@ class Chunked:
         return loss, terms, list(gradients)
 
     def _fold(
-        self, function: Callable[..., Any], state: Any, batch: Batch
-    ) -> Any:
+        self,
+        function: Callable[[State, Part], State],
+        state: State,
+        batch: Batch,
+    ) -> State:
         """`state = function(state, part)` for every chunk."""
         step = function
         if self.compiled:
             step = tf.function(function, jit_compile=True)
         all_ids = next(iter(batch.segment_ids.values()))
 
-        def fold_in(state: Any, observations: tf.Tensor) -> Any:
-            start, state = state
+        def fold_in(
+            before: tuple[tf.Tensor, State], observations: tf.Tensor
+        ) -> tuple[tf.Tensor, State]:
+            start, state = before
             stop = start + tf.shape(observations)[0]
             segment_ids = {
                 name: ids[start:stop] for name, ids in batch.segment_ids.items()
@@ -201,17 +209,15 @@ class Chunked:
         heard: Batch,
         seed: tf.Tensor,
         totals: Totals,
-        of_totals: tuple[tf.Tensor, ...],
-        gradients: tuple[tf.Tensor, ...],
+        of_totals: Tensors,
+        gradients: Tensors,
         variables: list[tf.Variable],
-    ) -> tuple[tf.Tensor, ...]:
+    ) -> Tensors:
         """Pass three: add what the weights have to do with the evidence."""
         elbo = self.elbo
         num_rows = tf.shape(tf.nest.flatten(totals)[0])[0]
 
-        def add_gradients(
-            gradients: tuple[tf.Tensor, ...], part: Part
-        ) -> tuple[tf.Tensor, ...]:
+        def add_gradients(gradients: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
                 encoded = elbo.encode(part, seed, training=True)
                 parts = elbo.codec.evidence(
@@ -234,7 +240,9 @@ class Chunked:
             return lambda part, encoded: tf.zeros((), codec.dtype)
         num_rows = padded(_num_groups(batch))
 
-        def add_evidence(total: evidence.Evidence, part: Part) -> Any:
+        def add_evidence(
+            total: evidence.Evidence, part: Part
+        ) -> evidence.Evidence:
             encoded = elbo.encode(part, seed, training=True)
             more = elbo.flow_evidence(part, encoded, num_rows)
             return evidence.add(total, more)
@@ -242,14 +250,12 @@ class Chunked:
         nothing = evidence.zero((num_rows, level.dim), codec.dtype)
         total = self._fold(add_evidence, nothing, batch)
 
-        def add_moments(
-            moments: tuple[tf.Tensor, ...], part: Part
-        ) -> tuple[tf.Tensor, ...]:
+        def add_moments(moments: Moments, part: Part) -> Moments:
             encoded = elbo.encode(part, seed, training=True)
             more = flow.moments(
                 part, encoded[level.name], encoded[style.name], total
             )
-            return _add(moments, more)
+            return Moments(*_add(moments, more))
 
         zero = flow.zero_moments(style.dim, codec.dtype)
         moments = self._fold(add_moments, zero, batch)
@@ -297,20 +303,22 @@ def _sums(kl: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {name: tf.reduce_sum(of_groups) for name, of_groups in kl.items()}
 
 
-def _add(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
-    sums = [a + b for a, b in zip(left, right, strict=True)]
-    return type(left)(*sums) if hasattr(left, "_fields") else tuple(sums)
+def _add(left: Tensors, right: Tensors) -> Tensors:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
 def _gradient(
-    tape: tf.GradientTape, target: Any, sources: Any, weights: Any = None
-) -> list[tf.Tensor]:
+    tape: tf.GradientTape,
+    target: tf.Tensor | list[tf.Tensor],
+    sources: Sequence[tf.Tensor],
+    weights: list[tf.Tensor] | None = None,
+) -> Tensors:
     """As `tape.gradient`, but zero where the target does not depend on it."""
     gradients = tape.gradient(target, list(sources), weights)
-    return [
+    return tuple(
         tf.zeros(source.shape, source.dtype) if gradient is None else gradient
         for source, gradient in zip(sources, gradients, strict=True)
-    ]
+    )
 
 
 def _as(number: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import dataclasses
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import evidence, noise
 from mlvae_tf.batches import SegmentIds
@@ -16,7 +16,6 @@ from mlvae_tf.levels import Level
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.style_flow import NoStyleFlow
 
-tfd = tfp.distributions
 Latents = dict[str, tfd.Normal]  # By level.
 Totals = dict[str, Evidence | Moments]  # By level of groups.
 

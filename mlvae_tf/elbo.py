@@ -13,14 +13,12 @@ from __future__ import annotations
 import dataclasses
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import evidence, noise, objective
 from mlvae_tf.batches import Part, SegmentIds
 from mlvae_tf.codec import Codec, Latents
 from mlvae_tf.evidence import Evidence
-
-tfd = tfp.distributions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Evidence(NamedTuple):
     weighted_loc: tf.Tensor
 
 
-Sums = TypeVar("Sums", Evidence, "Moments")
+Sums = TypeVar("Sums", bound="Evidence | Moments")
 
 
 def from_normal(loc: tf.Tensor, scale: tf.Tensor) -> Evidence:

@@ -7,12 +7,10 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import checks, evidence
 from mlvae_tf.errors import InputError
-
-tfd = tfp.distributions
 
 MAX_LOG_SCALE = 7.0
 RULES = ("product", "product_with_prior", "average")
@@ -201,7 +199,9 @@ class EvidenceAccumulation(keras.layers.Layer):
         )
         return evidence.cast(of_normal(loc, scale), dtype)
 
-    def zero(self, num_groups: int | tf.Tensor, dim: int) -> Any:
+    def zero(
+        self, num_groups: int | tf.Tensor, dim: int
+    ) -> evidence.Evidence | evidence.Moments:
         """The sum over no observation, `[num_groups, dim]`, float64."""
         kind = evidence.Moments if self.rule == "average" else evidence.Evidence
         zeros = tf.zeros((num_groups, dim), tf.float64)

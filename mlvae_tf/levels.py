@@ -12,16 +12,15 @@ import dataclasses
 import functools
 from typing import Any
 
-import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from keras.optimizers.schedules import LearningRateSchedule as Schedule
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import evidence, noise
 from mlvae_tf.errors import InputError
+from mlvae_tf.evidence import Evidence, Moments
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
 
-tfd = tfp.distributions
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 LAST_STEP = 2**31 - 1  # When every schedule has ended.
 
 
@@ -83,7 +82,7 @@ class Level:
             noise.fold_in(seed, noise.Draw.EVIDENCE_DROPOUT),
         )
 
-    def posterior(self, total: Any, dtype: Any) -> tfd.Normal:
+    def posterior(self, total: Evidence | Moments, dtype: Any) -> tfd.Normal:
         """The posterior of every group given the sum over its observations.
 
         A group of which nothing is known has the prior, and so has a row that

@@ -23,11 +23,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf.errors import InputError
 
-tfd = tfp.distributions
 Shape = tuple[int, ...]
 INFINITY = float("inf")
 
@@ -73,6 +72,7 @@ class Likelihood:
     def known(self, values: tf.Tensor) -> tf.Tensor | None:
         """Which observations say anything, bool `[N]`; None for all."""
         del values
+        return None
 
     def encoded_shape(self, observation_shape: Shape) -> Shape:
         """The shape of what the encoder reads of one observation."""

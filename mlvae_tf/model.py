@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import checks, control, evidence, likelihoods, networks, serving
 from mlvae_tf.codec import Codec
@@ -20,8 +20,6 @@ from mlvae_tf.levels import Level, Schedule
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.style_flow import NoStyleFlow, StyleFlow
 from mlvae_tf.trainer import GroupedTrainer
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")

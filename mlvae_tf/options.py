@@ -29,7 +29,12 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-_TYPES = {"int": int, "float": (int, float), "bool": bool, "str": str}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str": str,
+}
 
 
 def check(section: Any) -> None:

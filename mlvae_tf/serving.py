@@ -7,12 +7,11 @@ import pathlib
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import control, evidence, files
 from mlvae_tf.evidence import Evidence
 
-tfd = tfp.distributions
 Tensors = dict[str, tf.Tensor]
 NAMES = (
     "encode",

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import evidence, noise
 from mlvae_tf.batches import Part
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.flows import ConditionalFlow
 
-tfd = tfp.distributions
 FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
 
 

@@ -38,6 +38,8 @@ class GroupedTrainer(keras.Model):
 
     elbo: Elbo
     seed: int
+    train_function: Callable[..., Any] | None  # Keras makes and calls them.
+    test_function: Callable[..., Any] | None
 
     def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
         """Say what is trained.
@@ -112,7 +114,7 @@ class GroupedTrainer(keras.Model):
         dtype = self.elbo.codec.dtype
         return tf.add_n([tf.cast(v, dtype) for v in losses]) if losses else 0.0
 
-    def _penalties(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+    def _penalties(self) -> list[keras.Variable]:
         return [v for v in self.trainable_variables if v.regularizer]
 
     def _weight_penalty(self) -> tf.Tensor | float:
@@ -286,29 +288,28 @@ class GroupedTrainer(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         if force or self.train_function is None:
             super().make_train_function(force)
-            self.train_function = self._keeping("train", self.train_function)
+            self._keep_iterator("train")
 
     def make_test_function(self, force: bool = False) -> None:
         if force or self.test_function is None:
             super().make_test_function(force)
-            self.test_function = self._keeping("test", self.test_function)
+            self._keep_iterator("test")
 
-    def _keeping(
-        self, name: str, function: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        """The same, its iterator kept when it fails.
+    def _keep_iterator(self, name: str) -> None:
+        """Let the function of this name keep its iterator when it fails.
 
         Python holds its lock while it destroys an iterator, and so would
         forever wait for a thread of the iterator's that is about to call
         Python to read.
         """
+        function = getattr(self, f"{name}_function")
 
         def keep(iterator: Any) -> Any:
             # Past Keras, which would save them with the model.
             self.__dict__.setdefault("_iterators", {})[name] = iterator
             return function(iterator)
 
-        return keep
+        setattr(self, f"{name}_function", keep)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -1,5 +1,3 @@
-import importlib
-import sys
 
 import numpy as np
 import pytest
@@ -112,10 +110,3 @@ def test_mistakes(make_run, tmp_path):
     with pytest.raises(InputError, match=r"in \[0, 1\] .* got values"):
         both(folder, output, THREADS)
     assert not list(tmp_path.iterdir())
-
-
-def test_beam_is_asked_for_where_it_is_missing(monkeypatch):
-    monkeypatch.delitem(sys.modules, "mlvae_tf.store.beam")
-    monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(InputError, match=r"pip install mlvae-tf\[beam\]"):
-        importlib.import_module("mlvae_tf.store.beam")

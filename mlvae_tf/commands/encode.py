@@ -1,4 +1,22 @@
-"""`encode.py`, installed as `mlvae-encode`."""
+"""Encode observations into a content store: a table with a row per group.
+
+    python encode.py --workdir=DIR --output=PATH [--dataset=SPEC] [flags]
+
+streams all observations of a dataset through the encoder of a trained run and
+writes what they tell of their groups as Parquet: group, count, precision,
+weighted_loc, loc, scale. Evidence adds up, so a stored table takes new
+observations without the old ones, gives some back, or joins another:
+
+    python encode.py ... --update=STORED           # add the dataset's
+    python encode.py ... --update=STORED --remove  # take them back out
+    python encode.py --merge=A,B --output=PATH     # join tables
+
+With --beam the same job is a pipeline of Apache Beam, whose flags follow `--`:
+
+    python encode.py ... --beam -- --runner=FlinkRunner
+
+Installed, it is `mlvae-encode`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +28,7 @@ from absl import flags
 
 from mlvae_tf import files
 from mlvae_tf.data.config import DataConfig
-from mlvae_tf.errors import InputError
+from mlvae_tf.errors import InputError, require
 from mlvae_tf.runs import command_line
 
 if TYPE_CHECKING:
@@ -92,6 +110,7 @@ def _encoded(output: pathlib.Path, beam_flags: list[str]) -> ContentStore:
         stored = ContentStore.load(pathlib.Path(given.update).expanduser())
         encoding.check_adds_up(stored, model, parts)
     if given.beam:
+        require("beam", "apache_beam")
         from mlvae_tf.store import beam
 
         new = beam.encode(
@@ -112,7 +131,7 @@ def _encoded(output: pathlib.Path, beam_flags: list[str]) -> ContentStore:
 def run() -> None:
     """The command."""
     _define_flags()
-    command_line.run(main, passes_on=True)
+    command_line.run(main, __doc__, passes_on=True)
 
 
 flags.disclaim_key_flags()  # They are the script's.

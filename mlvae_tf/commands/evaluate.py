@@ -1,4 +1,13 @@
-"""`evaluate.py`, installed as `mlvae-evaluate`."""
+"""Evaluate a trained Multi-Level VAE.
+
+    python evaluate.py --workdir=DIR [--dataset=SPEC] [flags]
+
+measures what content and style say of the group on held-out observations,
+prints a table, and leaves metrics.json, pictures and report.html in
+DIR/evaluation.
+
+Installed, it is `mlvae-evaluate`.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +64,7 @@ def main() -> None:
 def run() -> None:
     """The command."""
     _define_flags()
-    command_line.run(main)
+    command_line.run(main, __doc__)
 
 
 flags.disclaim_key_flags()  # They are the script's.

@@ -1,4 +1,12 @@
-"""`train.py`, installed as `mlvae-train`."""
+"""Train a Multi-Level VAE.
+
+    python train.py --workdir=DIR [--preset=NAME] [--dataset=SPEC] [flags]
+
+leaves in DIR the configuration, checkpoints, TensorBoard logs, the Keras model
+and the exported SavedModel. `python evaluate.py --workdir=DIR` comes next.
+
+Installed, it is `mlvae-train`.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +56,9 @@ def main() -> None:
 def run() -> None:
     """The command."""
     _define_flags()
-    command_line.run(main, interrupted="interrupted; go on with --resume")
+    command_line.run(
+        main, __doc__, interrupted="interrupted; go on with --resume"
+    )
 
 
 flags.disclaim_key_flags()  # They are the script's.

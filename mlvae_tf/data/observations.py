@@ -146,13 +146,17 @@ class _Mirrored(Stored):
         self.dtype = whole.dtype
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        return mirror(self.whole[rows])
+        return _mirrored(self.whole[rows])
 
 
 def mirror(images: Observations) -> Observations:
     """Images `[N, height, width, channels]`, left and right exchanged."""
     if isinstance(images, Stored):
         return _Mirrored(images)
+    return _mirrored(images)
+
+
+def _mirrored(images: np.ndarray) -> np.ndarray:
     return images[:, :, ::-1]
 
 
@@ -185,9 +189,10 @@ def join(parts: list[Observations]) -> Observations:
         )
     if len(parts) == 1:
         return parts[0]
-    if any(isinstance(part, Stored) for part in parts):
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) < len(parts):
         return _Joined(parts)
-    return np.concatenate(parts)
+    return np.concatenate(arrays)
 
 
 def nbytes(observations: Observations) -> int:

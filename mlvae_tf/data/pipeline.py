@@ -58,10 +58,10 @@ def _visit(
     """
     per_batch = -(-num_observations // len(sampler))
     at_once = max(1, _PLANNED // per_batch)
-    orders = {}
+    orders: dict[int, tuple[np.ndarray, ...]] = {}
 
-    def plan(epoch: np.ndarray, first: np.ndarray) -> list[np.ndarray]:
-        epoch, first = int(epoch), int(first)
+    def plan(of_epoch: np.int64, start: np.int64) -> list[np.ndarray]:
+        epoch, first = int(of_epoch), int(start)
         if epoch not in orders:
             orders.clear()  # One in memory at a time.
             orders[epoch] = sampler.order(seed, epoch)

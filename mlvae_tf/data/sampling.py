@@ -156,10 +156,10 @@ class GroupSampler(Sampler):
         first = 0
         while first < len(self._offsets) - 1:
             start = int(self._offsets[first])
-            last = np.searchsorted(
+            beyond = np.searchsorted(
                 self._offsets, start + _DEALT_AT_ONCE, side="right"
             )
-            last = max(last - 1, first + 1)
+            last = max(int(beyond) - 1, first + 1)
             offsets = self._offsets[first : last + 1]
             groups = np.repeat(np.arange(last - first), np.diff(offsets))
             keys = generator.random(len(groups))

@@ -26,12 +26,10 @@ class Source:
 
     def converted(self, convert: Convert) -> Source:
         """The same with other values for what is stored."""
-        return Source(
-            *(
-                part and dataclasses.replace(part, convert=convert)
-                for part in (self.train, self.test)
-            )
-        )
+        train = dataclasses.replace(self.train, convert=convert)
+        if self.test is None:
+            return Source(train)
+        return Source(train, dataclasses.replace(self.test, convert=convert))
 
     def in_memory(self, limit: float) -> Source:
         """All observations in memory, if they have at most `limit` bytes.

@@ -1,1 +1,7 @@
 """Measurements, figures and the report of a trained model."""
+
+from __future__ import annotations
+
+from mlvae_tf.errors import require
+
+require("app", "jinja2", "matplotlib", "sklearn")

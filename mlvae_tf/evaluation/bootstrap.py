@@ -74,7 +74,8 @@ def separate(tree: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         `(values, intervals)`: the tree with every `Estimate` replaced by its
         value, and the same keys with `[low, high]` where there was one.
     """
-    values, intervals = {}, {}
+    values: dict[str, Any] = {}
+    intervals: dict[str, Any] = {}
     for key, item in tree.items():
         if isinstance(item, Estimate):
             values[key], intervals[key] = item.value, [item.low, item.high]

@@ -114,7 +114,7 @@ def calibration(measured: dict[str, Calibration]) -> bytes:
     """
     figure, axes = _axes()
     colors = np.linspace(1, 0.35, len(measured))[::-1]
-    values = []
+    drawn = []
     for shade, (count, value) in zip(colors, measured.items()):
         predicted, actual = (np.sqrt(part.mean(axis=0)) for part in value)
         axes.scatter(
@@ -124,8 +124,8 @@ def calibration(measured: dict[str, Calibration]) -> bytes:
             label=f"k = {count}",
             color=_shade(shade),
         )
-        values += [predicted, actual]
-    values = np.concatenate(values)
+        drawn += [predicted, actual]
+    values = np.concatenate(drawn)
     limits = values.min() * 0.8, values.max() * 1.25
     axes.plot(limits, limits, "--", color=BASELINE, label="calibrated")
     axes.set(

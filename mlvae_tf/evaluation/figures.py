@@ -19,6 +19,9 @@ CELL = 0.8  # Inches.
 GAP = 0.3  # Between the originals and the grid, in cells.
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 
+# An observation a cell, or None for an empty one; None for no margin.
+Margin = Sequence[np.ndarray | None] | np.ndarray | None
+
 
 def png(figure: Figure) -> bytes:
     """A figure as a PNG picture."""
@@ -78,8 +81,8 @@ def _limits(originals: list[np.ndarray]) -> tuple[float, float]:
 
 def grid(
     cells: np.ndarray,
-    top: Sequence[np.ndarray | None] | None,
-    left: Sequence[np.ndarray | None] | None,
+    top: Margin,
+    left: Margin,
     names: tuple[list[str], list[str]],
     labels: tuple[str, str],
     original_rows: tuple[int, ...] = (),
@@ -210,10 +213,9 @@ def interpolation_grid(
         A PNG picture.
     """
     members = _choose_groups(data, 2)
-    ends = [data.values(rows[:1]) for rows in (members[0], members[-1])]
-    cells = control.interpolate(model, *ends, steps).numpy()
-    margin = [None] * steps
-    margin[0], margin[-1] = (end[0] for end in ends)
+    start, end = (data.values(rows[:1]) for rows in (members[0], members[-1]))
+    cells = control.interpolate(model, start, end, steps).numpy()
+    margin = [start[0], *[None] * (steps - 2), end[0]]
     first, last = (_names(data, [m])[0] for m in (members[0], members[-1]))
     return grid(
         cells,

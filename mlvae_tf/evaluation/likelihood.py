@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import evidence, noise, objective, whole
 from mlvae_tf.batches import Part
@@ -16,7 +16,6 @@ from mlvae_tf.data.sampling import Batches
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.model import MLVAE
 
-tfd = tfp.distributions
 MAX_GROUPS = 64
 
 
@@ -151,6 +150,6 @@ def importance_weighted_bound(
         )
         return per_group + _prior_to_posterior(contents, content)
 
-    weights = [log_weights(tf.constant(i)).numpy() for i in range(num_samples)]
-    weights = np.array(weights, np.float64)
+    draws = [log_weights(tf.constant(i)).numpy() for i in range(num_samples)]
+    weights = np.array(draws, np.float64)
     return np.logaddexp.reduce(weights, axis=0) - np.log(num_samples)

@@ -8,6 +8,7 @@ from typing import Any
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
+from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import (
     calibration,
     charts,
@@ -61,13 +62,18 @@ def measure(
     """
     held_out = splits.evaluation
     bounded = splits.unseen if held_out is None else held_out
+    if bounded is None:
+        raise InputError(
+            "there are no held-out observations to measure on: split with "
+            "holdout_observations, such as 0.2."
+        )
     found = {
         **likelihood.group_elbo(model, bounded, batches, seed),
         **likelihood.log_likelihood(
             model, bounded, batches, importance_samples, seed
         ),
     }
-    pictures = {}
+    pictures: dict[str, bytes] = {}
     if held_out is not None:
         figures_of, pictures = _measure_seen(
             model, splits.train, held_out, counts, seed

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import levels
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.layers import EvidenceAccumulation
 from mlvae_tf.model import MLVAE
 
-tfd = tfp.distributions
 CHUNK = 4096  # Observations in memory at once.
 
 # How many observations of a group to accumulate; None is all that there are.
@@ -83,7 +82,8 @@ class Posteriors:
 
         What is left over is left out. None makes one set of every group.
         """
-        rows, set_ids, groups = [], [], []
+        rows, set_ids = [], []
+        groups: list[np.generic] = []  # Of the sets.
         for group in np.unique(self.group_ids):
             members = np.flatnonzero(self.group_ids == group)
             size = count or len(members)

@@ -7,19 +7,18 @@ import warnings
 from typing import Any
 
 import numpy as np
-import tensorflow_probability as tfp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import confusion_matrix
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import noise
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 
-tfd = tfp.distributions
 MAX_PROBE_OBSERVATIONS = 20_000
 REPEATS = 10
 
@@ -77,10 +76,9 @@ class Score:
     def pooled(passes: list[Score]) -> Score:
         """Several passes over the same observations as one score."""
         return Score(
-            *(
-                np.concatenate([getattr(p, name) for p in passes])
-                for name in ("named", "right", "nats")
-            ),
+            np.concatenate([one.named for one in passes]),
+            np.concatenate([one.right for one in passes]),
+            np.concatenate([one.nats for one in passes]),
             passes[0].units,
         )
 

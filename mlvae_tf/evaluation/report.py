@@ -74,7 +74,8 @@ def summary(metrics: dict[str, Any]) -> list[str]:
 def _seen(metrics: dict[str, Any]) -> list[str]:
     """Of held-out observations of the training groups."""
     accuracies = metrics["content_accuracy"]
-    few, *_, many = [*accuracies.items(), *accuracies.items()]
+    shares = list(accuracies.items())
+    few, many = shares[0], shares[-1]
     content = (
         "all held-out observations of a group"
         if many[0] == "all"

@@ -28,7 +28,7 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
     Args:
         results: What `metrics.json` holds.
     """
-    found = []
+    found: list[tuple[str, Path]] = []
 
     def by_count(label: str, *path: str, unit: str = "k = {}") -> None:
         found.extend(

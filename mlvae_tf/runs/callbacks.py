@@ -14,7 +14,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import figures
 
-Logs = dict[str, float] | None
+Logs = dict[str, float]
 
 
 class Progress(keras.callbacks.Callback):
@@ -24,9 +24,9 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self._steps_per_epoch = steps_per_epoch
         self._first_epoch = first_epoch
-        self._bar = None
+        self._bar = tqdm.tqdm(disable=True)  # Until it begins.
 
-    def on_train_begin(self, logs: Logs = None) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self._bar = tqdm.tqdm(
             total=self._steps_per_epoch * self.params["epochs"],
             initial=self._steps_per_epoch * self._first_epoch,
@@ -35,15 +35,15 @@ class Progress(keras.callbacks.Callback):
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )
 
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._steps = 0  # Of this epoch.
 
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         # `batch` is the last of those that were taken at once.
         self._bar.update(batch + 1 - self._steps)
         self._steps = batch + 1
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         terms = ("elbo", "reconstruction", "content_kl", "style_kl")
         self._bar.set_postfix_str(
             f"epoch {epoch + 1}, nats a group: "
@@ -53,8 +53,7 @@ class Progress(keras.callbacks.Callback):
 
     def close(self) -> None:
         """End the bar's line."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
@@ -79,16 +78,17 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._data = data
         self._observations_per_epoch = observations_per_epoch
         self._image_epochs = image_epochs
+        self._trained: float | None = None
 
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
         self._began, self._trained = time.perf_counter(), None
 
-    def on_test_begin(self, logs: Logs = None) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         super().on_test_begin(logs)
         self._trained = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         seconds = (self._trained or time.perf_counter()) - self._began
         extra = {
             "observations_per_second": self._observations_per_epoch / seconds
@@ -146,12 +146,12 @@ class Checkpoints(keras.callbacks.Callback):
                 ) from None
         return int(self._epoch.numpy())
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch.assign(epoch + 1)
         if time.monotonic() - self._saved_at >= self._seconds:
             self._save()
 
-    def on_train_end(self, logs: Logs = None) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         self._save()
 
     def _save(self) -> None:

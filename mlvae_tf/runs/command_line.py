@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from mlvae_tf.errors import InputError
+from mlvae_tf.errors import InputError, MissingExtra
 
 _DEFINE: dict[str, Callable[..., Any]] = {
     "int": flags.DEFINE_integer,
@@ -126,7 +126,7 @@ def _parse(arguments: list[str], passes_on: bool = False) -> list[str]:
             )
         )
     if flags.FLAGS["verbosity"].using_default_value:
-        flags.FLAGS.verbosity = logging.ERROR
+        logging.set_verbosity(logging.ERROR)
     return arguments[:1] + (arguments[end + 1 :] if end else [])
 
 
@@ -155,6 +155,7 @@ def import_tensorflow() -> None:
 
 def run(
     main: Callable[..., None],
+    doc: str,
     passes_on: bool = False,
     interrupted: str = "interrupted",
 ) -> None:
@@ -162,6 +163,7 @@ def run(
 
     Args:
         main: The script's function.
+        doc: What `--help` says before the flags.
         passes_on: Call it with the list of arguments after `--`, which are
             for another program.
         interrupted: What to say when the user interrupts it.
@@ -170,11 +172,12 @@ def run(
     def guarded(arguments: list[str]) -> None:
         try:
             main(*([arguments[1:]] if passes_on else []))
-        except (InputError, OSError) as error:
+        except (InputError, MissingExtra, OSError) as error:
             fail(error)
         except KeyboardInterrupt:
             _exit(f"\n{interrupted}\n", 130)
 
+    sys.modules["__main__"].__doc__ = doc
     parse = functools.partial(_parse, passes_on=passes_on)
     app.run(guarded, flags_parser=parse)
 

@@ -12,13 +12,17 @@ that both have to lie where all workers reach them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from mlvae_tf import evidence
 from mlvae_tf.data.grouped import GroupedData
@@ -30,15 +34,6 @@ from mlvae_tf.store import encoding
 from mlvae_tf.store.encoding import Batch, Proposal, Step
 from mlvae_tf.store.table import ContentStore, as_ids
 
-try:
-    import apache_beam as beam
-    from apache_beam.ml.inference.base import ModelHandler, RunInference
-    from apache_beam.options.pipeline_options import PipelineOptions
-except ImportError:
-    raise InputError(
-        "--beam needs Apache Beam, which is missing: pip install mlvae-tf[beam]"
-    ) from None
-
 
 class Range(NamedTuple):
     """Rows of one part of a task's dataset."""
@@ -48,7 +43,8 @@ class Range(NamedTuple):
     stop: int
 
 
-class Share(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Share:
     """What some observations of a group add to it."""
 
     count: int
@@ -64,6 +60,8 @@ class Opener(Protocol):
     A worker gets a copy with every share of the work. Copies have to be equal,
     with one hash, so that it opens the dataset once.
     """
+
+    def __hash__(self) -> int: ...
 
     def parts(self) -> list[GroupedData]:
         """The parts of the dataset that are to be encoded."""
@@ -136,7 +134,8 @@ def add_up(shares: Iterable[Share]) -> Share:
 def write(known: list[KeyedShare], rule: str, model: str, path: str) -> None:
     """Write the table, on the one worker that has all groups."""
     groups, shares = zip(*known)
-    counts, parts = zip(*shares)
+    counts = [share.count for share in shares]
+    parts = [share.evidence for share in shares]
     total = Evidence(*map(np.stack, zip(*parts)))
     store = ContentStore.of(
         np.array(groups), np.array(counts), total, rule, model

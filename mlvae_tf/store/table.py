@@ -266,11 +266,11 @@ def _check_left(
     groups: np.ndarray, counts: np.ndarray, before: Evidence, left: Evidence
 ) -> None:
     """Raise `InputError` for groups that can't be left with that."""
-    share = left.precision / before.precision
+    share: np.ndarray = left.precision / before.precision
     valid = np.where(
         counts > 0,
-        np.all(share > MIN_SHARE, axis=1),
-        np.all(np.abs(share) < MAX_REMAINDER, axis=1),
+        (share > MIN_SHARE).all(axis=1),
+        (np.abs(share) < MAX_REMAINDER).all(axis=1),
     )
     bad = groups[~valid | (counts < 0)]
     if len(bad):

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.observations import Observations, Stored
+from mlvae_tf.data.observations import Observations, Stored, in_memory
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
 
@@ -49,7 +49,7 @@ class _Member(Stored):
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         observations = np.empty((len(rows), *self._saved_shape), self._saved)
-        buffer = memoryview(observations.reshape(-1).view(np.uint8))
+        buffer = observations.reshape(-1).view(np.uint8).data
         size = self._row_bytes
         # Consecutive rows are read at once, and all are announced first, so
         # that the disk need not wait for one before it looks for the next.
@@ -160,10 +160,10 @@ def load(path: str, config: DataConfig) -> Source:
     observations = arrays["observations"]
     if isinstance(observations, np.ndarray):
         observations = _as_observations(observations, path)
-    data = GroupedData.of(observations, arrays["group_ids"])
+    data = GroupedData.of(observations, in_memory(arrays["group_ids"]))
     if "split" not in arrays:
         return Source(data)
-    return _split(data, arrays["split"], path)
+    return _split(data, in_memory(arrays["split"]), path)
 
 
 def _as_observations(observations: np.ndarray, path: str) -> np.ndarray:
