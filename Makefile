@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8
 
 .PHONY: demo test test-slow benchmark lint format clean
 
@@ -8,10 +9,10 @@ demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python evaluate.py --workdir=runs/demo
 
 test: .venv/installed  ## The default tests: under ten minutes.
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: .venv/installed  ## The tests that take longer.
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 	$(BIN)/python benchmarks/step.py $(if $(TORCH),--torch=$(TORCH))

@@ -19,7 +19,7 @@ import turns
 from step_shapes import DIM, HIDDEN, products
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from mlvae_tf import MLVAE, checks, likelihoods, noise, objective
+from mlvae_tf import MLVAE, guards, likelihoods, noise, objective
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
@@ -61,7 +61,7 @@ class PlainVAE(keras.Model):
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        observations = checks.assert_values(
+        observations = guards.assert_values(
             data["observations"], self.likelihood
         )
         update = tf.function(self.update, autograph=False, jit_compile=True)

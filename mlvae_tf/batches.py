@@ -17,6 +17,11 @@ from mlvae_tf import evidence
 SegmentIds = dict[str, tf.Tensor]
 
 
+def first(segment_ids: SegmentIds) -> tf.Tensor:
+    """Those of the first level, by whose groups terms are averaged."""
+    return next(iter(segment_ids.values()))
+
+
 class Part(NamedTuple):
     """Some of a batch's observations.
 
@@ -34,7 +39,7 @@ class Part(NamedTuple):
     @property
     def first_ids(self) -> tf.Tensor:
         """The segment ids of the first level."""
-        return next(iter(self.segment_ids.values()))
+        return first(self.segment_ids)
 
     @property
     def real(self) -> tf.Tensor:
@@ -57,6 +62,11 @@ class Batch(NamedTuple):
     chunks: tf.data.Dataset
     segment_ids: SegmentIds
 
+    @property
+    def first_ids(self) -> tf.Tensor:
+        """The segment ids of the first level."""
+        return first(self.segment_ids)
+
 
 def number(group_ids: dict[str, tf.Tensor]) -> SegmentIds:
     """Number the groups of every level in order of first appearance."""
@@ -65,9 +75,9 @@ def number(group_ids: dict[str, tf.Tensor]) -> SegmentIds:
     }
 
 
-def count_groups(segment_ids: SegmentIds) -> dict[str, tf.Tensor]:
-    """By level, how many groups a batch has."""
-    return {level: tf.reduce_max(ids) + 1 for level, ids in segment_ids.items()}
+def num_groups(segment_ids: SegmentIds) -> tf.Tensor:
+    """How many groups of the first level a batch has."""
+    return tf.reduce_max(first(segment_ids)) + 1
 
 
 def padded(size: tf.Tensor) -> tf.Tensor:

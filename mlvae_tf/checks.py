@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -15,7 +12,6 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
 Shape = tuple[int, ...]
-_MARK = "mlvae_tf: "
 
 
 def as_shape(shape: Any) -> Shape:
@@ -30,26 +26,6 @@ def as_shape(shape: Any) -> Shape:
             f"sizes, such as (28, 28, 1): got {shape!r}."
         )
     return sizes
-
-
-def unpack(data: Any) -> tuple[Any, Any]:
-    """Observations and group ids of a batch as Keras hands it over."""
-    if isinstance(data, tuple):
-        data, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if targets is not None or weights is not None:
-            raise InputError(
-                "there are no targets and no sample weights: pass one dict of "
-                "observations and group_ids."
-            )
-    if not isinstance(data, dict) or not {"observations", "group_ids"} <= set(
-        data
-    ):
-        got = ", ".join(data) if isinstance(data, dict) else type(data).__name__
-        raise InputError(
-            'expected batches {"observations": [N, ...], "group_ids": [N]}: '
-            f"got {got}."
-        )
-    return data["observations"], data["group_ids"]
 
 
 def as_group_ids(group_ids: Any) -> np.ndarray:
@@ -212,7 +188,7 @@ def check_values(observations: np.ndarray, likelihood: Likelihood) -> None:
     raise InputError(
         f"{expected}: {got}, in {np.count_nonzero(~good)} of {len(valid)} "
         f"observations, the first at row {first} ({value:g}). "
-        f"{_advice(likelihood, np.isnan(value))}."
+        f"{advice(likelihood, np.isnan(value))}."
     )
 
 
@@ -226,76 +202,14 @@ def check_stored(observations: np.ndarray, likelihood: Likelihood) -> None:
     check_values(observations, likelihood)
 
 
-def _advice(likelihood: Likelihood, unknown: bool) -> str:
+def advice(likelihood: Likelihood, unknown: bool) -> str:
+    """What to do with a value that the likelihood does not take."""
     if not unknown:
         return likelihood.advice
     return (
         "Remove or repair those observations, or pass missing_values=True "
         "(--missing_values) where NaN stands for a value that is not known"
     )
-
-
-def assert_values(observations: tf.Tensor, likelihood: Likelihood) -> tf.Tensor:
-    """The same check within a graph: `observations`, once they have passed.
-
-    `as_input_error` turns its failure into an `InputError`.
-    """
-    valid = likelihood.valid(observations)
-
-    def describe() -> tf.Tensor:
-        bad = tf.where(~valid)[0]
-        value = tf.gather_nd(observations, bad)
-        low, high = tf.reduce_min(observations), tf.reduce_max(observations)
-        advice = tf.cond(
-            tf.math.is_nan(value),
-            lambda: _advice(likelihood, True),
-            lambda: _advice(likelihood, False),
-        )
-        return tf.strings.format(
-            f"{_MARK}observations must be {likelihood.support}: got values "
-            "from {} to {}, the first amiss at row {} of the batch ({}). {}.",
-            (low, high, bad[0], value, advice),
-        )
-
-    good = tf.reduce_all(valid)
-    message = tf.cond(good, lambda: "", describe)
-    check = tf.debugging.Assert(good, [message])
-    # What follows waits for it, or bad values would reach the weights.
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(observations)
-
-
-def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
-    """`observations`, once there are as many segment ids as there are of them.
-
-    A batch in chunks has one id for each observation of all its chunks.
-    """
-    message = (
-        f"{_MARK}group_ids must have one id per observation: got "
-        "fewer ids than there are observations in the chunks."
-    )
-    same = tf.shape(observations)[0] == tf.size(segment_ids)
-    check = tf.debugging.Assert(same, [message])
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(observations)
-
-
-def assert_whole(count: tf.Tensor, segment_ids: tf.Tensor) -> None:
-    """Stop where a batch's chunks hold fewer observations than it has ids."""
-    message = (
-        f"{_MARK}group_ids must have one id per observation: got more ids "
-        "than there are observations in the chunks."
-    )
-    tf.debugging.Assert(count == tf.size(segment_ids), [message])
-
-
-def assert_finite(loss: tf.Tensor) -> None:
-    """Stop a training that has run away, within a graph."""
-    message = (
-        f"{_MARK}the loss must stay finite: it did not. Lower the learning "
-        "rate, or take up the last checkpoint with another seed."
-    )
-    tf.debugging.Assert(tf.math.is_finite(loss), [message])
 
 
 def check_finite_weights(variables: list[keras.Variable]) -> None:
@@ -306,86 +220,3 @@ def check_finite_weights(variables: list[keras.Variable]) -> None:
                 f"the weights must stay finite: {variable.path} did not. "
                 "Lower the learning rate."
             )
-
-
-def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:
-    """A batch of arrays, checked; its ids as numbers, which Keras can hold.
-
-    Args:
-        data: A dict of observations and group ids, or a tuple of it alone.
-        observation_shape: What the model was built for.
-    """
-    observations, group_ids = unpack(data)
-    observations, group_ids = np.asarray(observations), numbered(group_ids)
-    check_shapes(observations, observation_shape, group_ids)
-    return {"observations": observations, "group_ids": group_ids}
-
-
-class _PreparedDataset(keras.utils.PyDataset):
-    """Another one's batches, each prepared."""
-
-    def __init__(
-        self, dataset: keras.utils.PyDataset, observation_shape: Shape
-    ) -> None:
-        super().__init__(
-            dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size
-        )
-        self._dataset, self._shape = dataset, observation_shape
-
-    @property
-    def num_batches(self) -> int | None:
-        return self._dataset.num_batches
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return prepared_batch(self._dataset[index], self._shape)
-
-    def on_epoch_begin(self) -> None:
-        self._dataset.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self._dataset.on_epoch_end()
-
-
-def prepare(data: Any, observation_shape: Shape) -> Any:
-    """Check what `fit` was given before Keras does, and number its ids.
-
-    Keras can batch and convert numbers only. What it would not convert, such
-    as a `tf.data.Dataset`, is checked batch by batch within the graph.
-
-    Args:
-        data: A dict of arrays, or what yields such batches.
-        observation_shape: What the model was built for.
-    """
-    if isinstance(data, (dict, tuple)):
-        return prepared_batch(data, observation_shape)
-    if isinstance(data, keras.utils.PyDataset):
-        return _PreparedDataset(data, observation_shape)
-    if isinstance(data, collections.abc.Iterator):
-        # Keras wants tuples of a generator.
-        return ((prepared_batch(part, observation_shape),) for part in data)
-    return data
-
-
-@contextlib.contextmanager
-def through_tensorflow() -> Iterator[None]:
-    """Mark an `InputError` in a function that TensorFlow calls.
-
-    TensorFlow makes an error of its own of it, with the message only, which
-    `as_input_error` turns back.
-    """
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{_MARK}{error}") from None
-
-
-@contextlib.contextmanager
-def as_input_error() -> Iterator[None]:
-    """Turn a failed assertion of this module, or a marked error, into one."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        if _MARK not in error.message:
-            raise
-        message = error.message.split(_MARK, 1)[1].splitlines()[0]
-        raise InputError(message.rstrip("'\"]")) from None

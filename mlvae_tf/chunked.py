@@ -30,17 +30,17 @@ from typing import TypeVar
 
 import tensorflow as tf
 
-from mlvae_tf import checks, evidence, objective
-from mlvae_tf.batches import Batch, Part, count_groups, pad, padded
+from mlvae_tf import evidence, guards, objective
+from mlvae_tf.batches import Batch, Part, num_groups, pad, padded
 from mlvae_tf.codec import Latents, Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
-from mlvae_tf.style_flow import Moments
-from mlvae_tf.whole import Penalty
+from mlvae_tf.steps import Step
+from mlvae_tf.style_flow import Moments, StyleFlow
 
 State = TypeVar("State")
 Tensors = tuple[tf.Tensor, ...]
-Scale = Callable[[tf.Tensor], tf.Tensor]
+FlowLoss = Callable[[Part, Latents], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,78 +81,91 @@ class Chunked:
         return self._mean(reconstruction, style_kl, kl, batch)
 
     def loss_and_gradients(
-        self,
-        batch: Batch,
-        kl_weights: dict[str, float | tf.Tensor],
-        seed: tf.Tensor,
-        variables: list[tf.Variable],
-        states: list[tf.Variable],
-        penalties: tuple[Penalty, Penalty],
-        scale_loss: Scale,
+        self, batch: Batch, step: Step
     ) -> tuple[tf.Tensor, Terms, list[tf.Tensor]]:
         """What a training step minimises, and its exact gradient.
 
         Args:
             batch: The batch.
-            kl_weights: By level.
-            seed: int32 `[2]`, of the step.
-            variables: For which the gradient is wanted.
-            states: Variables that running the networks changes, such as the
-                moving statistics of BatchNormalization; pass two counts.
-            penalties: What regularizers add: of weights, once; of what the
-                networks compute, a mean over the rows of a chunk.
-            scale_loss: What the optimizer wants differentiated.
+            step: The step. Of the passes over its states the second counts.
 
         Returns:
             `(loss, terms, gradients)`, the gradients being of the scaled loss.
         """
-        elbo, num_groups = self.elbo, _num_groups(batch)
-        style_weight = kl_weights[elbo.codec.style.name]
-        of_weights, of_outputs = penalties
-        heard = batch._replace(segment_ids=elbo.heard(batch.segment_ids, seed))
-        with _unchanged(states):
-            totals = self._totals(heard, seed, training=True)
-            flow_loss = self._flow_loss(batch, seed)
+        heard = batch._replace(
+            segment_ids=self.elbo.heard(batch.segment_ids, step.seed)
+        )
+        with _unchanged(step.states):
+            totals = self._totals(heard, step.seed, training=True)
+            flow_loss = self._flow_loss(batch, step.seed)
+        kl, gradients = self._of_groups(batch, step, totals)
+        sums, gradients = self._of_observations(
+            batch, step, totals, flow_loss, gradients
+        )
+        with _unchanged(step.states):
+            gradients = self._pull_back(heard, step, totals, gradients)
+        reconstruction, style_kl, extra = sums
+        terms = self._mean(reconstruction, style_kl, kl, batch)
+        loss = objective.loss(terms, step.kl_weights) + extra
+        return loss + step.weight_penalty(), terms, list(gradients)
 
+    def _of_groups(
+        self, batch: Batch, step: Step, totals: Totals
+    ) -> tuple[dict[str, tf.Tensor], Tensors]:
+        """The KLs of the groups, and the gradient of what they cost.
+
+        Returns:
+            `(kl, gradients)`: sums by level, and the gradients for the
+            variables, then for the totals.
+        """
+        elbo = self.elbo
         with tf.GradientTape() as tape:
             tape.watch(totals)
             kl = _sums(elbo.kl(elbo.codec.posteriors(totals)))
-            weighted = objective.weighted(kl, kl_weights)
-            value = weighted / _as(num_groups, weighted) + of_weights()
-            scaled = scale_loss(value)
-        leaves = *variables, *tf.nest.flatten(totals)
-        start = _gradient(tape, scaled, leaves)
+            weighted = objective.weighted(kl, step.kl_weights)
+            cost = weighted / _as(num_groups(batch.segment_ids), weighted)
+            scaled = step.scale_loss(cost + step.weight_penalty())
+        leaves = *step.variables, *tf.nest.flatten(totals)
+        return kl, tuple(_gradient(tape, scaled, leaves))
 
-        def add_gradients(sums: Tensors, part: Part) -> Tensors:
+    def _of_observations(
+        self,
+        batch: Batch,
+        step: Step,
+        totals: Totals,
+        flow_loss: FlowLoss,
+        gradients: Tensors,
+    ) -> tuple[Tensors, Tensors]:
+        """Pass two: what the observations cost, and its gradient.
+
+        Returns:
+            `(sums, gradients)`: log likelihoods, style KLs and what is added
+            to the loss; and the gradients with theirs added.
+        """
+        elbo = self.elbo
+        style_weight = step.kl_weights[elbo.codec.style.name]
+        leaves = *step.variables, *tf.nest.flatten(totals)
+
+        def add(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
                 tape.watch(totals)
-                encoded = elbo.encode(part, seed, training=True)
+                encoded = elbo.encode(part, step.seed, training=True)
+                posteriors = elbo.codec.posteriors(totals)
                 of_rows = elbo.observation_terms(
-                    part,
-                    elbo.codec.posteriors(totals),
-                    encoded,
-                    seed,
-                    training=True,
+                    part, posteriors, encoded, step.seed, training=True
                 )
                 reconstruction, style_kl = map(part.sum, of_rows)
                 extra = flow_loss(part, encoded)
-                extra += _share(part, batch, extra) * of_outputs()
-                loss = style_weight * style_kl - reconstruction
-                loss = scale_loss(loss / _as(num_groups, loss) + extra)
+                extra += _share(part, batch, extra) * step.output_penalty()
+                cost = style_weight * style_kl - reconstruction
+                cost = cost / _as(num_groups(batch.segment_ids), cost) + extra
+                scaled = step.scale_loss(cost)
             parts = reconstruction, style_kl, extra
-            return _add(sums, (*parts, *_gradient(tape, loss, leaves)))
+            return _add(sums, (*parts, *_gradient(tape, scaled, leaves)))
 
         zeros = (tf.zeros((), elbo.codec.dtype),) * 3
-        sums = self._fold(add_gradients, (*zeros, *start), batch)
-        (reconstruction, style_kl, extra), sums = sums[:3], sums[3:]
-        gradients, of_totals = sums[: len(variables)], sums[len(variables) :]
-        with _unchanged(states):
-            gradients = self._pull_back(
-                heard, seed, totals, of_totals, gradients, variables
-            )
-        terms = self._mean(reconstruction, style_kl, kl, batch)
-        loss = objective.loss(terms, kl_weights) + extra + of_weights()
-        return loss, terms, list(gradients)
+        sums = self._fold(add, (*zeros, *gradients), batch)
+        return sums[:3], sums[3:]
 
     def _fold(
         self,
@@ -164,7 +177,6 @@ class Chunked:
         step = function
         if self.compiled:
             step = tf.function(function, jit_compile=True)
-        all_ids = next(iter(batch.segment_ids.values()))
 
         def fold_in(
             before: tuple[tf.Tensor, State], observations: tf.Tensor
@@ -174,20 +186,19 @@ class Chunked:
             segment_ids = {
                 name: ids[start:stop] for name, ids in batch.segment_ids.items()
             }
-            observations = checks.assert_chunk(
-                observations, next(iter(segment_ids.values()))
-            )
             part = Part(observations, segment_ids, start)
+            observations = guards.assert_chunk(observations, part.first_ids)
+            part = part._replace(observations=observations)
             return stop, step(state, pad(part) if self.padded else part)
 
         stop, state = batch.chunks.reduce((0, state), fold_in)
-        checks.assert_whole(stop, all_ids)
+        guards.assert_whole(stop, batch.first_ids)
         return state
 
     def _totals(self, batch: Batch, seed: tf.Tensor, training: bool) -> Totals:
         """Pass one: what is said of every group, and zeros beyond."""
         elbo = self.elbo
-        num_rows = padded(_num_groups(batch))
+        num_rows = padded(num_groups(batch.segment_ids))
 
         def add_evidence(totals: Totals, part: Part) -> Totals:
             encoded = elbo.encode(part, seed, training)
@@ -205,40 +216,43 @@ class Chunked:
         return self._fold(add_evidence, zero, batch)
 
     def _pull_back(
-        self,
-        heard: Batch,
-        seed: tf.Tensor,
-        totals: Totals,
-        of_totals: Tensors,
-        gradients: Tensors,
-        variables: list[tf.Variable],
+        self, heard: Batch, step: Step, totals: Totals, gradients: Tensors
     ) -> Tensors:
-        """Pass three: add what the weights have to do with the evidence."""
-        elbo = self.elbo
-        num_rows = tf.shape(tf.nest.flatten(totals)[0])[0]
+        """Pass three: add what the weights have to do with the evidence.
 
-        def add_gradients(gradients: Tensors, part: Part) -> Tensors:
+        Args:
+            heard: The batch, with the evidence that counts.
+            step: The step.
+            totals: The evidence of the groups.
+            gradients: For the variables, then for the totals.
+
+        Returns:
+            The whole gradient for the variables.
+        """
+        elbo, count = self.elbo, len(step.variables)
+        num_rows = tf.shape(tf.nest.flatten(totals)[0])[0]
+        of_totals = list(gradients[count:])
+
+        def add(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
-                encoded = elbo.encode(part, seed, training=True)
+                encoded = elbo.encode(part, step.seed, training=True)
                 parts = elbo.codec.evidence(
                     part.observations, encoded, part.segment_ids, num_rows
                 )
-            more = _gradient(
-                tape, tf.nest.flatten(parts), variables, list(of_totals)
+            leaves = tf.nest.flatten(parts)
+            return _add(
+                sums, _gradient(tape, leaves, step.variables, of_totals)
             )
-            return _add(gradients, more)
 
-        return self._fold(add_gradients, gradients, heard)
+        return self._fold(add, gradients[:count], heard)
 
-    def _flow_loss(
-        self, batch: Batch, seed: tf.Tensor
-    ) -> Callable[[Part, Latents], tf.Tensor]:
+    def _flow_loss(self, batch: Batch, seed: tf.Tensor) -> FlowLoss:
         """The loss of the style's flow as a function of a part."""
         elbo, codec = self.elbo, self.elbo.codec
         flow, level, style = codec.flow, codec.levels[0], codec.style
-        if not flow.learns:
+        if not isinstance(flow, StyleFlow):
             return lambda part, encoded: tf.zeros((), codec.dtype)
-        num_rows = padded(_num_groups(batch))
+        num_rows = padded(num_groups(batch.segment_ids))
 
         def add_evidence(
             total: evidence.Evidence, part: Part
@@ -277,7 +291,7 @@ class Chunked:
     ) -> Terms:
         style = self.elbo.codec.style.name
         sums = Terms(reconstruction, {**kl, style: style_kl})
-        return objective.mean(sums, _num_groups(batch))
+        return objective.mean(sums, num_groups(batch.segment_ids))
 
 
 @contextlib.contextmanager
@@ -289,14 +303,10 @@ def _unchanged(variables: list[tf.Variable]) -> Iterator[None]:
         variable.assign(value)
 
 
-def _num_groups(batch: Batch) -> tf.Tensor:
-    return next(iter(count_groups(batch.segment_ids).values()))
-
-
 def _share(part: Part, batch: Batch, like: tf.Tensor) -> tf.Tensor:
     """Which part of a batch's observations these are."""
-    ids = next(iter(batch.segment_ids.values()))
-    return _as(tf.size(part.first_ids), like) / _as(tf.size(ids), like)
+    rows, all_rows = tf.size(part.first_ids), tf.size(batch.first_ids)
+    return _as(rows, like) / _as(all_rows, like)
 
 
 def _sums(kl: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

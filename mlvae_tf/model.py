@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import pathlib
 import random
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import checks, control, evidence, likelihoods, networks, serving
+from mlvae_tf import checks, likelihoods, networks
 from mlvae_tf.codec import Codec
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
 from mlvae_tf.flows import ConditionalFlow
+from mlvae_tf.inference import GroupedModel
+from mlvae_tf.layers import NormalHead
 from mlvae_tf.levels import Level, Schedule
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.style_flow import NoStyleFlow, StyleFlow
-from mlvae_tf.trainer import GroupedTrainer
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
-class MLVAE(GroupedTrainer):
+class MLVAE(GroupedModel):
     """Multi-Level Variational Autoencoder.
 
     Observations x_i come in groups. Every group G has one latent content c_G,
@@ -123,15 +121,8 @@ class MLVAE(GroupedTrainer):
         super().__init__(**kwargs)
         _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        self.levels = (
-            Level(
-                "content",
-                content_dim,
-                accumulation,
-                evidence_dropout,
-                content_kl_weight,
-            ),
-        )
+        content = "content", content_dim, accumulation, evidence_dropout
+        self.levels = (Level(*content, kl_weight=content_kl_weight),)
         self.style = Level("style", style_dim, kl_weight=style_kl_weight)
         self.trunk = _choose("trunk", trunk, networks.TRUNKS)
         self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
@@ -143,10 +134,6 @@ class MLVAE(GroupedTrainer):
             "content_samples", content_samples, ("group", "observation")
         )
         self.seed = random.randrange(2**31) if seed is None else seed
-        self._own_parts = {
-            name: network is not None
-            for name, network in (("encoder", encoder), ("decoder", decoder))
-        }
         self._make_networks(encoder, decoder)
 
     @property
@@ -159,45 +146,31 @@ class MLVAE(GroupedTrainer):
         """Dimensions of the style."""
         return self.style.dim
 
-    @property
-    def codec(self) -> Codec:
-        """What encodes observations and decodes latents."""
-        return self.elbo.codec
-
     def _make_networks(
         self,
         encoder: keras.layers.Layer | None,
         decoder: keras.layers.Layer | None,
     ) -> None:
+        """Make what was not given, and say what is trained."""
         shown = self.likelihood
         if self.missing_values:
             shown = WithMissing(self.likelihood)
-        architecture = networks.Architecture(
-            shown.encoded_shape(self.observation_shape),
-            self.content_dim + self.style_dim,
-            shown.parameter_shape(self.observation_shape),
-            self.hidden_units,
-            self.activation,
-            self.dtype_policy,
-        )
+        architecture = self._architecture(shown)
         make_encoder, make_decoder = networks.TRUNKS[self.trunk]
-        self.encoder = (
-            make_encoder(architecture) if encoder is None else encoder
-        )
-        self.decoder = (
-            make_decoder(architecture) if decoder is None else decoder
-        )
+        self._own_parts = {
+            "encoder": encoder is not None,
+            "decoder": decoder is not None,
+        }
+        if encoder is None:
+            encoder = make_encoder(architecture)
+        if decoder is None:
+            decoder = make_decoder(architecture)
+        self.encoder, self.decoder = encoder, decoder
         features = networks.check_encoder(self.encoder, architecture)
         networks.check_decoder(self.decoder, architecture)
-        heads = {}
-        for level in (*self.levels, self.style):
-            head = level.head(dtype=self.dtype_policy)
-            head.build((None, features))
-            setattr(self, head.name, head)
-            heads[level.name] = head
         codec = Codec(
             self.encoder,
-            heads,
+            self._make_heads(features),
             self.decoder,
             shown,
             self.levels,
@@ -207,16 +180,32 @@ class MLVAE(GroupedTrainer):
             self.variable_dtype,
         )
         elbo = Elbo(codec, self.content_samples == "observation")
-        self._set_elbo(elbo, any(self._own_parts.values()))
-        self._encode_batch = tf.function(
-            self._encode_to_tensors,
-            input_signature=[
-                tf.TensorSpec(
-                    (None, *self.observation_shape), self.variable_dtype
-                )
-            ],
-        )
+        self._set_elbo(elbo, self._has_own_networks)
         self.built = True
+
+    def _architecture(self, shown: Likelihood) -> networks.Architecture:
+        return networks.Architecture(
+            shown.encoded_shape(self.observation_shape),
+            self.content_dim + self.style_dim,
+            shown.parameter_shape(self.observation_shape),
+            self.hidden_units,
+            self.activation,
+            self.dtype_policy,
+        )
+
+    @property
+    def _has_own_networks(self) -> bool:
+        return any(self._own_parts.values())
+
+    def _make_heads(self, features: int) -> dict[str, NormalHead]:
+        """By level, what reads its latent, as an attribute of its own."""
+        heads = {}
+        for level in (*self.levels, self.style):
+            head = level.head(dtype=self.dtype_policy)
+            head.build((None, features))
+            setattr(self, head.name, head)
+            heads[level.name] = head
+        return heads
 
     def _make_flow(self) -> NoStyleFlow:
         if not self.style_flow:
@@ -283,148 +272,8 @@ class MLVAE(GroupedTrainer):
             self.trunk == "linear"
             and isinstance(self.likelihood, likelihoods.Normal)
             and not self.missing_values
-            and not any(self._own_parts.values())
+            and not self._has_own_networks
         )
-
-    # Inference.
-
-    def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
-        content, style = self.encode(observations)
-        return [content.loc, content.scale, style.loc, style.scale]
-
-    def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
-        """What each observation says of its content and of its style.
-
-        Args:
-            observations: `[N, *observation_shape]`.
-
-        Returns:
-            `(content, style)`: the normal that each observation proposes for
-            its group's content, batch shape `[N, content_dim]`, and its style
-            posterior, batch shape `[N, style_dim]`.
-        """
-        encoded = self.codec.encode(tf.convert_to_tensor(observations))
-        return encoded[self.levels[0].name], encoded[self.style.name]
-
-    def decode(self, content: tf.Tensor, style: tf.Tensor) -> tfd.Distribution:
-        """The likelihood p(x | c, s).
-
-        Args:
-            content: `[N, content_dim]`.
-            style: `[N, style_dim]`.
-
-        Returns:
-            A distribution with batch shape `[N]` and event shape
-            `observation_shape`.
-        """
-        latents = {
-            self.levels[0].name: tf.convert_to_tensor(content),
-            self.style.name: tf.convert_to_tensor(style),
-        }
-        _check_latents(latents, (*self.levels, self.style))
-        parameters = self.codec.decode(latents)
-        return self.likelihood.of_observations(parameters)
-
-    def infer_observations(
-        self, observations: Any, group_ids: Any = None, batch_size: int = 1024
-    ) -> tuple[tfd.Normal, tfd.Normal]:
-        """`encode` for any number of observations, checked, batch by batch.
-
-        Args:
-            observations: `[N, *observation_shape]`.
-            group_ids: `[N]`, only checked.
-            batch_size: Observations to encode at once.
-
-        Returns:
-            `(content, style)` as from `encode`.
-
-        Raises:
-            ValueError: If the shapes or values do not fit the model.
-        """
-        observations = np.asarray(observations)
-        checks.check_shapes(observations, self.observation_shape, group_ids)
-        with np.errstate(over="ignore"):  # Infinity is reported just below.
-            observations = observations.astype(self.variable_dtype)
-        checks.check_values(observations, self.codec.likelihood)
-        parts = []
-        for start in range(0, len(observations), batch_size):
-            batch = observations[start : start + batch_size]
-            parts.append(self._encode_batch(tf.constant(batch)))
-        joined = [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
-        return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
-
-    def infer_content(
-        self, observations: Any, group_ids: Any
-    ) -> tuple[np.ndarray, tfd.Normal]:
-        """The content posterior of every group, its evidence accumulated.
-
-        A group of which no value is known has the prior.
-
-        Args:
-            observations: `[N, *observation_shape]`, any number.
-            group_ids: `[N]`, integers or strings, in any order.
-
-        Returns:
-            `(groups, content)`: the distinct ids `[G]` in order of first
-            appearance, and the posterior, batch shape `[G, content_dim]`.
-
-        Raises:
-            ValueError: If the shapes or values do not fit the model.
-        """
-        group_ids = checks.as_group_ids(group_ids)
-        observations = np.asarray(observations)
-        proposed, _ = self.infer_observations(observations, group_ids)
-        _, segment_ids = evidence.index_groups(tf.constant(group_ids))
-        _, first = np.unique(segment_ids, return_index=True)
-        name = self.levels[0].name
-        totals = self.codec.evidence(
-            tf.constant(observations, self.variable_dtype),
-            {name: proposed},
-            {name: segment_ids},
-            len(first),
-        )
-        return group_ids[first], self.codec.posteriors(totals)[name]
-
-    def infer_style(self, observations: Any) -> tfd.Normal:
-        """The style posterior of every observation.
-
-        Args:
-            observations: `[N, *observation_shape]`, any number.
-
-        Returns:
-            The posterior, batch shape `[N, style_dim]`.
-
-        Raises:
-            ValueError: If the shapes or values do not fit the model.
-        """
-        return self.infer_observations(observations)[1]
-
-    def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Reconstruct a batch as `fit` takes it."""
-        observations, group_ids = checks.unpack(inputs)
-        checks.check_shapes(observations, self.observation_shape, group_ids)
-        observations = checks.assert_values(observations, self.codec.likelihood)
-        return control.reconstruct(self, observations, group_ids)
-
-    def export(
-        self,
-        filepath: str | pathlib.Path,
-        format: str = "tf_saved_model",
-        **kwargs: Any,
-    ) -> None:
-        """Write a SavedModel with every signature (`mlvae_tf.serving`).
-
-        Args:
-            filepath: Its folder.
-            format: `"tf_saved_model"` only.
-            **kwargs: Other arguments of `keras.Model.export` are refused.
-        """
-        if format != "tf_saved_model" or kwargs.keys() - {"verbose"}:
-            raise InputError(
-                "export writes a SavedModel with its own signatures: pass a "
-                f"folder only, got format={format!r}, {', '.join(kwargs)}."
-            )
-        serving.export(self, pathlib.Path(filepath))
 
     # Serialization.
 
@@ -489,20 +338,3 @@ def _check_dtype(variable_dtype: str) -> None:
             f"dtype={variable_dtype!r}. Pass dtype='mixed_{variable_dtype}' to "
             "compute the networks in it."
         )
-
-
-def _check_latents(
-    latents: dict[str, tf.Tensor], levels: tuple[Level, ...]
-) -> None:
-    """Raise `InputError` unless the static shapes can be decoded."""
-    shapes = [latents[level.name].shape for level in levels]
-    good = all(
-        shape.rank == 2 and shape[-1] == level.dim
-        for shape, level in zip(shapes, levels, strict=True)
-    )
-    if not good or not all(
-        shape[:1].is_compatible_with(shapes[0][:1]) for shape in shapes
-    ):
-        expected = " and ".join(f"{v.name} [N, {v.dim}]" for v in levels)
-        got = " and ".join(str(tuple(shape)) for shape in shapes)
-        raise InputError(f"expected {expected}: got {got}.")

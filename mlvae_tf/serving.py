@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import control, evidence, files
+from mlvae_tf import control, evidence, files, rounding
 from mlvae_tf.evidence import Evidence
 
 Tensors = dict[str, tf.Tensor]
@@ -127,7 +127,7 @@ class Signatures:
         rows = tf.zeros(tf.shape(observations)[:1], tf.int32)
         new, _, _ = self._evidence(observations, rows, tf.constant(1))
         stored = Evidence(precision, weighted_loc)
-        total = evidence.update(stored, evidence.total(new))
+        total = rounding.update(stored, evidence.total(new))
         content = self._level.posterior(
             evidence.cast(total, tf.float64), tf.float64
         )

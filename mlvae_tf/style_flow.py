@@ -37,8 +37,6 @@ class Moments(NamedTuple):
 class NoStyleFlow:
     """The style that is learned is the style that is given."""
 
-    learns = False
-
     def after(self, style: tfd.Normal, content: tf.Tensor) -> tfd.Normal:
         """The posterior after the flow, given the content `[N, dim]`."""
         del content
@@ -49,33 +47,6 @@ class NoStyleFlow:
         del content
         return style
 
-    @staticmethod
-    def zero_moments(dim: int, dtype: str) -> Moments:
-        """The moments of no observation."""
-        return Moments(tf.zeros((), dtype), tf.zeros(dim, dtype))
-
-    def moments(
-        self,
-        part: Part,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        total: Evidence,
-    ) -> Moments:
-        """What `loss` has to know of all parts of a batch."""
-        raise NotImplementedError
-
-    def loss(
-        self,
-        part: Part,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        total: Evidence,
-        moments: Moments,
-        seed: tf.Tensor,
-    ) -> tf.Tensor:
-        """What the flow learns from a part, nats."""
-        raise NotImplementedError
-
 
 class StyleFlow(NoStyleFlow):
     """A flow that makes the style independent of the content.
@@ -83,8 +54,6 @@ class StyleFlow(NoStyleFlow):
     Args:
         flow: The invertible map.
     """
-
-    learns = True
 
     def __init__(self, flow: ConditionalFlow) -> None:
         self._flow = flow
@@ -94,6 +63,11 @@ class StyleFlow(NoStyleFlow):
 
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         return self._flow.inverse(style, content)
+
+    @staticmethod
+    def zero_moments(dim: int, dtype: str) -> Moments:
+        """The moments of no observation."""
+        return Moments(tf.zeros((), dtype), tf.zeros(dim, dtype))
 
     def moments(
         self,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mlvae_tf import batches, checks, noise, objective, whole
+from mlvae_tf import batches, checks, feeding, guards, noise, objective, whole
 from mlvae_tf.batches import Batch, Part
 from mlvae_tf.chunked import Chunked
 from mlvae_tf.elbo import Elbo
@@ -19,6 +19,7 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.levels import LAST_STEP
 from mlvae_tf.noise import Stream
 from mlvae_tf.objective import Terms
+from mlvae_tf.steps import Step
 
 Weights = dict[str, float | tf.Tensor]
 
@@ -73,31 +74,25 @@ class GroupedTrainer(keras.Model):
 
     # Steps. `_step` numbers the groups; what follows may be compiled by XLA.
 
-    def _update(self, part: Part) -> tf.Tensor:
-        loss, terms, gradients = whole.loss_and_gradients(
-            self.elbo,
-            part,
-            self.kl_weights(),
-            self._seed(Stream.TRAINING),
-            self.trainable_variables,
-            lambda: self._sum(self.losses),
-            self.optimizer.scale_loss,
-        )
-        self._apply(gradients)
-        return self._report(loss, terms, part.segment_ids)
-
-    def _update_in_chunks(self, batch: Batch) -> tf.Tensor:
-        loss, terms, gradients = self._chunked().loss_and_gradients(
-            batch,
+    def _told(self) -> Step:
+        """What this step is told."""
+        return Step(
             self.kl_weights(),
             self._seed(Stream.TRAINING),
             self.trainable_variables,
             [v for v in self.non_trainable_variables if "seed" not in v.path],
-            (self._weight_penalty, self._output_penalty),
+            self._weight_penalty,
+            self._output_penalty,
             self.optimizer.scale_loss,
         )
-        self._apply(gradients)
-        return self._report(loss, terms, batch.segment_ids)
+
+    def _update(self, part: Part) -> tf.Tensor:
+        found = whole.loss_and_gradients(self.elbo, part, self._told())
+        return self._apply(*found, part.segment_ids)
+
+    def _update_in_chunks(self, batch: Batch) -> tf.Tensor:
+        found = self._chunked().loss_and_gradients(batch, self._told())
+        return self._apply(*found, batch.segment_ids)
 
     def _test(self, part: Part) -> tf.Tensor:
         terms = whole.mean_terms(self.elbo, part, self._seed(Stream.TEST))
@@ -127,9 +122,16 @@ class GroupedTrainer(keras.Model):
         count = len(self.losses) - len(self._penalties())
         return self._sum(self.losses[:count])
 
-    def _apply(self, gradients: list[tf.Tensor]) -> None:
+    def _apply(
+        self,
+        loss: tf.Tensor,
+        terms: Terms,
+        gradients: list[tf.Tensor],
+        segment_ids: batches.SegmentIds,
+    ) -> tf.Tensor:
         pairs = zip(gradients, self.trainable_variables, strict=True)
         self.optimizer.apply_gradients(pairs)
+        return self._report(loss, terms, segment_ids)
 
     def _report_test(
         self, terms: Terms, segment_ids: batches.SegmentIds
@@ -141,7 +143,7 @@ class GroupedTrainer(keras.Model):
     def _report(
         self, loss: tf.Tensor, terms: Terms, segment_ids: batches.SegmentIds
     ) -> tf.Tensor:
-        num_groups = next(iter(batches.count_groups(segment_ids).values()))
+        num_groups = batches.num_groups(segment_ids)
         values = loss, terms.elbo, terms.reconstruction, *terms.kl.values()
         for tracker, value in zip(self._trackers, values, strict=True):
             tracker.update_state(value, sample_weight=num_groups)
@@ -154,7 +156,7 @@ class GroupedTrainer(keras.Model):
         step_in_chunks: Callable[[Batch], tf.Tensor],
     ) -> dict[str, tf.Tensor]:
         """Number the groups outside XLA, which has no strings; then compute."""
-        observations, group_ids = checks.unpack(data)
+        observations, group_ids = feeding.unpack(data)
         in_chunks = isinstance(observations, tf.data.Dataset)
         elements = observations.element_spec if in_chunks else observations
         shape = self.elbo.codec.observation_shape
@@ -172,12 +174,12 @@ class GroupedTrainer(keras.Model):
                 # Autograph has nothing to convert, and takes a second to see.
                 step = tf.function(step, autograph=False, jit_compile=True)
             loss = step(part)
-        checks.assert_finite(loss)
+        guards.assert_finite(loss)
         return {tracker.name: tracker.result() for tracker in self._trackers}
 
     def _ready(self, observations: tf.Tensor) -> tf.Tensor:
         observations = tf.cast(observations, self.variable_dtype)
-        return checks.assert_values(observations, self.elbo.codec.likelihood)
+        return guards.assert_values(observations, self.elbo.codec.likelihood)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         if not self.trainable_variables:
@@ -209,7 +211,7 @@ class GroupedTrainer(keras.Model):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
         }
-        _refuse(
+        feeding.refuse(
             given,
             "compile",
             "The loss is the negative ELBO, which comes with its terms: "
@@ -243,7 +245,7 @@ class GroupedTrainer(keras.Model):
         validation_data: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        _check_arguments("fit", y, kwargs)
+        feeding.check_arguments("fit", y, kwargs)
         if validation_data is not None:
             kwargs["validation_data"] = self._prepare(validation_data)
         with self._guarded():
@@ -255,7 +257,7 @@ class GroupedTrainer(keras.Model):
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        _check_arguments("evaluate", y, kwargs)
+        feeding.check_arguments("evaluate", y, kwargs)
         with self._guarded():
             return super().evaluate(self._prepare(x), None, *args, **kwargs)
 
@@ -270,13 +272,13 @@ class GroupedTrainer(keras.Model):
                 "its gradients would not be those of one process. Train "
                 "outside its scope."
             )
-        return checks.prepare(data, self.elbo.codec.observation_shape)
+        return feeding.prepare(data, self.elbo.codec.observation_shape)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """Turn failed checks into `InputError`, and stay usable after them."""
         try:
-            with checks.as_input_error():
+            with guards.as_input_error():
                 yield
         except Exception:
             # A function whose first trace failed would go on failing.
@@ -333,24 +335,3 @@ class GroupedTrainer(keras.Model):
     def _resolve_auto_jit_compile(self) -> bool:
         # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
         return self._distribute_strategy is None and not self._own_networks
-
-
-def _refuse(given: dict[str, Any], method: str, advice: str) -> None:
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        raise InputError(f"{method} takes no {names[0]} here. {advice}")
-
-
-def _check_arguments(method: str, y: Any, kwargs: dict[str, Any]) -> None:
-    """Raise `InputError` on what Keras would ignore, or fail on later."""
-    names = "sample_weight", "class_weight"
-    given = {"y": y} | {name: kwargs.get(name) for name in names}
-    if kwargs.get("validation_split"):
-        given["validation_split"] = kwargs["validation_split"]
-    _refuse(
-        given,
-        method,
-        "A batch is one dict of observations and group_ids, all of which count "
-        "alike: leave out, or repeat, what is to count otherwise, and pass "
-        "held-out observations as validation_data.",
-    )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from mlvae_tf import objective
-from mlvae_tf.batches import Part, count_groups
+from mlvae_tf.batches import Part, num_groups
 from mlvae_tf.codec import Latents
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
+from mlvae_tf.steps import Step
+from mlvae_tf.style_flow import StyleFlow
 
 
 class Rows(NamedTuple):
@@ -63,11 +64,7 @@ def _mean(elbo: Elbo, part: Part, of_rows: Rows) -> Terms:
     kl = {name: tf.reduce_sum(of_rows.kl[name]) for name in of_rows.kl}
     kl[elbo.codec.style.name] = part.sum(of_rows.style_kl)
     sums = Terms(part.sum(of_rows.log_likelihood), kl)
-    return objective.mean(sums, _num_groups(part))
-
-
-def _num_groups(part: Part) -> tf.Tensor:
-    return next(iter(count_groups(part.segment_ids).values()))
+    return objective.mean(sums, num_groups(part.segment_ids))
 
 
 def mean_terms(elbo: Elbo, part: Part, seed: tf.Tensor) -> Terms:
@@ -103,70 +100,52 @@ def group_terms(elbo: Elbo, part: Part, seed: tf.Tensor) -> Terms:
     )
 
 
-def loss(
-    elbo: Elbo,
-    part: Part,
-    kl_weights: dict[str, float | tf.Tensor],
-    seed: tf.Tensor,
-) -> tuple[tf.Tensor, Terms]:
-    """What a training step minimises.
+def loss(elbo: Elbo, part: Part, step: Step) -> tuple[tf.Tensor, Terms]:
+    """What a training step minimises, penalties aside.
 
     Args:
         elbo: The ELBO.
         part: All rows of a batch.
-        kl_weights: By level.
-        seed: int32 `[2]`, of the step.
+        step: The step.
 
     Returns:
         `(loss, terms)`: a scalar, with the style flow's loss where there is
         one, and scalar `Terms`, nats per group.
     """
-    of_rows = rows(elbo, part, seed, training=True)
+    of_rows = rows(elbo, part, step.seed, training=True)
     terms = _mean(elbo, part, of_rows)
-    value = objective.loss(terms, kl_weights)
-    if elbo.codec.flow.learns:
-        value = value + _flow_loss(elbo, part, of_rows.encoded, seed)
+    value = objective.loss(terms, step.kl_weights)
+    flow = elbo.codec.flow
+    if isinstance(flow, StyleFlow):
+        value = value + _flow_loss(flow, elbo, part, of_rows.encoded, step.seed)
     return value, terms
 
 
 def _flow_loss(
-    elbo: Elbo, part: Part, encoded: Latents, seed: tf.Tensor
+    flow: StyleFlow, elbo: Elbo, part: Part, encoded: Latents, seed: tf.Tensor
 ) -> tf.Tensor:
     codec = elbo.codec
     proposed, style = encoded[codec.levels[0].name], encoded[codec.style.name]
     total = elbo.flow_evidence(part, encoded, tf.shape(part.first_ids)[0])
-    moments = codec.flow.moments(part, proposed, style, total)
-    return codec.flow.loss(part, proposed, style, total, moments, seed)
-
-
-Penalty = Callable[[], tf.Tensor | float]
+    moments = flow.moments(part, proposed, style, total)
+    return flow.loss(part, proposed, style, total, moments, seed)
 
 
 def loss_and_gradients(
-    elbo: Elbo,
-    part: Part,
-    kl_weights: dict[str, float | tf.Tensor],
-    seed: tf.Tensor,
-    variables: list[tf.Variable],
-    penalty: Penalty,
-    scale_loss: Callable[[tf.Tensor], tf.Tensor],
+    elbo: Elbo, part: Part, step: Step
 ) -> tuple[tf.Tensor, Terms, list[tf.Tensor]]:
     """What a training step minimises, and its gradient.
 
     Args:
         elbo: The ELBO.
         part: All rows of a batch.
-        kl_weights: By level.
-        seed: int32 `[2]`, of the step.
-        variables: For which the gradient is wanted.
-        penalty: Gives what regularizers add, once the networks have run.
-        scale_loss: What the optimizer wants differentiated.
+        step: The step.
 
     Returns:
         `(loss, terms, gradients)`, the gradients being of the scaled loss.
     """
     with tf.GradientTape() as tape:
-        value, terms = loss(elbo, part, kl_weights, seed)
-        value = value + penalty()
-        scaled = scale_loss(value)
-    return value, terms, tape.gradient(scaled, variables)
+        value, terms = loss(elbo, part, step)
+        value = value + step.weight_penalty() + step.output_penalty()
+        scaled = step.scale_loss(value)
+    return value, terms, tape.gradient(scaled, step.variables)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from mlvae_tf import errors, whole
 from mlvae_tf.batches import Batch, Part
 from mlvae_tf.chunked import Chunked
+from mlvae_tf.steps import Step
 
 SEED = tf.constant([3, 4])
 VARIANTS = [
@@ -36,34 +37,20 @@ def assert_near(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
 
-def nothing():
-    return 0.0
+def step_of(model):
+    return Step(model.kl_weights(), SEED, model.trainable_variables, [])
 
 
 def of_chunks(model, batch, compiled=True):
     return Chunked(model.elbo, compiled).loss_and_gradients(
-        batch,
-        model.kl_weights(),
-        SEED,
-        model.trainable_variables,
-        [],
-        (nothing, nothing),
-        lambda loss: loss,
+        batch, step_of(model)
     )
 
 
 def in_one_piece(model, batch):
     _, rows = tf.unique(batch["group_ids"])
     part = Part(tf.constant(batch["observations"]), {"content": rows})
-    return whole.loss_and_gradients(
-        model.elbo,
-        part,
-        model.kl_weights(),
-        SEED,
-        model.trainable_variables,
-        nothing,
-        lambda loss: loss,
-    )
+    return whole.loss_and_gradients(model.elbo, part, step_of(model))
 
 
 @pytest.mark.parametrize(

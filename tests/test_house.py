@@ -10,10 +10,12 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "mlvae_tf"
 # From the ground up. A package stands where its last file may be imported.
 FLOORS = (
     "version errors options files",
-    "likelihoods checks noise evidence objective batches",
+    "likelihoods.base likelihoods.continuous likelihoods.counts",
+    "likelihoods.categorical likelihoods.missing likelihoods",
+    "checks guards feeding noise evidence rounding objective batches",
     "schedules networks flows layers levels style_flow codec",
-    "elbo whole chunked",
-    "control serving trainer model",
+    "elbo steps whole chunked",
+    "control serving trainer inference model",
     "data.config data.observations data.augmentation data.grouped data.source",
     "data.sampling data.splits data.pipeline",
     "data.sources.folder data.sources.idx data.sources.mnist_5k",

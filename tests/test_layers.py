@@ -130,7 +130,7 @@ def test_ids_that_are_no_ids_and_shapes_that_differ(ragged):
 def test_a_scale_that_is_none(ragged, bad):
     loc, scale = ragged
     scale[4, 1] = bad
-    with pytest.raises(ValueError, match="1 rows of 9 .* first at row 4"):
+    with pytest.raises(ValueError, match=r"1 rows of 9 .* first at row 4"):
         EvidenceAccumulation()(loc, scale, tf.zeros(9, tf.int32))
 
 
@@ -139,7 +139,7 @@ def test_lists_are_taken():
         [[0.0], [2.0], [5.0]], [[1.0], [1.0], [3.0]], ["a", "a", "b"]
     )
     np.testing.assert_allclose(content.loc, [[1], [5]])
-    with pytest.raises(ValueError, match="1 of 3 that are not, .* row 1"):
+    with pytest.raises(ValueError, match=r"1 of 3 that are not, .* row 1"):
         EvidenceAccumulation()([[0.0]] * 3, [[1.0]] * 3, ["a", None, "b"])
 
 
@@ -151,7 +151,7 @@ def test_lists_are_taken():
     ],
 )
 def test_a_functional_model_cannot_hold_a_distribution(layer, inputs):
-    with pytest.raises(ValueError, match="functional model .* cannot hold"):
+    with pytest.raises(ValueError, match=r"functional model .* cannot hold"):
         layer(*inputs)
 
 

@@ -7,7 +7,7 @@ import reference
 import scipy.stats
 import tensorflow as tf
 
-from mlvae_tf import checks, likelihoods
+from mlvae_tf import checks, guards, likelihoods
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import (
     Bernoulli,
@@ -204,11 +204,11 @@ def test_other_values_are_refused_with_the_row(
 
     @tf.function
     def in_a_graph(x):
-        return checks.assert_values(x, likelihood)
+        return guards.assert_values(x, likelihood)
 
     with (
         pytest.raises(InputError, match="amiss at row 4"),
-        checks.as_input_error(),
+        guards.as_input_error(),
     ):
         in_a_graph(tf.constant(values))
 

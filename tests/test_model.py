@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 import mlvae_tf
 from mlvae_tf import batches, evidence, noise, objective, whole
 from mlvae_tf.batches import Part
+from mlvae_tf.steps import Step
 
 SEED = tf.constant([3, 4])
 
@@ -74,7 +75,8 @@ def mean_terms(model, batch):
 def training_loss(model, observations, rows):
     """The loss of a training step, and its terms."""
     weights = {"content": 1.0, "style": 1.0}
-    return whole.loss(model.elbo, part_of(observations, rows), weights, SEED)
+    step = Step(weights, SEED, [], [])
+    return whole.loss(model.elbo, part_of(observations, rows), step)
 
 
 def flow_loss(model, observations, rows):

@@ -201,12 +201,7 @@ def test_the_gradient_of_chunks_is_that_of_their_loss(make_model, batch, rate):
         variable.assign(moved)
         return Chunked(model.elbo, padded=False).loss_and_gradients(
             Batch(images.batch(5), {"content": rows}),
-            model.kl_weights(),
-            tf.constant([3, 4]),
-            [variable],
-            [],
-            (model._weight_penalty, model._output_penalty),
-            lambda loss: loss,
+            model._told()._replace(variables=[variable]),
         )
 
     ends = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from mlvae_tf import checks, noise
+from mlvae_tf import guards, noise
 from mlvae_tf.data.augmentation import augment_groups
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batches, Sampler
@@ -23,7 +23,7 @@ def reader(data: GroupedData) -> Callable[[tf.Tensor], tf.Tensor]:
 
     Returns:
         A function from row numbers `[n]` to float32 `[n, ...]`. An
-        `InputError` while reading becomes what `checks.as_input_error` knows.
+        `InputError` while reading becomes what `guards.as_input_error` knows.
     """
 
     observations = data.observations
@@ -32,7 +32,7 @@ def reader(data: GroupedData) -> Callable[[tf.Tensor], tf.Tensor]:
         return lambda rows: data.convert(tf.gather(tensor, rows))
 
     def numpy_read(rows: np.ndarray) -> np.ndarray:
-        with checks.through_tensorflow():
+        with guards.through_tensorflow():
             return observations[rows]
 
     def read(rows: tf.Tensor) -> tf.Tensor:

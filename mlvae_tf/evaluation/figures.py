@@ -72,8 +72,14 @@ def _draw(
     )
 
 
-def _limits(originals: list[np.ndarray]) -> tuple[float, float]:
+def _limits(*margins: Margin) -> tuple[float, float]:
     """What is drawn black and white: 0 and 1, or as far as originals go."""
+    originals = [
+        part
+        for margin in margins
+        for part in (() if margin is None else margin)
+        if part is not None
+    ]
     low = min((float(np.nanmin(part)) for part in originals), default=0.0)
     high = max((float(np.nanmax(part)) for part in originals), default=1.0)
     return min(low, 0.0), max(high, 1.0)
@@ -104,12 +110,7 @@ def grid(
     width, height = _offset(columns), _offset(rows)
     figure = Figure(figsize=(CELL * width, CELL * height))
     axes = figure.add_axes((0, 0, 1, 1))
-    originals = [
-        *(() if top is None else top),
-        *(() if left is None else left),
-        *cells[list(original_rows)],
-    ]
-    limits = _limits([part for part in originals if part is not None])
+    limits = _limits(top, left, cells[list(original_rows)])
     for column in range(columns):
         if top is not None:
             _draw(axes, -1, column, top[column], limits, original=True)

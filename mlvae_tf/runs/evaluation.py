@@ -8,7 +8,8 @@ import shlex
 from typing import Any
 
 from mlvae_tf import files
-from mlvae_tf.checks import as_input_error, check_shapes
+from mlvae_tf.checks import check_shapes
+from mlvae_tf.guards import as_input_error
 from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.splits import Splits

@@ -1,0 +1,112 @@
+"""What `fit` and its like are given: batches, and what yields them."""
+
+from __future__ import annotations
+
+import collections.abc
+from typing import Any
+
+import keras
+import numpy as np
+
+from mlvae_tf.checks import Shape, check_shapes, numbered
+from mlvae_tf.errors import InputError
+
+
+def unpack(data: Any) -> tuple[Any, Any]:
+    """Observations and group ids of a batch as Keras hands it over."""
+    if isinstance(data, tuple):
+        data, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if targets is not None or weights is not None:
+            raise InputError(
+                "there are no targets and no sample weights: pass one dict of "
+                "observations and group_ids."
+            )
+    if not isinstance(data, dict) or not {"observations", "group_ids"} <= set(
+        data
+    ):
+        got = ", ".join(data) if isinstance(data, dict) else type(data).__name__
+        raise InputError(
+            'expected batches {"observations": [N, ...], "group_ids": [N]}: '
+            f"got {got}."
+        )
+    return data["observations"], data["group_ids"]
+
+
+def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:
+    """A batch of arrays, checked; its ids as numbers, which Keras can hold.
+
+    Args:
+        data: A dict of observations and group ids, or a tuple of it alone.
+        observation_shape: What the model was built for.
+    """
+    observations, group_ids = unpack(data)
+    observations, group_ids = np.asarray(observations), numbered(group_ids)
+    check_shapes(observations, observation_shape, group_ids)
+    return {"observations": observations, "group_ids": group_ids}
+
+
+class _PreparedDataset(keras.utils.PyDataset):
+    """Another one's batches, each prepared."""
+
+    def __init__(
+        self, dataset: keras.utils.PyDataset, observation_shape: Shape
+    ) -> None:
+        super().__init__(
+            dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size
+        )
+        self._dataset, self._shape = dataset, observation_shape
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._dataset.num_batches
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return prepared_batch(self._dataset[index], self._shape)
+
+    def on_epoch_begin(self) -> None:
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._dataset.on_epoch_end()
+
+
+def prepare(data: Any, observation_shape: Shape) -> Any:
+    """Check what `fit` was given before Keras does, and number its ids.
+
+    Keras can batch and convert numbers only. What it would not convert, such
+    as a `tf.data.Dataset`, is checked batch by batch within the graph.
+
+    Args:
+        data: A dict of arrays, or what yields such batches.
+        observation_shape: What the model was built for.
+    """
+    if isinstance(data, (dict, tuple)):
+        return prepared_batch(data, observation_shape)
+    if isinstance(data, keras.utils.PyDataset):
+        return _PreparedDataset(data, observation_shape)
+    if isinstance(data, collections.abc.Iterator):
+        # Keras wants tuples of a generator.
+        return ((prepared_batch(part, observation_shape),) for part in data)
+    return data
+
+
+def refuse(given: dict[str, Any], method: str, advice: str) -> None:
+    """Raise `InputError` where an argument that Keras knows is given."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise InputError(f"{method} takes no {names[0]} here. {advice}")
+
+
+def check_arguments(method: str, y: Any, kwargs: dict[str, Any]) -> None:
+    """Raise `InputError` on what Keras would ignore, or fail on later."""
+    names = "sample_weight", "class_weight"
+    given = {"y": y} | {name: kwargs.get(name) for name in names}
+    if kwargs.get("validation_split"):
+        given["validation_split"] = kwargs["validation_split"]
+    refuse(
+        given,
+        method,
+        "A batch is one dict of observations and group_ids, all of which count "
+        "alike: leave out, or repeat, what is to count otherwise, and pass "
+        "held-out observations as validation_data.",
+    )

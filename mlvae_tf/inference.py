@@ -1,0 +1,197 @@
+"""What a trained model tells: contents, styles, observations."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from mlvae_tf import checks, control, evidence, feeding, guards, serving
+from mlvae_tf.codec import Codec
+from mlvae_tf.elbo import Elbo
+from mlvae_tf.errors import InputError
+from mlvae_tf.levels import Level
+from mlvae_tf.trainer import GroupedTrainer
+
+
+class GroupedModel(GroupedTrainer):
+    """A model that can be asked, with one level of groups.
+
+    A subclass has `observation_shape`, `levels` and `style`.
+    """
+
+    observation_shape: tuple[int, ...]
+    levels: tuple[Level, ...]
+    style: Level
+
+    @property
+    def codec(self) -> Codec:
+        """What encodes observations and decodes latents."""
+        return self.elbo.codec
+
+    def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
+        super()._set_elbo(elbo, own_networks)
+        batch = tf.TensorSpec(
+            (None, *elbo.codec.observation_shape), elbo.codec.dtype
+        )
+        self._encode_batch = tf.function(
+            self._encode_to_tensors, input_signature=[batch]
+        )
+
+    def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
+        content, style = self.encode(observations)
+        return [content.loc, content.scale, style.loc, style.scale]
+
+    def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
+        """What each observation says of its content and of its style.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+
+        Returns:
+            `(content, style)`: the normal that each observation proposes for
+            its group's content, batch shape `[N, content_dim]`, and its style
+            posterior, batch shape `[N, style_dim]`.
+        """
+        encoded = self.codec.encode(tf.convert_to_tensor(observations))
+        return encoded[self.levels[0].name], encoded[self.style.name]
+
+    def decode(self, content: tf.Tensor, style: tf.Tensor) -> tfd.Distribution:
+        """The likelihood p(x | c, s).
+
+        Args:
+            content: `[N, content_dim]`.
+            style: `[N, style_dim]`.
+
+        Returns:
+            A distribution with batch shape `[N]` and event shape
+            `observation_shape`.
+        """
+        latents = {
+            self.levels[0].name: tf.convert_to_tensor(content),
+            self.style.name: tf.convert_to_tensor(style),
+        }
+        _check_latents(latents, (*self.levels, self.style))
+        parameters = self.codec.decode(latents)
+        return self.codec.likelihood.of_observations(parameters)
+
+    def infer_observations(
+        self, observations: Any, group_ids: Any = None, batch_size: int = 1024
+    ) -> tuple[tfd.Normal, tfd.Normal]:
+        """`encode` for any number of observations, checked, batch by batch.
+
+        Args:
+            observations: `[N, *observation_shape]`.
+            group_ids: `[N]`, only checked.
+            batch_size: Observations to encode at once.
+
+        Returns:
+            `(content, style)` as from `encode`.
+
+        Raises:
+            ValueError: If the shapes or values do not fit the model.
+        """
+        observations = np.asarray(observations)
+        checks.check_shapes(observations, self.observation_shape, group_ids)
+        with np.errstate(over="ignore"):  # Infinity is reported just below.
+            observations = observations.astype(self.variable_dtype)
+        checks.check_values(observations, self.codec.likelihood)
+        parts = []
+        for start in range(0, len(observations), batch_size):
+            batch = observations[start : start + batch_size]
+            parts.append(self._encode_batch(tf.constant(batch)))
+        joined = [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
+        return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
+
+    def infer_content(
+        self, observations: Any, group_ids: Any
+    ) -> tuple[np.ndarray, tfd.Normal]:
+        """The content posterior of every group, its evidence accumulated.
+
+        A group of which no value is known has the prior.
+
+        Args:
+            observations: `[N, *observation_shape]`, any number.
+            group_ids: `[N]`, integers or strings, in any order.
+
+        Returns:
+            `(groups, content)`: the distinct ids `[G]` in order of first
+            appearance, and the posterior, batch shape `[G, content_dim]`.
+
+        Raises:
+            ValueError: If the shapes or values do not fit the model.
+        """
+        group_ids = checks.as_group_ids(group_ids)
+        observations = np.asarray(observations)
+        proposed, _ = self.infer_observations(observations, group_ids)
+        _, segment_ids = evidence.index_groups(tf.constant(group_ids))
+        _, first = np.unique(segment_ids, return_index=True)
+        name = self.levels[0].name
+        totals = self.codec.evidence(
+            tf.constant(observations, self.variable_dtype),
+            {name: proposed},
+            {name: segment_ids},
+            len(first),
+        )
+        return group_ids[first], self.codec.posteriors(totals)[name]
+
+    def infer_style(self, observations: Any) -> tfd.Normal:
+        """The style posterior of every observation.
+
+        Args:
+            observations: `[N, *observation_shape]`, any number.
+
+        Returns:
+            The posterior, batch shape `[N, style_dim]`.
+
+        Raises:
+            ValueError: If the shapes or values do not fit the model.
+        """
+        return self.infer_observations(observations)[1]
+
+    def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Reconstruct a batch as `fit` takes it."""
+        observations, group_ids = feeding.unpack(inputs)
+        checks.check_shapes(observations, self.observation_shape, group_ids)
+        observations = guards.assert_values(observations, self.codec.likelihood)
+        return control.reconstruct(self, observations, group_ids)
+
+    def export(
+        self,
+        filepath: str | pathlib.Path,
+        format: str = "tf_saved_model",
+        **kwargs: Any,
+    ) -> None:
+        """Write a SavedModel with every signature (`mlvae_tf.serving`).
+
+        Args:
+            filepath: Its folder.
+            format: `"tf_saved_model"` only.
+            **kwargs: Other arguments of `keras.Model.export` are refused.
+        """
+        if format != "tf_saved_model" or kwargs.keys() - {"verbose"}:
+            raise InputError(
+                "export writes a SavedModel with its own signatures: pass a "
+                f"folder only, got format={format!r}, {', '.join(kwargs)}."
+            )
+        serving.export(self, pathlib.Path(filepath))
+
+
+def _check_latents(
+    latents: dict[str, tf.Tensor], levels: tuple[Level, ...]
+) -> None:
+    """Raise `InputError` unless the static shapes can be decoded."""
+    shapes = [latents[level.name].shape for level in levels]
+    good = all(
+        shape.rank == 2 and shape[-1] == level.dim
+        for shape, level in zip(shapes, levels, strict=True)
+    )
+    if not good or not all(
+        shape[:1].is_compatible_with(shapes[0][:1]) for shape in shapes
+    ):
+        expected = " and ".join(f"{v.name} [N, {v.dim}]" for v in levels)
+        got = " and ".join(str(tuple(shape)) for shape in shapes)
+        raise InputError(f"expected {expected}: got {got}.")
