@@ -186,7 +186,7 @@ class TrainingConfig:
 class Config:
     """A whole run."""
 
-    data: DataConfig = DataConfig()
+    data: DataConfig = dataclasses.field(default=DataConfig())
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
 
@@ -240,7 +240,9 @@ def load(path: pathlib.Path) -> Config:
     try:
         values = json.loads(path.read_text())
         version = values["versions"]["mlvae_tf"]
-        config = None if version.startswith("0.1.") else Config.from_json(values)
+        config = (
+            None if version.startswith("0.1.") else Config.from_json(values)
+        )
     except FileNotFoundError:
         raise InputError(
             f"{path.parent} holds no run: {path.name} is missing. Train one "

@@ -9,7 +9,6 @@ from typing import Any
 
 from mlvae_tf import files
 from mlvae_tf.checks import check_shapes
-from mlvae_tf.guards import as_input_error
 from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.splits import Splits
@@ -18,6 +17,7 @@ from mlvae_tf.evaluation import measure, probes, report, tables
 from mlvae_tf.evaluation.measure import Measured
 from mlvae_tf.evaluation.posteriors import Counts
 from mlvae_tf.evaluation.tables import Table
+from mlvae_tf.guards import as_input_error
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import workdir
 from mlvae_tf.runs.command_line import format_value

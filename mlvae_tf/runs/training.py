@@ -12,9 +12,6 @@ import tensorflow as tf
 from mlvae_tf import files, serving
 from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
-from mlvae_tf.runs import building, callbacks, workdir
-from mlvae_tf.runs import config as config_module
-from mlvae_tf.runs.config import Config, TrainingConfig
 from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
@@ -22,6 +19,9 @@ from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
+from mlvae_tf.runs import building, callbacks, workdir
+from mlvae_tf.runs import config as config_module
+from mlvae_tf.runs.config import Config, TrainingConfig
 
 # What may differ between a run and its continuation.
 _FREE = {

@@ -1,0 +1,1 @@
+"""The application: what the commands do in the folder of a run."""

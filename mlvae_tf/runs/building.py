@@ -1,0 +1,154 @@
+"""From a configuration to a model that is ready to be trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from mlvae_tf import likelihoods
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.errors import InputError
+from mlvae_tf.likelihoods import Likelihood, WithMissing
+from mlvae_tf.model import MLVAE
+from mlvae_tf.runs.config import Config, ModelConfig
+from mlvae_tf.schedules import Warmup
+
+ADAPTED_OBSERVATIONS = 2000  # Whose principal components start a model.
+
+
+def make_likelihood(config: ModelConfig) -> Likelihood:
+    """All about the values of observations, as configured."""
+    likelihood = likelihoods.get(
+        config.likelihood,
+        scale=config.observation_scale,
+        classes=config.classes,
+    )
+    return WithMissing(likelihood) if config.missing_values else likelihood
+
+
+Networks = Callable[..., tuple[keras.layers.Layer, keras.layers.Layer]]
+
+
+def import_networks(name: str) -> Networks:
+    """The function that `--networks=module:function` names.
+
+    Importing the module also registers its classes with Keras, without which
+    no model with them could be loaded.
+
+    Raises:
+        InputError: If there is no such module or function.
+    """
+    module, _, function = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"--networks={name} must name a function, module:function, that "
+            f"can be imported from here or is installed: {error}."
+        ) from None
+
+
+def _own_networks(
+    config: ModelConfig, shape: tuple[int, ...]
+) -> dict[str, keras.layers.Layer]:
+    if not config.networks:
+        return {}
+    likelihood = make_likelihood(config)
+    pair = import_networks(config.networks)(
+        likelihood.encoded_shape(shape),
+        config.content_dim + config.style_dim,
+        likelihood.parameter_shape(shape),
+    )
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise InputError(
+            f"--networks={config.networks} must give an encoder and a decoder: "
+            f"got {pair!r}."
+        )
+    return dict(zip(("encoder", "decoder"), pair, strict=True))
+
+
+def model_arguments(
+    config: ModelConfig, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """The arguments of `MLVAE` for observations of this shape."""
+    arguments = dataclasses.asdict(config)
+    for name in ("networks", "classes"):
+        arguments.pop(name)
+    likelihood = make_likelihood(config)
+    if isinstance(likelihood, WithMissing):
+        likelihood = likelihood.likelihood
+    arguments["likelihood"] = likelihood
+    return {**arguments, **_own_networks(config, shape)}
+
+
+def _check_loads(model: MLVAE, networks: str) -> None:
+    """Raise `InputError` where a saved model could not be made again."""
+    try:
+        MLVAE.from_config(model.get_config())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--networks={networks}: a model with these networks could be "
+            f"trained but not loaded again: {reason} Give every class of yours "
+            "a get_config and @keras.saving.register_keras_serializable()."
+        ) from None
+
+
+def _kl_weight(start: float, end: float, steps: int) -> float | Warmup:
+    return end if start == end or steps < 1 else Warmup(start, end, steps)
+
+
+def _averaging(steps: float) -> dict[str, Any]:
+    """The optimizer's settings of a moving average with this time constant."""
+    return {"use_ema": True, "ema_momentum": 1 - 1 / steps} if steps > 1 else {}
+
+
+def make_model(
+    config: Config, observation_shape: tuple[int, ...], steps: int
+) -> MLVAE:
+    """The compiled model of a configuration.
+
+    Args:
+        config: The configuration.
+        observation_shape: Shape of one observation.
+        steps: Steps of the whole training, for the schedules.
+    """
+    training = config.training
+    keras.utils.set_random_seed(training.seed)
+    warmup = round(training.kl_warmup * steps)
+    model = MLVAE(
+        observation_shape,
+        **model_arguments(config.model, observation_shape),
+        content_kl_weight=_kl_weight(
+            training.content_kl_start, training.content_kl_weight, warmup
+        ),
+        style_kl_weight=_kl_weight(
+            training.style_kl_start, training.style_kl_weight, warmup
+        ),
+        seed=training.seed,
+    )
+    if config.model.networks:
+        _check_loads(model, config.model.networks)
+    rate = training.learning_rate
+    if training.learning_rate_decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            rate, **_averaging(training.weight_averaging * steps)
+        )
+    )
+    return model
+
+
+def adapt(model: MLVAE, train: GroupedData, seed: int) -> None:
+    """Start linear networks at the principal components of the data."""
+    if model.can_adapt:
+        model.adapt(train.sample(ADAPTED_OBSERVATIONS, seed).values())
