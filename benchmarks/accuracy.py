@@ -72,7 +72,8 @@ def run(setting: str, seed: int, arguments: list[str]) -> dict[str, Any]:
 
 def script(name: str, workdir: pathlib.Path, *arguments: str) -> None:
     """Run one of the project's scripts."""
-    command = [sys.executable, ROOT / name, f"--workdir={workdir}", *arguments]
+    flags = f"--workdir={workdir}", *arguments
+    command = [sys.executable, str(ROOT / name), *flags]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

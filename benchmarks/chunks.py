@@ -20,13 +20,12 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
+from pictures import SHAPE, random_groups
 from shared import (
-    SHAPE,
     median_and_range,
     memory_of,
     peak_memory,
     print_table,
-    random_groups,
 )
 
 from mlvae_tf.runs import command_line
@@ -68,7 +67,7 @@ def batch_of(size: int, num_groups: int, chunk_size: int | None) -> Any:
 def seconds() -> dict[str, np.ndarray]:
     """Seconds of a step in `fit`, by turn."""
     size = _OBSERVATIONS.value
-    times = {"whole": [], "in chunks": []}
+    times: dict[str, list[float]] = {"whole": [], "in chunks": []}
     models = {name: make_model() for name in times}
     datasets = dict(
         zip(times, (batch_of(size, 1, c) for c in (None, _CHUNK_SIZE.value)))
@@ -91,12 +90,7 @@ def errors() -> np.ndarray:
 
     from mlvae_tf import batches, whole
     from mlvae_tf.chunked import Chunked
-
-    def nothing() -> float:
-        return 0.0
-
-    def same(loss: tf.Tensor) -> tf.Tensor:
-        return loss
+    from mlvae_tf.steps import Step
 
     model = make_model()
     size = _OBSERVATIONS.value
@@ -104,21 +98,17 @@ def errors() -> np.ndarray:
     (parts,) = batch_of(size, 10, _CHUNK_SIZE.value).take(1)
     level = model.levels[0].name
     segment_ids = batches.number({level: one["group_ids"]})
-    how = model.kl_weights(), tf.constant([1, 2]), model.trainable_variables
+    step = Step(
+        model.kl_weights(), tf.constant([1, 2]), model.trainable_variables, []
+    )
     _, _, found = Chunked(model.elbo).loss_and_gradients(
-        batches.Batch(parts["observations"], segment_ids),
-        *how,
-        [],
-        (nothing, nothing),
-        same,
+        batches.Batch(parts["observations"], segment_ids), step
     )
 
     @tf.function(jit_compile=True)
     def expected() -> list[tf.Tensor]:
         part = batches.Part(one["observations"], segment_ids)
-        return whole.loss_and_gradients(model.elbo, part, *how, nothing, same)[
-            2
-        ]
+        return whole.loss_and_gradients(model.elbo, part, step)[2]
 
     return np.array(
         [

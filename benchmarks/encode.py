@@ -21,13 +21,12 @@ import time
 
 import numpy as np
 from absl import app, flags
+from pictures import SHAPE, random_groups
 from shared import (
-    SHAPE,
     median_and_range,
     memory_of,
     peak_memory,
     print_table,
-    random_groups,
 )
 
 from mlvae_tf.runs import command_line
@@ -80,7 +79,7 @@ def throughput() -> dict[str, np.ndarray]:
             encoding.encode_part(model, data, step, size, bar)
         return len(data)
 
-    rates = {"encoder alone": [], "encode.py": []}
+    rates: dict[str, list[float]] = {"encoder alone": [], "encode.py": []}
     for turn in range(-1, _TURNS.value):  # The first one compiles.
         for name, work in zip(rates, (encode_ready, stream)):
             began = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 __flags_first__ = True  # See mlvae_tf/__init__.py.
 
 import os
+from unittest import mock
 
 from mlvae_tf.commands import train
 from mlvae_tf.runs import callbacks
@@ -16,5 +17,5 @@ def stop(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    callbacks.Progress.on_train_batch_end = stop
-    train.run()
+    with mock.patch.object(callbacks.Progress, "on_train_batch_end", stop):
+        train.run()

@@ -6,39 +6,8 @@ import json
 import pathlib
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
-
-SHAPE = 28, 28, 1
-
-
-class Pictures:
-    """Observations `[size, 28, 28, 1]` that take the memory of a few."""
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, size: int) -> None:
-        self.shape = (size, *SHAPE)
-        generator = np.random.default_rng(0)
-        self._some = generator.integers(0, 256, (10_007, *SHAPE), np.uint8)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
-        return self._some[rows % len(self._some)]
-
-
-def random_groups(size: int, num_groups: int) -> Any:
-    """So many pictures in random groups, as `GroupedData`."""
-    from mlvae_tf.data.grouped import GroupedData
-
-    generator = np.random.default_rng(1)
-    index = generator.integers(0, num_groups, size, np.int32)
-    return GroupedData(Pictures(size), np.arange(num_groups), index)
 
 
 def peak_memory() -> float:

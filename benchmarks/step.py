@@ -59,7 +59,7 @@ def milliseconds(
     """
     steps = _STEPS.value
     workers = {name: work(*subject) for name, subject in subjects.items()}
-    times = {name: [] for name in workers}
+    times: dict[str, list[float]] = {name: [] for name in workers}
     for turn in range(-2, _TURNS.value):
         for name, worker in workers.items():
             taken = worker.take(steps)
@@ -128,7 +128,7 @@ def starting() -> list[list[str]]:
         "import of TensorFlow and TFP, s",
         "start of train.py to its first steps, s",
     )
-    times = {name: [] for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(-1, _STARTS.value):
         with tempfile.TemporaryDirectory() as folder:
             run = [script, f"--workdir={folder}/run", "--preset=mnist_5k"]
@@ -145,8 +145,9 @@ def starting() -> list[list[str]]:
         [name, *median_and_range(np.array(values), 2)]
         for name, values in times.items()
     ]
-    imports, starts = (np.array(values) for values in times.values())
-    return [*lines, ["start / import", *median_and_range(starts / imports, 2)]]
+    importing, starts = (np.array(values) for values in times.values())
+    ratio = median_and_range(starts / importing, 2)
+    return [*lines, ["start / import", *ratio]]
 
 
 def main(arguments: list[str]) -> None:

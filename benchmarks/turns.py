@@ -39,8 +39,8 @@ def next_turn() -> int:
 
 def answer(seconds: float) -> None:
     """Report what a turn took."""
-    sys.__stdout__.write(f"{MARK}{json.dumps(seconds)}\n")
-    sys.__stdout__.flush()
+    line = f"{MARK}{json.dumps(seconds)}"
+    print(line, file=sys.__stdout__, flush=True)
 
 
 MARK = "turn "  # Before an answer: libraries print as well.
@@ -54,23 +54,29 @@ class Worker:
     """
 
     def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert process.stdin is not None  # It is a pipe, and so is stdout.
+        assert process.stdout is not None
+        self._process = process
+        self._questions, self._answers = process.stdin, process.stdout
 
     def take(self, steps: int) -> float:
         """Seconds of so many steps."""
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
+        self._questions.write(f"{steps}\n")
+        self._questions.flush()
+        for line in self._answers:
             if line.startswith(MARK):
                 return json.loads(line.removeprefix(MARK))
-        raise RuntimeError(f"{self._process.args} ended with its turn undone.")
+        raise RuntimeError(
+            f"{self._process.args!r} ended with its turn undone."
+        )
 
     def close(self) -> None:
         """End it."""
-        self._process.stdin.close()
+        self._questions.close()
         self._process.wait()

@@ -34,24 +34,26 @@ def groups():
     return content @ content_map + style @ style_map + noise, ids
 
 
-@pytest.fixture(scope="module")
-def model(groups):
+def trained(observations, ids, **settings):
     keras.utils.set_random_seed(0)
-    observations, ids = groups
     model = mlvae_tf.MLVAE(
         (SIZE,),
         CONTENT,
         STYLE,
-        hidden_units=(),
         likelihood="normal",
         observation_scale=SCALE,
         seed=0,
+        **settings,
     )
-    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=True)
     data = {"observations": observations, "group_ids": ids}
-    dataset = tf.data.Dataset.from_tensors(data).repeat(1500)
-    model.fit(dataset, verbose=0)
+    model.fit(tf.data.Dataset.from_tensors(data).repeat(1500), verbose=0)
     return model
+
+
+@pytest.fixture(scope="module")
+def model(groups):
+    return trained(*groups, hidden_units=())
 
 
 def maps(model):
@@ -170,24 +172,17 @@ def with_gaps(observations, ids):
 @pytest.fixture(scope="module")
 def gappy(groups):
     """Trained on what is known alone."""
-    keras.utils.set_random_seed(0)
-    observations, ids = groups
-    model = mlvae_tf.MLVAE(
-        (SIZE,),
-        content_dim=CONTENT,
-        style_dim=STYLE,
-        hidden_units=64,
-        likelihood=mlvae_tf.likelihoods.Normal(SCALE),
-        missing_values=True,
-        decoder=keras.Sequential(
-            [keras.Input((CONTENT + STYLE,)), keras.layers.Dense(SIZE)]
-        ),
-        seed=0,
+    decoder = keras.Sequential(
+        [keras.Input((CONTENT + STYLE,)), keras.layers.Dense(SIZE)]
     )
-    model.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
-    data = {"observations": with_gaps(observations, ids), "group_ids": ids}
-    model.fit(tf.data.Dataset.from_tensors(data).repeat(1500), verbose=0)
-    return model
+    observations, ids = groups
+    return trained(
+        with_gaps(observations, ids),
+        ids,
+        hidden_units=64,
+        missing_values=True,
+        decoder=decoder,
+    )
 
 
 def test_with_gaps_the_bound_comes_close_to_the_exact_marginal(gappy, groups):

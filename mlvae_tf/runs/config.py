@@ -239,7 +239,7 @@ def load(path: pathlib.Path) -> Config:
     """
     try:
         values = json.loads(path.read_text())
-        version = values["versions"]["mlvae_tf"]
+        version = values.get("versions", {}).get("mlvae_tf", "")
         config = (
             None if version.startswith("0.1.") else Config.from_json(values)
         )
