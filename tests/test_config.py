@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from mlvae_tf.errors import InputError
 from mlvae_tf.runs import config, presets
 from mlvae_tf.runs.config import Config
 
@@ -72,6 +73,19 @@ def test_the_papers_setting():
 def test_bad_values(values):
     with pytest.raises(ValueError, match=f"--{next(iter(values))} must be"):
         Config().replace(values)
+
+
+def test_a_run_of_the_version_before_is_refused(tmp_path):
+    """It held other observations out, which would be scored as unseen."""
+    path = tmp_path / "config.json"
+    values = {**Config().to_json(), "versions": {"mlvae_tf": "0.1.0"}}
+    path.write_text(json.dumps(values))
+    said = r"0\.1\.0, which held other .* Train it again, or install"
+    with pytest.raises(InputError, match=said):
+        config.load(path)
+    values["versions"]["mlvae_tf"] = "0.2.0"
+    path.write_text(json.dumps(values))
+    assert config.load(path) == Config()
 
 
 def test_missing_fields(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import reference
 import scipy.stats
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import checks, guards, likelihoods
 from mlvae_tf.errors import InputError
@@ -250,9 +251,7 @@ class Laplace(likelihoods.Likelihood):
     width: float = 1.0
 
     def distribution(self, parameters):
-        return likelihoods.tfd.Laplace(
-            parameters, self.width * tf.ones_like(parameters)
-        )
+        return tfd.Laplace(parameters, self.width * tf.ones_like(parameters))
 
 
 def test_one_of_a_users_own(make_model, batch, tmp_path):
