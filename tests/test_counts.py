@@ -66,6 +66,7 @@ def test_poisson_recovers_the_rates(simulated):
     np.testing.assert_allclose(found.mean(0), truth.mean(0), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_negative_binomial_recovers_rates_and_dispersion(simulated):
     truth, ids = simulated
     generator = np.random.default_rng(1)

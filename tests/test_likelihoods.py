@@ -134,12 +134,13 @@ def test_probabilities_sum_to_one_where_values_can_be_listed(
         step = values[1] - values[0]
     else:
         ends = {Bernoulli: 2, Categorical: 5}
-        values, step = np.arange(ends.get(type(likelihood), 4000)), 1
+        values, step = np.arange(ends.get(type(likelihood), 4000.0)), 1
     parameters = parameters_of(likelihood, generator)[:1] / 2
-    total = sum(
-        np.exp(likelihood.log_prob(parameters, tf.fill((1, *SHAPE[1:]), v)))
-        for v in values.astype(float)
+    grid = np.broadcast_to(
+        values[:, np.newaxis, np.newaxis, np.newaxis],
+        (len(values), *SHAPE[1:]),
     )
+    total = np.exp(likelihood.log_prob(parameters, grid)).sum(axis=0)
     np.testing.assert_allclose(total * step, 1, rtol=1e-6)
 
 

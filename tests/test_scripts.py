@@ -50,9 +50,12 @@ def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "rule", [pytest.param("product", marks=pytest.mark.slow), "average"]
+    ("rule", "evaluate_epochs"),
+    [("product", 2), ("average", 3)],  # With validation, and without.
 )
-def test_chunks_change_nothing_but_rounding(rule, tmp_path, generator):
+def test_chunks_change_nothing_but_rounding(
+    rule, evaluate_epochs, tmp_path, generator
+):
     path = tmp_path / "data.npz"
     np.savez(
         path,
@@ -68,7 +71,7 @@ def test_chunks_change_nothing_but_rounding(rule, tmp_path, generator):
             "--epochs=2",
             "--groups_per_batch=2",
             "--observations_per_group=20",
-            "--evaluate_epochs=2",
+            f"--evaluate_epochs={evaluate_epochs}",
             f"--accumulation={rule}",
             *SMALL,
             *flags,

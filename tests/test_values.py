@@ -42,10 +42,8 @@ def metrics(folder):
     return json.loads((folder / "evaluation" / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "likelihood",
-    ["poisson", pytest.param("negative_binomial", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
 def test_digits_as_counts(digits, tmp_path, likelihood):
     folder = trained(
         tmp_path,
@@ -71,6 +69,7 @@ def test_digits_as_counts(digits, tmp_path, likelihood):
     assert np.mean((inner > 40) & (inner < 215)) > 0.1
 
 
+@pytest.mark.slow
 def test_digits_as_classes(digits, tmp_path):
     flags = "--likelihood=categorical", "--epochs=2"
     folder = trained(tmp_path, f"npz:{digits}", *flags, "--classes=17")
