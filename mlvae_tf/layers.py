@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,6 +57,10 @@ class NormalHead(keras.layers.Layer):
         self.dim = dim
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
+    def __call__(self, inputs: tf.Tensor, **kwargs: Any) -> tfd.Normal:
+        _refuse_symbols(self, inputs)
+        return super().__call__(inputs, **kwargs)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         # One matrix for both outputs: one product instead of two.
         self.kernel = self.add_weight(
@@ -76,9 +80,6 @@ class NormalHead(keras.layers.Layer):
         bound = MAX_LOG_SCALE
         log_scale = bound * tf.tanh(log_variance / (2 * bound))
         return tfd.Normal(loc, tf.exp(log_scale))
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise _no_symbols(self)
 
     def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.kernel_initializer)
@@ -150,7 +151,8 @@ class EvidenceAccumulation(keras.layers.Layer):
         group_ids: Any,
         num_groups: int | tf.Tensor | None = None,
     ) -> tfd.Normal:
-        # Keras takes tensors only, and no arrays of strings.
+        # Before Keras, which takes tensors only, and no arrays of strings.
+        _refuse_symbols(self, loc, scale, group_ids)
         loc, scale = (
             tf.constant(part, self.variable_dtype)
             if isinstance(part, (list, tuple))
@@ -159,6 +161,7 @@ class EvidenceAccumulation(keras.layers.Layer):
         )
         if isinstance(group_ids, (list, tuple, np.ndarray)):
             group_ids = tf.constant(checks.as_group_ids(group_ids))
+        _check_proposals(loc, scale, group_ids)
         return super().__call__(loc, scale, group_ids, num_groups=num_groups)
 
     def call(
@@ -168,7 +171,6 @@ class EvidenceAccumulation(keras.layers.Layer):
         group_ids: tf.Tensor,
         num_groups: int | tf.Tensor | None = None,
     ) -> tfd.Normal:
-        _check_proposals(loc, scale, group_ids)
         if num_groups is None:
             groups, group_ids = evidence.index_groups(group_ids)
             num_groups = tf.shape(groups)[0]
@@ -176,9 +178,6 @@ class EvidenceAccumulation(keras.layers.Layer):
             self.parts(loc, scale), group_ids, num_groups
         )
         return self.posterior(total, loc.dtype)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise _no_symbols(self)
 
     def parts(
         self, loc: tf.Tensor, scale: tf.Tensor, dtype: Any = "float64"
@@ -252,9 +251,10 @@ def _check_proposals(
         )
 
 
-def _no_symbols(layer: keras.layers.Layer) -> InputError:
-    return InputError(
-        f"{type(layer).__name__} returns a distribution, which a functional "
-        "model (keras.Input) cannot hold. Call the layer in the `call` of a "
-        "layer or model of your own, and pass on loc and scale."
-    )
+def _refuse_symbols(layer: keras.layers.Layer, *inputs: Any) -> None:
+    if any(isinstance(part, keras.KerasTensor) for part in inputs):
+        raise InputError(
+            f"{type(layer).__name__} returns a distribution, which a "
+            "functional model (keras.Input) cannot hold. Call the layer in the "
+            "`call` of a layer or model of your own, and pass on loc and scale."
+        )

@@ -122,7 +122,9 @@ def test_ids_that_are_no_ids_and_shapes_that_differ(ragged):
         layer(*ragged, tf.ones(9))
     with pytest.raises(ValueError, match="must have one shape"):
         layer(ragged[0], ragged[1][:, :2], tf.zeros(9, tf.int32))
-    with pytest.raises(ValueError, match="8 ids for 9 observations"):
+    with pytest.raises(
+        ValueError, match=r"^group_ids must .* 8 ids for 9 observations"
+    ):
         layer(*ragged, tf.zeros(8, tf.int32))
 
 
@@ -130,7 +132,9 @@ def test_ids_that_are_no_ids_and_shapes_that_differ(ragged):
 def test_a_scale_that_is_none(ragged, bad):
     loc, scale = ragged
     scale[4, 1] = bad
-    with pytest.raises(ValueError, match=r"1 rows of 9 .* first at row 4"):
+    with pytest.raises(
+        ValueError, match=r"^scale must be .* 1 rows of 9 .* first at row 4"
+    ):
         EvidenceAccumulation()(loc, scale, tf.zeros(9, tf.int32))
 
 
@@ -151,7 +155,10 @@ def test_lists_are_taken():
     ],
 )
 def test_a_functional_model_cannot_hold_a_distribution(layer, inputs):
-    with pytest.raises(ValueError, match=r"functional model .* cannot hold"):
+    said = (
+        rf"^{type(layer).__name__} returns .* functional model .* cannot hold"
+    )
+    with pytest.raises(ValueError, match=said):
         layer(*inputs)
 
 
