@@ -676,7 +676,9 @@ def test_config_round_trip(make_model):
     assert again.style.kl_weight.start == 20.0
 
 
-@pytest.mark.parametrize("style_flow", [0, 2])
+@pytest.mark.parametrize(
+    "style_flow", [0, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_keras_file_gives_the_same_outputs(
     make_model, batch, tmp_path, style_flow
 ):

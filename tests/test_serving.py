@@ -57,7 +57,9 @@ CLIENT = """
 """
 
 
-@pytest.fixture(scope="module", params=[0, 2])
+@pytest.fixture(
+    scope="module", params=[0, pytest.param(2, marks=pytest.mark.slow)]
+)
 def model(request):
     """Without a flow, and with one that is not the identity."""
     keras.utils.set_random_seed(0)

@@ -27,8 +27,15 @@ def chunks_of(batch):
     return dataset_of({**batch, "observations": images.batch(5)})
 
 
-@pytest.mark.parametrize("convert", [dataset_of, chunks_of])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("convert", "jit_compile"),
+    [
+        (dataset_of, False),
+        (dataset_of, True),
+        (chunks_of, False),
+        pytest.param(chunks_of, True, marks=pytest.mark.slow),
+    ],
+)
 def test_float16_trains_as_float32_does(
     make_model, batch, jit_compile, convert
 ):

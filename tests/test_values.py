@@ -111,9 +111,8 @@ def gappy(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize(
-    "chunked", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("chunked", [False, True])
 def test_gaps(gappy, tmp_path, chunked):
     folder = trained(
         tmp_path,
