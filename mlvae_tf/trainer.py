@@ -248,6 +248,9 @@ class GroupedTrainer(keras.Model):
         feeding.check_arguments("fit", y, kwargs)
         if validation_data is not None:
             kwargs["validation_data"] = self._prepare(validation_data)
+        # Variables that are made while a step is traced cost a second trace.
+        if self.compiled and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
         with self._guarded():
             history = super().fit(self._prepare(x), None, *args, **kwargs)
         # The loss of a step is finite before its update may be the last.

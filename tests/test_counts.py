@@ -40,7 +40,9 @@ def learned(likelihood, counts, ids):
         seed=0,
     )
     rate = keras.optimizers.schedules.CosineDecay(0.01, STEPS)
-    model.compile(keras.optimizers.Adam(rate), jit_compile=True)
+    model.compile(
+        keras.optimizers.Adam(rate), steps_per_execution=100, jit_compile=True
+    )
     data = {"observations": counts.astype(np.float32), "group_ids": ids}
     batches = tf.data.Dataset.from_tensor_slices(data).batch(50 * MEMBERS)
     model.fit(batches.repeat().take(STEPS), verbose=0)
