@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8
 
-.PHONY: demo test test-slow benchmark lint format clean
+.PHONY: demo test test-slow fuzz benchmark lint format clean
 
 demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
@@ -13,6 +13,9 @@ test: .venv/installed  ## The default tests: about six minutes.
 
 test-slow: .venv/installed  ## The tests that take longer.
 	$(PYTEST) -m slow
+
+fuzz: .venv/installed  ## 100,000 damaged files of every kind: ten minutes.
+	$(BIN)/python tests/fuzz.py
 
 benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 	$(BIN)/python benchmarks/step.py $(if $(TORCH),--torch=$(TORCH))

@@ -34,4 +34,5 @@ def random_groups(size: int, num_groups: int) -> GroupedData:
 
     generator = np.random.default_rng(1)
     index = generator.integers(0, num_groups, size, np.int32)
-    return GroupedData(Pictures(size), np.arange(num_groups), index)
+    keys = np.arange(size, dtype=np.uint64)
+    return GroupedData(Pictures(size), np.arange(num_groups), index, keys)

@@ -26,7 +26,7 @@ from mlvae_tf.data.sampling import Batches
 from mlvae_tf.layers import NormalHead
 from mlvae_tf.networks import Architecture, mlp_decoder, mlp_encoder
 from mlvae_tf.noise import Stream
-from mlvae_tf.runs import training
+from mlvae_tf.runs import fitting
 
 SHAPE = 28, 28, 1
 OBSERVATIONS = 20_480
@@ -121,7 +121,7 @@ def train(
         keras.optimizers.Adam(1e-3),
         # Keras would compile the plain one's check too, which XLA can't.
         jit_compile=isinstance(model, MLVAE),
-        steps_per_execution=training.MAX_STEPS_AT_ONCE,
+        steps_per_execution=fitting.MAX_STEPS_AT_ONCE,
     )
     model.fit(
         data,

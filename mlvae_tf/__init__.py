@@ -30,6 +30,7 @@ __all__ = [
     "Level",
     "Warmup",
     "control",
+    "data",
     "evidence",
     "layers",
     "likelihoods",
@@ -39,7 +40,13 @@ __all__ = [
 # Importing the package registers its classes with Keras, which needs them to
 # load a saved model. Only our commands look at their flags before that, so that
 # they answer --help without waiting for TensorFlow.
-_COMMANDS = "mlvae-train", "mlvae-evaluate", "mlvae-encode"
+_COMMANDS = (
+    "mlvae-train",
+    "mlvae-evaluate",
+    "mlvae-encode",
+    "mlvae-swap",
+    "mlvae-identify",
+)
 _is_command = hasattr(__main__, "__flags_first__") or (
     pathlib.Path((sys.argv or [""])[0]).stem in _COMMANDS
 )
@@ -58,7 +65,14 @@ if not _is_command:
             "mlvae_tf is a package for Keras on TensorFlow: got the backend "
             f"{keras.backend.backend()}. Set KERAS_BACKEND=tensorflow."
         )
-    from mlvae_tf import control, evidence, layers, likelihoods, objective
+    from mlvae_tf import (
+        control,
+        data,
+        evidence,
+        layers,
+        likelihoods,
+        objective,
+    )
     from mlvae_tf.errors import InputError
     from mlvae_tf.levels import Level
     from mlvae_tf.model import MLVAE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +14,48 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
 Shape = tuple[int, ...]
+# What is said here and, by `guards`, within a graph.
+AMISS = "{}: got {}, in {} of {}, the first at {} ({}). {}."
+WILD = "NaN or infinite values"
+WRONG_SHAPE = "{} must have shape {}: got {}. {}."
+LATENTS = "expected {}: got {}. One row of each makes one observation."
+NOTHING = "expected at least one observation: got none."
+LENGTHS = (
+    "group_ids must have one id per observation: got {} ids for {} "
+    "observations. Pass group_ids of shape [{}]."
+)
+
+
+RESHAPE = (
+    "Resize or reshape them, or build the model with another observation_shape"
+)
+CHANNELS_LAST = (
+    "Channels come last: np.moveaxis(observations, 1, -1) moves them there"
+)
+
+
+def fill(template: str, *values: Any) -> str:
+    """A template with each `{}` replaced; other braces stay."""
+    first, *others = template.split("{}")
+    pairs = zip(values, others, strict=True)
+    return first + "".join(f"{value}{other}" for value, other in pairs)
+
+
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """A shape as messages show it, such as [N, 28, 28, 1]."""
+    sizes = ("N" if size is None else str(size) for size in shape)
+    return f"[{', '.join(sizes)}]"
+
+
+def has_channels_first(shape: Shape) -> bool:
+    """Whether observations of this shape seem to be images, channels first."""
+    colors = 1, 3, 4
+    return (
+        len(shape) == 3
+        and shape[0] in colors
+        and shape[2] not in colors
+        and min(shape[1:]) > 4
+    )
 
 
 def as_shape(shape: Any) -> Shape:
@@ -24,6 +68,12 @@ def as_shape(shape: Any) -> Shape:
         raise InputError(
             "observation_shape must have at least one axis and positive "
             f"sizes, such as (28, 28, 1): got {shape!r}."
+        )
+    if has_channels_first(sizes):
+        warnings.warn(
+            f"observation_shape={sizes} seems to be that of images with their "
+            f"channels first. {CHANNELS_LAST}.",
+            stacklevel=3,
         )
     return sizes
 
@@ -46,7 +96,9 @@ def as_group_ids(group_ids: Any) -> np.ndarray:
         flat[:] = group_ids
         group_ids = flat
     ids = np.asarray(group_ids)
-    if ids.dtype.kind in "iuU":
+    if ids.dtype.kind == "U":
+        return _as_text(ids)
+    if ids.dtype.kind in "iu":
         return ids
     if ids.dtype.kind in "OST":
         return _of_objects(ids.astype(object))
@@ -76,8 +128,28 @@ def _of_objects(ids: np.ndarray) -> np.ndarray:
         )
     if integers.all():
         return ids.astype(np.int64)
-    texts = [i.decode() if isinstance(i, bytes) else str(i) for i in ids.flat]
-    return np.array(texts, np.str_).reshape(ids.shape)
+    texts = [
+        i.decode("utf-8", "surrogateescape") if isinstance(i, bytes) else str(i)
+        for i in ids.flat
+    ]
+    return _as_text(np.array(texts, np.str_).reshape(ids.shape))
+
+
+def _as_text(ids: np.ndarray) -> np.ndarray:
+    """Raise `InputError` where strings are no text, such as Latin-1 bytes."""
+    if not ids.size or not ids.dtype.itemsize:
+        return ids
+    codes = np.ascontiguousarray(ids).reshape(-1).view(np.uint32)
+    bad = ((codes >= 0xD800) & (codes < 0xE000)).reshape(ids.size, -1).any(1)
+    if bad.any():
+        first = int(bad.argmax())
+        raise InputError(
+            f"group_ids must be text: got {np.count_nonzero(bad)} of "
+            f"{ids.size} that are not UTF-8, the first at row {first}: "
+            f"{ids.flat[first]!r}. Decode them as what they are, such as "
+            "np.char.decode(group_ids, 'latin1')."
+        )
+    return ids
 
 
 def numbered(group_ids: Any) -> np.ndarray:
@@ -107,13 +179,13 @@ def check_shapes(
         )
     shape = tuple(observations.shape)
     if shape[:1] == (0,):
-        raise InputError("expected at least one observation: got none.")
+        raise InputError(NOTHING)
     if shape[1:] != tuple(observation_shape):
+        expected = shape_text((None, *observation_shape))
+        moved = (*shape[2:], *shape[1:2]) == tuple(observation_shape)
+        advice = CHANNELS_LAST if moved else RESHAPE
         raise InputError(
-            "observations must have shape "
-            f"[N, {', '.join(map(str, observation_shape))}]: got {shape}. "
-            "Resize or reshape them, or build the model with another "
-            "observation_shape."
+            fill(WRONG_SHAPE, "observations", expected, shape, advice)
         )
     if group_ids is not None:
         check_lengths(shape[0], group_ids)
@@ -128,11 +200,7 @@ def check_lengths(num_observations: int | None, group_ids: Any) -> None:
         )
     lengths = num_observations, group_ids.shape[0]
     if None not in lengths and lengths[0] != lengths[1]:
-        raise InputError(
-            "group_ids must have one id per observation: got "
-            f"{lengths[1]} ids for {lengths[0]} observations. Pass group_ids "
-            f"of shape [{lengths[0]}]."
-        )
+        raise InputError(fill(LENGTHS, lengths[1], lengths[0], lengths[0]))
     check_group_dtype(group_ids)
 
 
@@ -162,12 +230,17 @@ def as_observations(
     return observations
 
 
-def check_values(observations: np.ndarray, likelihood: Likelihood) -> None:
+def check_values(
+    observations: np.ndarray,
+    likelihood: Likelihood,
+    row_name: Callable[[int], str] | None = None,
+) -> None:
     """Raise `InputError` on values that the likelihood does not take.
 
     Args:
         observations: `[N, ...]`.
         likelihood: The likelihood.
+        row_name: What to call a row of them in the message.
     """
     observations = np.asarray(observations)
     expected = f"observations must be {likelihood.support}"
@@ -180,36 +253,113 @@ def check_values(observations: np.ndarray, likelihood: Likelihood) -> None:
     good = valid.reshape(len(valid), -1).all(axis=1)
     first = int(good.argmin())
     value = observations[first][~valid[first]].flat[0]
-    low, high = float(np.min(observations)), float(np.max(observations))
-    if np.isfinite(high - low):
-        got = f"got values from {low:g} to {high:g}"
-    else:
-        got = "got NaN or infinite values"
     raise InputError(
-        f"{expected}: {got}, in {np.count_nonzero(~good)} of {len(valid)} "
-        f"observations, the first at row {first} ({value:g}). "
-        f"{advice(likelihood, np.isnan(value))}."
+        fill(
+            AMISS,
+            expected,
+            _got(observations, valid),
+            np.count_nonzero(~good),
+            f"{len(valid)} observations",
+            row_name(first) if row_name else f"row {first}",
+            f"{value:g}",
+            advice(likelihood, not np.isfinite(value), *_range(observations)),
+        )
     )
 
 
-def check_stored(observations: np.ndarray, likelihood: Likelihood) -> None:
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest of the finite values."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return np.inf, np.inf
+    return float(finite.min()), float(finite.max())
+
+
+def _got(values: np.ndarray, valid: np.ndarray) -> str:
+    """What values were given, of which some are not valid."""
+    finite = np.isfinite(values)
+    wild = not (finite | valid).all()
+    if not finite.any():
+        return WILD
+    low, high = _range(values)
+    among = f"values from {low:g} to {high:g}"
+    return f"{WILD} among {among}" if wild else among
+
+
+def check_stored(
+    observations: np.ndarray,
+    likelihood: Likelihood,
+    row_name: Callable[[int], str] | None = None,
+) -> None:
     """The same for what is stored, of which 8-bit images are no values yet."""
     if observations.dtype == np.uint8:
         ends = likelihood.values(np.array([0, 255], np.uint8))
         if np.all(likelihood.valid(ends)):
             return
         observations = likelihood.values(observations).numpy()
-    check_values(observations, likelihood)
+    check_values(observations, likelihood, row_name)
 
 
-def advice(likelihood: Likelihood, unknown: bool) -> str:
-    """What to do with a value that the likelihood does not take."""
+def as_float32(observations: np.ndarray) -> np.ndarray:
+    """Observations as float32.
+
+    Raises:
+        InputError: If finite ones are too large for it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = observations.astype(np.float32)
+    if observations.dtype.itemsize <= values.dtype.itemsize:
+        return values
+    lost = np.isinf(values) & np.isfinite(observations)
+    if lost.any():
+        largest = np.abs(observations[lost]).max()
+        raise InputError(
+            f"observations must be within float32, up to 3.4e38: got values "
+            f"up to {largest:.3g}, in {observations.dtype}. Divide them by a "
+            "number of that size."
+        )
+    return values
+
+
+def warn_of_scale(values: np.ndarray, likelihood: Likelihood) -> None:
+    """Warn where values and the likelihood's scale are far apart.
+
+    Args:
+        values: Those of some observations, `[n, ...]`.
+        likelihood: The likelihood.
+    """
+    doubt = likelihood.doubt(values)
+    if doubt:
+        warnings.warn(doubt, stacklevel=3)
+
+
+def advice(
+    likelihood: Likelihood, unknown: bool, low: Any = np.inf, high: Any = np.inf
+) -> Any:
+    """What to do with values that the likelihood does not take.
+
+    Args:
+        likelihood: The likelihood.
+        unknown: Whether some are NaN or infinite.
+        low: The least of the finite ones, within a graph a tensor.
+        high: The largest.
+
+    Returns:
+        A sentence without its stop; within a graph, a tensor.
+    """
     if not unknown:
-        return likelihood.advice
+        said = likelihood.advice_for(low, high)
+        constant = tf.get_static_value(said)
+        return said if constant is None else _as_str(constant)
     return (
         "Remove or repair those observations, or pass missing_values=True "
         "(--missing_values) where NaN stands for a value that is not known"
     )
+
+
+def _as_str(text: Any) -> str:
+    text = text.item() if isinstance(text, (np.ndarray, np.generic)) else text
+    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 def check_finite_weights(variables: list[keras.Variable]) -> None:

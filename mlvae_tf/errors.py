@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import textwrap
 
 
 class InputError(ValueError):
@@ -14,6 +16,14 @@ class InputError(ValueError):
 
 class MissingExtra(ImportError):
     """Something is not installed that an extra of the package installs."""
+
+
+def reason(error: BaseException) -> str:
+    """What another library's error says, in one line; its name if nothing."""
+    # TensorFlow's begin with a function and end with an operation's name.
+    text = re.sub(r"\{\{.*?\}\} *| *\[Op:.*", "", str(error))
+    first = text.strip().partition("\n")[0].rstrip(" {.:")
+    return textwrap.shorten(first, 200) or type(error).__name__
 
 
 def require(extra: str, *modules: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from mlvae_tf.checks import Shape, check_shapes, numbered
+from mlvae_tf.checks import Shape, as_float32, check_shapes, numbered
 from mlvae_tf.errors import InputError
 
 
@@ -41,6 +42,8 @@ def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:
     """
     observations, group_ids = unpack(data)
     observations, group_ids = np.asarray(observations), numbered(group_ids)
+    if observations.dtype == np.float64:
+        as_float32(observations)
     check_shapes(observations, observation_shape, group_ids)
     return {"observations": observations, "group_ids": group_ids}
 
@@ -88,6 +91,38 @@ def prepare(data: Any, observation_shape: Shape) -> Any:
         # Keras wants tuples of a generator.
         return ((prepared_batch(part, observation_shape),) for part in data)
     return data
+
+
+def rest(
+    data: Any, initial_step: int, steps_per_epoch: int | None, at_once: int
+) -> Any:
+    """Batches that come after the first steps of an epoch, for Keras's `fit`.
+
+    Args:
+        data: The batches.
+        initial_step: How many steps of the epoch were taken before.
+        steps_per_epoch: Steps of a whole epoch.
+        at_once: Steps between two returns to Python.
+
+    Returns:
+        The batches; if they are not all, of a number that Keras does not know:
+        it would count the steps that were taken before as theirs.
+
+    Raises:
+        InputError: If Keras could not go on from there.
+    """
+    if not initial_step:
+        return data
+    is_dataset = isinstance(data, tf.data.Dataset)
+    within = 0 < initial_step < (steps_per_epoch or 0)
+    if not is_dataset or not within or initial_step % at_once:
+        raise InputError(
+            "initial_step needs a tf.data.Dataset, steps_per_epoch beyond it, "
+            "and to be a multiple of steps_per_execution: got "
+            f"initial_step={initial_step}, {type(data).__name__}, "
+            f"steps_per_epoch={steps_per_epoch}, steps_per_execution={at_once}."
+        )
+    return data.filter(lambda batch: True)
 
 
 def refuse(given: dict[str, Any], method: str, advice: str) -> None:

@@ -12,6 +12,13 @@ from typing import Any
 
 from mlvae_tf.errors import InputError
 
+TABLES = ".parquet", ".csv", ".csv.gz"  # What a table's file may end in.
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path for a message: where it is no UTF-8, its bytes as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
 
 @contextlib.contextmanager
 def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -47,6 +54,17 @@ def write_json(path: pathlib.Path, values: dict[str, Any]) -> None:
     text = json.dumps(values, indent=2, allow_nan=False)
     with whole(path) as partial:
         partial.write_text(text + "\n")
+
+
+def check_suffix(path: pathlib.Path, suffixes: tuple[str, ...]) -> None:
+    """Raise `InputError` unless a file's name ends in one of these."""
+    if not path.name.lower().endswith(suffixes):
+        *others, last = suffixes
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(
+            f"the output must end in {known}, as which it is written: got "
+            f"{path}."
+        )
 
 
 def prepare(path: pathlib.Path, overwrite: bool) -> None:

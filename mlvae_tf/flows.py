@@ -181,8 +181,7 @@ class ConditionalFlow(layers.Layer):
             Revisited (Neural Computation 21), section 2.
         """
 
-        def curvature(z: tf.Tensor) -> tf.Tensor:
-            copies = tf.shape(z)[0] // tf.shape(loc)[0]
+        def curvature(z: tf.Tensor, copies: int) -> tf.Tensor:
             scales = tf.tile(scale, [copies, 1])
             with tf.GradientTape() as tape:
                 tape.watch(z)
@@ -190,12 +189,20 @@ class ConditionalFlow(layers.Layer):
             jacobian = tape.batch_jacobian(u, z) / scales[:, :, tf.newaxis]
             return tf.reduce_sum(tf.square(jacobian), axis=1)
 
+        rows = tf.shape(loc)[0]
+        # `batch_jacobian` divides by the number of rows.
+        lacking = tf.maximum(1 - rows, 0)
+        loc, scale, condition = (
+            tf.concat([part, tf.ones((lacking, part.shape[1]), part.dtype)], 0)
+            for part in (loc, scale, condition)
+        )
         z, _ = self.forward(loc, condition)
-        step = tf.math.rsqrt(curvature(z))
+        step = tf.math.rsqrt(curvature(z, 1))
         points = tf.concat([z + sign * step for sign in self._signs], axis=0)
-        curvatures = tf.split(curvature(points), len(self._signs))
-        mean = tf.add_n(curvatures) / len(curvatures)
-        return z, tf.math.rsqrt(mean)
+        copies = len(self._signs)
+        curvatures = tf.split(curvature(points, copies), copies)
+        mean = tf.add_n(curvatures) / copies
+        return z[:rows], tf.math.rsqrt(mean)[:rows]
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,34 +15,132 @@ from mlvae_tf.likelihoods import Likelihood
 _MARK = "mlvae_tf: "
 
 
-def assert_values(observations: tf.Tensor, likelihood: Likelihood) -> tf.Tensor:
-    """The same check within a graph: `observations`, once they have passed.
+def text(template: str, *values: Any) -> tf.Tensor:
+    """`checks.fill` within a graph: of strings, numbers and tensors."""
+    first, *others = template.split("{}")
+    parts = [tf.constant(first)]
+    for value, other in zip(values, others, strict=True):
+        parts += [_shown(tf.convert_to_tensor(value)), tf.constant(other)]
+    return tf.strings.join(parts)
 
-    `as_input_error` turns its failure into an `InputError`.
+
+def _shown(value: tf.Tensor) -> tf.Tensor:
+    if value.dtype == tf.string:
+        return value
+    if value.dtype.is_floating:  # As Python's format g.
+        return tf.strings.as_string(value, shortest=True)
+    return tf.strings.format("{}", value)
+
+
+def require(
+    good: tf.Tensor, describe: Callable[[], tf.Tensor]
+) -> list[tf.Operation]:
+    """Stop within a graph unless `good`.
+
+    Args:
+        good: A scalar.
+        describe: What to say otherwise.
+
+    Returns:
+        What has to be waited for.
     """
-    valid = likelihood.valid(observations)
+    message = tf.cond(
+        good, lambda: tf.constant(""), lambda: text("{}{}", _MARK, describe())
+    )
+    check = tf.debugging.Assert(good, [message])
+    return [] if check is None else [check]
+
+
+def after(checks: list[tf.Operation], tensor: tf.Tensor) -> tf.Tensor:
+    """`tensor`, once the checks have passed: what is wrong goes no further."""
+    with tf.control_dependencies(checks):
+        return tf.identity(tensor)
+
+
+def require_valid(
+    values: tf.Tensor,
+    valid: tf.Tensor,
+    expected: str,
+    unit: str,
+    advice: str | Callable[[tf.Tensor], tf.Tensor],
+) -> list[tf.Operation]:
+    """Stop within a graph unless all values are valid.
+
+    Args:
+        values: `[N, ...]`.
+        valid: Which are, bool of the same shape.
+        expected: What must be, such as "precision must be finite".
+        unit: What the rows are, such as "observations".
+        advice: What to do; or what says it, given the first value amiss.
+    """
 
     def describe() -> tf.Tensor:
-        bad = tf.where(~valid)[0]
-        value = tf.gather_nd(observations, bad)
-        low, high = tf.reduce_min(observations), tf.reduce_max(observations)
-        advice = tf.cond(
-            tf.math.is_nan(value),
-            lambda: checks.advice(likelihood, True),
-            lambda: checks.advice(likelihood, False),
-        )
-        return tf.strings.format(
-            f"{_MARK}observations must be {likelihood.support}: got values "
-            "from {} to {}, the first amiss at row {} of the batch ({}). {}.",
-            (low, high, bad[0], value, advice),
+        first = tf.where(~valid)[0]
+        value = tf.gather_nd(values, first)
+        good = tf.reduce_all(valid, axis=range(1, len(valid.shape)))
+        return text(
+            checks.AMISS,
+            expected,
+            _got(values, valid),
+            tf.math.count_nonzero(~good),
+            text(f"{{}} {unit}", tf.size(good)),
+            text("row {}", first[0]),
+            value,
+            advice(value) if callable(advice) else advice,
         )
 
-    good = tf.reduce_all(valid)
-    message = tf.cond(good, lambda: "", describe)
-    check = tf.debugging.Assert(good, [message])
-    # What follows waits for it, or bad values would reach the weights.
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(observations)
+    return require(tf.reduce_all(valid), describe)
+
+
+def _range(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The least and the greatest of the finite values."""
+    finite = tf.math.is_finite(values)
+    return (
+        tf.reduce_min(tf.where(finite, values, values.dtype.max)),
+        tf.reduce_max(tf.where(finite, values, values.dtype.min)),
+    )
+
+
+def _got(values: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """What values were given, of which some are not valid."""
+    finite = tf.math.is_finite(values)
+    among = text("values from {} to {}", *_range(values))
+    wild = text(f"{checks.WILD} among {{}}", among)
+    got = tf.where(tf.reduce_all(finite | valid), among, wild)
+    return tf.where(tf.reduce_any(finite), got, checks.WILD)
+
+
+def assert_values(
+    observations: tf.Tensor, likelihood: Likelihood, name: str = "observations"
+) -> tf.Tensor:
+    """`checks.check_values` within a graph.
+
+    `as_input_error` turns its failure into an `InputError`.
+
+    Args:
+        observations: `[N, ...]`.
+        likelihood: What takes them.
+        name: What they are called.
+
+    Returns:
+        The observations, once they have passed.
+    """
+
+    def advice(value: tf.Tensor) -> tf.Tensor:
+        return tf.where(
+            tf.math.is_finite(value),
+            checks.advice(likelihood, False, *_range(observations)),
+            checks.advice(likelihood, True),
+        )
+
+    found = require_valid(
+        observations,
+        likelihood.valid(observations),
+        f"{name} must be {likelihood.support}",
+        "observations of the batch",
+        advice,
+    )
+    return after(found, observations)
 
 
 def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
@@ -55,8 +154,7 @@ def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
     )
     same = tf.shape(observations)[0] == tf.size(segment_ids)
     check = tf.debugging.Assert(same, [message])
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.identity(observations)
+    return after([] if check is None else [check], observations)
 
 
 def assert_whole(count: tf.Tensor, segment_ids: tf.Tensor) -> None:

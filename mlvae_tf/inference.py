@@ -96,8 +96,9 @@ class GroupedModel(GroupedTrainer):
         """
         observations = np.asarray(observations)
         checks.check_shapes(observations, self.observation_shape, group_ids)
-        with np.errstate(over="ignore"):  # Infinity is reported just below.
-            observations = observations.astype(self.variable_dtype)
+        if self.variable_dtype == "float32":
+            observations = checks.as_float32(observations)
+        observations = observations.astype(self.variable_dtype, copy=False)
         checks.check_values(observations, self.codec.likelihood)
         parts = []
         for start in range(0, len(observations), batch_size):
@@ -194,4 +195,4 @@ def _check_latents(
     ):
         expected = " and ".join(f"{v.name} [N, {v.dim}]" for v in levels)
         got = " and ".join(str(tuple(shape)) for shape in shapes)
-        raise InputError(f"expected {expected}: got {got}.")
+        raise InputError(checks.fill(checks.LATENTS, expected, got))

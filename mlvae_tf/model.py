@@ -218,6 +218,18 @@ class MLVAE(GroupedModel):
         )
         return StyleFlow(self.flow)
 
+    @property
+    def networks(self) -> dict[str, keras.layers.Layer]:
+        """By name, what is trained: encoder, decoder, heads and the flow."""
+        heads = {head.name: head for head in self.codec.heads.values()}
+        flow = {"flow": self.flow} if self.style_flow else {}
+        return {
+            "encoder": self.encoder,
+            "decoder": self.decoder,
+            **heads,
+            **flow,
+        }
+
     def __setattr__(self, name: str, value: Any) -> None:
         made = "elbo" in self.__dict__
         if made and isinstance(value, keras.layers.Layer):
@@ -302,6 +314,11 @@ class MLVAE(GroupedModel):
             "content_kl_weight": serialize(level.kl_weight),
             "style_kl_weight": serialize(self.style.kl_weight),
             "seed": self.seed,
+            "frozen": [
+                name
+                for name, network in self.networks.items()
+                if not network.trainable
+            ],
         }
 
     @classmethod
@@ -317,7 +334,12 @@ class MLVAE(GroupedModel):
             )
             if isinstance(config.get(name), dict)
         }
-        return cls(**{**config, **objects})
+        arguments = {**config, **objects}
+        frozen = arguments.pop("frozen", ())
+        model = cls(**arguments)
+        for name in frozen:
+            model.networks[name].trainable = False
+        return model
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))

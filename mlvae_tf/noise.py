@@ -41,6 +41,7 @@ class Stream(enum.IntEnum):
     BOOTSTRAP = 17
     HALVES = 18
     RECEIVERS = 19
+    IDENTIFICATION = 20
 
 
 class Draw(enum.IntEnum):

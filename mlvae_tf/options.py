@@ -34,6 +34,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "bool": bool,
     "str": str,
+    "tuple[int, ...]": int,
+    "tuple[str, ...]": str,
 }
 
 
@@ -46,7 +48,7 @@ def check(section: Any) -> None:
             continue
         values = value if isinstance(value, tuple) else (value,)
         minimum, maximum = (field.metadata[m] for m in ("minimum", "maximum"))
-        expected = _TYPES.get(kind, int)
+        expected = _TYPES[kind]
         for item in values:
             typed = isinstance(item, expected) and (
                 kind == "bool" or not isinstance(item, bool)

@@ -21,6 +21,8 @@ from mlvae_tf.noise import Stream
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
 
+_SCALED = 1000  # Observations whose values are set against the likelihood's.
+
 Weights = dict[str, float | tf.Tensor]
 
 
@@ -41,6 +43,7 @@ class GroupedTrainer(keras.Model):
     seed: int
     train_function: Callable[..., Any] | None  # Keras makes and calls them.
     test_function: Callable[..., Any] | None
+    _steps_to_pass: int = 0
 
     def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
         """Say what is trained.
@@ -243,16 +246,42 @@ class GroupedTrainer(keras.Model):
         y: Any = None,
         *args: Any,
         validation_data: Any = None,
+        initial_step: int = 0,
         **kwargs: Any,
     ) -> keras.callbacks.History:
+        """Train, as `keras.Model.fit` does.
+
+        Args:
+            x: The batches.
+            y: There are no targets.
+            *args: Keras's.
+            validation_data: Batches to measure after an epoch.
+            initial_step: Steps of the first epoch that were taken before. `x`,
+                a `tf.data.Dataset`, has the batches after them, and
+                `steps_per_epoch` is that of a whole epoch.
+            **kwargs: Keras's.
+
+        Raises:
+            InputError: If batches or arguments are not what they must be, or
+                the loss does not stay finite.
+        """
         feeding.check_arguments("fit", y, kwargs)
         if validation_data is not None:
             kwargs["validation_data"] = self._prepare(validation_data)
         # Variables that are made while a step is traced cost a second trace.
         if self.compiled and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        with self._guarded():
-            history = super().fit(self._prepare(x), None, *args, **kwargs)
+        steps = kwargs.get("steps_per_epoch"), self.steps_per_execution
+        try:
+            with self._guarded():
+                data = feeding.rest(self._prepare(x), initial_step, *steps)
+                if isinstance(data, dict):
+                    some = data["observations"][:_SCALED]
+                    checks.warn_of_scale(some, self.elbo.codec.likelihood)
+                self._steps_to_pass = initial_step
+                history = super().fit(data, None, *args, **kwargs)
+        finally:
+            self._steps_to_pass = 0
         # The loss of a step is finite before its update may be the last.
         checks.check_finite_weights(self.trainable_variables)
         return history
@@ -294,6 +323,7 @@ class GroupedTrainer(keras.Model):
         if force or self.train_function is None:
             super().make_train_function(force)
             self._keep_iterator("train")
+            self._pass_steps()
 
     def make_test_function(self, force: bool = False) -> None:
         if force or self.test_function is None:
@@ -315,6 +345,22 @@ class GroupedTrainer(keras.Model):
             return function(iterator)
 
         setattr(self, f"{name}_function", keep)
+
+    def _pass_steps(self) -> None:
+        """Let steps that were taken before `fit` go by, as Keras counts them.
+
+        Another call of `fit`, for the rest of the epoch alone, would put the
+        moving average of the weights in their place at its end.
+        """
+        function: Any = self.train_function
+
+        def take(iterator: Any) -> Any:
+            if self._steps_to_pass:
+                self._steps_to_pass -= self.steps_per_execution
+                return {}
+            return function(iterator)
+
+        self.train_function = take
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -3,11 +3,16 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import mlvae_tf
 from mlvae_tf import files, serving
+from mlvae_tf.evaluation import names
 from mlvae_tf.runs import config, training
 
 
@@ -84,3 +89,50 @@ def make_run(tmp_path_factory):
         return folder
 
     return make
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """The list of installed fonts: those that Matplotlib brings itself."""
+    bundled = [
+        entry
+        for entry in font_manager.fontManager.ttflist
+        if entry.fname.startswith(matplotlib.get_data_path())
+    ]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", bundled)
+    names._other_fonts.cache_clear()
+    yield bundled
+    names._other_fonts.cache_clear()
+
+
+@pytest.fixture
+def strange_names(fonts):
+    """Names of groups, and what is drawn for them without more fonts."""
+    return {
+        "US$1_bill_$": "US$1_bill_$",
+        "$": "$",
+        "\\frac{1}{2}": "\\frac{1}{2}",
+        "_hidden": "_hidden",
+        "a\0b\nc\td": "a\\x00b\\nc\\td",
+        "M\udcfcller": "M\\udcfcller",
+        "\U0001f600 \U0001f9ff": "\U0001f600 :nazar_amulet:",
+        "x" * 200: "xxxxxxxxxxxx\u2026xxxxxxxxxxx",
+        "<b>": "<b>",
+        "\u7ae0\u4f1f": "ZhangWei",
+        "\u5f20\u4f1f": "ZhangWei (2)",
+    }
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """The texts of all figures that are saved from here on."""
+    found = []
+    save = Figure.savefig
+
+    def recording(figure, *args, **kwargs):
+        save(figure, *args, **kwargs)
+        drawn = figure.findobj(Text)
+        found.extend(t for t in drawn if t.get_text() and t.get_visible())
+
+    monkeypatch.setattr(Figure, "savefig", recording)
+    return found

@@ -95,3 +95,52 @@ def test_maps_of_any_latent(generator, dim, groups):
     assert len(found) > 10
     left = found[found[:, 1] < 0.44]
     assert left.std(axis=0).max() < 0.1
+
+
+def some_posteriors(group_ids):
+    loc = tf.random.stateless_normal([len(group_ids), 2], [0, 0])
+    normal = tfp.distributions.Normal(loc, 1.0)
+    return Posteriors(normal, normal, group_ids, EvidenceAccumulation())
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_name_is_drawn_as_it_stands(strange_names, texts):
+    """A legend too: Matplotlib leaves out labels that begin with "_"."""
+    names = list(strange_names)
+    charts.confusion(np.eye(len(names)), names)
+    drawn = [text.get_text() for text in texts]
+    for label in strange_names.values():
+        assert drawn.count(label) == 2  # Beside its row and below its column.
+    texts.clear()
+    charts.latent_map(some_posteriors(np.repeat(names, 3)))
+    drawn = [text.get_text() for text in texts]
+    assert sorted(set(drawn) & set(strange_names.values())) == sorted(
+        strange_names.values()
+    )
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_a_legend_has_the_names_in_the_order_of_the_colours(texts):
+    charts.latent_map(some_posteriors(np.array(["b", "a", "c", "a"])))
+    assert [t.get_text() for t in texts if t.get_text() in "abc"] == [*"abc"]
+
+
+@pytest.mark.parametrize("names", [["1", "2"], ["x" * 24] * 12])
+def test_the_cells_of_a_confusion_keep_their_size(names, texts):
+    charts.confusion(np.ones((len(names), len(names))), names)
+    cells = [text for text in texts if text.get_text() == "1.0"]
+    left, right = cells[0].get_window_extent(), cells[1].get_window_extent()
+    assert right.x0 - left.x0 > 0.25 * 100  # Inches.
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("low", [1e-6, 0.1, 0.95])
+def test_scales_of_errors_have_plain_numbers(low, texts):
+    values = np.array([[low, 1.0]])
+    charts.calibration({"1": Calibration(values, values)})
+    numbers = [
+        text.get_text() for text in texts if text.get_text()[-1].isdigit()
+    ]
+    assert not any("$" in text.get_text() for text in texts)
+    assert sum(number == "1" for number in numbers) == 2  # One an axis.
+    assert all(float(number) > 0 for number in numbers if number[0] != "k")

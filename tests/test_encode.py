@@ -16,12 +16,41 @@ from mlvae_tf.store.table import ContentStore
 
 @pytest.fixture(scope="module")
 def run(make_run):
-    return make_run(["ann", "bob", "cy"])
+    """One that was trained on 30 of its 50 observations."""
+    folder = make_run(["ann", "bob", "cy"])
+    (part,) = Task.of(folder, {}, None, 16).parts()
+    workdir.remember_trained(folder, part.keys[:30])
+    return folder
+
+
+def encode(run, output, *arguments):
+    """The store that the script writes, and what it says before."""
+    process = script(
+        "encode.py", f"--workdir={run}", f"--output={output}", *arguments
+    )
+    assert process.returncode == 0, process.stderr
+    *notes, last = process.stdout.splitlines()
+    store = ContentStore.load(output)
+    count, groups = store.counts.sum(), len(store)
+    assert last == f"{count} observations, {groups} groups: {output}"
+    return store, notes
+
+
+def save(path, run, rows):
+    """An npz of some of a run's observations; its SPEC."""
+    with np.load(run / "data.npz") as data:
+        np.savez(path, **{name: data[name][rows] for name in data})
+    return f"npz:{path}"
+
+
+def parts_of(run, spec):
+    return Task.of(run, {"dataset": spec}, None, 16).parts()
 
 
 def assert_equal(left, right, rtol=1e-12):
     assert left.groups.tolist() == right.groups.tolist()
     assert left.counts.tolist() == right.counts.tolist()
+    assert left.keys.tolist() == right.keys.tolist()
     assert (left.rule, left.model) == (right.rule, right.model)
     for a, b in zip(left.evidence, right.evidence):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-9)
@@ -64,58 +93,169 @@ def test_matches_the_oracle(make_model, generator, groups, rule):
 @pytest.mark.slow
 def test_script(run, tmp_path):
     """Update equals all at once; what is added can be taken back; merge."""
-
-    def encode(name, *arguments):
-        path = tmp_path / f"{name}.parquet"
-        process = script("encode.py", f"--output={path}", *arguments)
-        assert process.returncode == 0, process.stderr
-        store = ContentStore.load(path)
-        count, groups = store.counts.sum(), len(store)
-        line = f"{count} observations, {groups} groups: {path}\n"
-        assert process.stdout == line
-        return path, store
-
-    workdir_flag, flags = f"--workdir={run}", ("--holdout_observations=0.4",)
-    _, whole = encode("whole", workdir_flag)
+    paths = {
+        name: tmp_path / f"{name}.parquet"
+        for name in ("whole", "train", "both", "back", "merged", "twice")
+    }
+    whole, notes = encode(run, paths["whole"])
     assert whole.counts.sum() == 50
-    train, some = encode("train", workdir_flag, "--split=train", *flags)
-    assert some.counts.sum() < 40
-    rest = "--split=validation", *flags, workdir_flag
-    both, updated = encode("both", f"--update={train}", *rest)
+    assert not notes
+    some, notes = encode(run, paths["train"], "--split=train")
+    assert some.counts.sum() == 30
+    assert "30 observations of 3 groups to learn from" in notes[0]
+    rest, update = "--split=validation", f"--update={paths['train']}"
+    updated, _ = encode(run, paths["both"], update, rest)
     assert_equal(updated, whole)
-    _, back = encode("back", f"--update={both}", "--remove", *rest)
+    update = f"--update={paths['both']}"
+    back, _ = encode(run, paths["back"], update, "--remove", rest)
     assert_equal(back, some)
-    _, merged = encode("merged", f"--merge={train},{both}")
-    assert_equal(merged, some.merge(whole))
+    process = script(
+        "encode.py",
+        f"--merge={paths['train']},{paths['both']}",
+        f"--output={paths['merged']}",
+    )
+    assert_fails(process, "30 of 50 observations", "'ann', 'bob', 'cy'")
+    process = script(
+        "encode.py",
+        f"--merge={paths['train']},{paths['both']}",
+        f"--output={paths['twice']}",
+        "--stored=add",
+    )
+    assert process.returncode == 0, process.stderr
+    twice = ContentStore.load(paths["twice"])
+    assert_equal(twice, some.merge(whole, twice=True))
+
+
+def test_the_same_photographs_again(run, tmp_path):
+    """Some are encoded; then four have come, and all lie elsewhere.
+
+    One of them is a copy of an old one.
+    """
+    path = tmp_path / "some.parquet"
+    some, notes = encode(
+        run, path, f"--dataset={save(tmp_path / 'a.npz', run, slice(47))}"
+    )
+    assert (some.counts.sum(), notes) == (47, [])
+    order = np.append(np.random.default_rng(0).permutation(50), 0)
+    moved = f"--dataset={save(tmp_path / 'deep.npz', run, order)}"
+    again = f"--update={path}", moved
+    output = tmp_path / "all.parquet"
+    process = script(
+        "encode.py", f"--workdir={run}", f"--output={output}", *again
+    )
+    assert_fails(
+        process,
+        "47 of 51 observations are in the store already, of groups 'ann', "
+        "'bob', 'cy'",
+        "--stored=skip",
+        "--stored=add",
+    )
+    assert not output.exists()
+    skipped, notes = encode(run, output, *again, "--stored=skip")
+    assert notes == ["4 of 51 observations are new"]
+    model = Task.of(run, {}, None, 16).load_model()
+    parts = parts_of(run, moved.removeprefix("--dataset="))
+    assert_equal(skipped, encoding.encode(model, parts))
+    path = tmp_path / "none.parquet"
+    none, notes = encode(
+        run, path, f"--update={output}", moved, "--stored=skip"
+    )
+    assert notes == ["0 of 51 observations are new"]
+    assert_equal(none, skipped, rtol=0)
+
+
+def test_copies_within_a_dataset_count(run, tmp_path):
+    """Also those of which the store has one: only the others are new."""
+    model = Task.of(run, {}, None, 16).load_model()
+    once = parts_of(run, save(tmp_path / "a.npz", run, [0, 1, 2]))
+    copies = parts_of(run, save(tmp_path / "b.npz", run, [1, 0, 1, 3, 1]))
+    stored = encoding.encode(model, once)
+    (left,) = encoding.without_held(stored, copies)
+    assert len(left) == 3
+    together = stored.merge(encoding.encode(model, [left]), twice=True)
+    whole = parts_of(run, save(tmp_path / "c.npz", run, [0, 1, 1, 1, 2, 3]))
+    assert_equal(together, encoding.encode(model, whole))
+    # Over parts that share them, too: one dataset's splits.
+    assert_equal(
+        encoding.encode(model, [*once, left]), encoding.encode(model, whole)
+    )
+    assert not encoding.without_held(together, [*once, left])
+
+
+def test_only_what_is_in_it_is_taken_out(run, tmp_path):
+    """Noticed before anything is encoded."""
+    task = Task.of(run, {}, None, 16)
+    (part,), model = task.parts(), task.load_model()
+    likelihood = model.codec.likelihood
+    stored = encoding.encode(model, [part[:40]])
+    encoding.check_held(stored, [part[5:20], part[30:40]], likelihood)
+    with pytest.raises(InputError, match="2 of 27 observations are not"):
+        encoding.check_held(stored, [part[5:20], part[30:42]], likelihood)
+    rest = stored.remove(encoding.encode(model, [part[5:40]]))
+    assert_equal(rest, encoding.encode(model, [part[:5]]), rtol=1e-6)
+
+
+def test_what_is_unknown_was_never_in_it(make_model, generator):
+    model = make_model(missing_values=True)
+    images = generator.uniform(size=(6, 4, 4, 1)).astype(np.float32)
+    images[[1, 4]] = np.nan
+    data = GroupedData.of(images, np.array(list("ababab")))
+    likelihood = model.codec.likelihood
+    stored = encoding.encode(model, [data])
+    assert stored.counts.tolist() == [2, 2]
+    encoding.check_held(stored, [data], likelihood)
+    assert not len(stored.remove(encoding.encode(model, [data])))
+    stored = encoding.encode(model, [data[:3]])
+    with pytest.raises(InputError, match="are not in the store"):
+        encoding.check_held(stored, [data], likelihood)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--workdir=x"], ["--output=PATH is required"]),
-        (["--output={here}/a"], ["--workdir=DIR is required"]),
-        (["--output={here}/old"], ["exists already", "--overwrite"]),
-        (["--output={here}"], ["is a folder"]),
-        (["--output=/proc/no/a"], ["/proc/no cannot be written to"]),
-        (["--output={here}/a", "--remove"], ["pass --update=PATH"]),
-        (["--output={here}/a", "--", "--runner=X"], ["--runner=X", "--beam"]),
-        (["--output={here}/a", "stray"], ["unexpected argument 'stray'"]),
-        (["--output={here}/a", "--merge=a", "--beam"], ["--merge encodes"]),
+        (["{out}"], ["--workdir=DIR is required"]),
+        (["--output={here}/old.csv"], ["exists already", "--overwrite"]),
+        (["--output={here}"], ["must end in .parquet, .csv or .csv.gz"]),
+        (["--output={here}/a.txt"], ["must end in .parquet", "a.txt"]),
+        (["--output=/proc/no/a.csv"], ["/proc/no cannot be written to"]),
+        (["{out}", "--remove"], ["pass --update=PATH"]),
+        (["{out}", "--", "--runner=X"], ["--runner=X", "--beam"]),
+        (["{out}", "stray"], ["unexpected argument 'stray'"]),
+        (["{out}", "--merge=a", "--beam"], ["--merge encodes"]),
+        (["{out}", "--stored=skip"], ["pass --update=PATH or --merge"]),
         (
-            ["--output={here}/a", "--merge={here}/old,{here}/no"],
-            ["old is damaged, or no Parquet table"],
+            ["{out}", "--update=a", "--remove", "--stored=add"],
+            ["without --remove"],
         ),
-        (["--output={here}/a", "--update={here}/no"], ["no such table"]),
+        (["{out}", "--merge=a,b", "--stored=skip"], ["holds sums of them"]),
+        (
+            ["{out}", "--per_observation", "--update=a"],
+            ["--per_observation makes no store", "or --update"],
+        ),
+        (["{out}", "--per_observation", "--merge=a,b"], ["or --merge"]),
+        (["{out}", "--per_observation", "--remove"], ["or --remove"]),
+        (["{out}", "--per_observation", "--beam"], ["or --beam"]),
+        (
+            ["{out}", "--merge={here}/old.parquet,{here}/no"],
+            ["old.parquet is damaged, or no Parquet table"],
+        ),
+        (["{out}", "--update={here}/no"], ["no such table"]),
+        (["{out}", "--update={here}/old.csv"], ["old.csv is CSV"]),
+        (["{out}", "--merge={here}/old.csv"], ["old.csv is CSV"]),
     ],
 )
 def test_mistakes(arguments, words, run, tmp_path):
-    (tmp_path / "old").write_bytes(b"old")
-    arguments = [argument.format(here=tmp_path) for argument in arguments]
+    old = {"old.csv", "old.parquet"}
+    for name in old:
+        (tmp_path / name).write_bytes(b"old")
+    output = f"--output={tmp_path}/a.parquet"
+    arguments = [v.format(here=tmp_path, out=output) for v in arguments]
     if words != ["--workdir=DIR is required"]:
         arguments.insert(0, f"--workdir={run}")
     assert_fails(script("encode.py", *arguments), *words)
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert (tmp_path / "old").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == old
+    assert all((tmp_path / name).read_bytes() == b"old" for name in old)
 
 
 def test_another_model_and_other_ids_are_refused(make_run, run):
@@ -188,10 +328,10 @@ def test_what_is_unknown_belongs_to_no_group(make_model, generator):
 
 def test_eight_bits_are_what_the_likelihood_says(make_model, generator):
     counts = generator.integers(0, 256, (9, 4, 4, 1), np.uint8)
-    ids = np.arange(9) % 2
+    ids, keys = np.arange(9) % 2, np.arange(9, dtype=np.uint64)
     model = make_model(likelihood="poisson")
     stored, real = (
-        encoding.encode(model, [GroupedData.of(values, ids)], 4)
+        encoding.encode(model, [GroupedData.of(values, ids, keys)], 4)
         for values in (counts, counts.astype(np.float32))
     )
     assert_equal(stored, real)
@@ -204,8 +344,15 @@ def test_averages_are_refused(make_run):
 
 
 def test_what_is_encoded(run):
-    task = Task.of(run, {"holdout_groups": 0.4}, "unseen", 16)
-    assert [np.unique(p.group_ids).size for p in task.parts()] == [1]
+    data = parts_of(run, f"npz:{run / 'data.npz'}")[0]
+    for split, rows in (("train", slice(30)), ("validation", slice(30, 50))):
+        parts, _ = Task.of(run, {}, split, 16).open()
+        (part,) = parts
+        assert part.rows.tolist() == np.arange(50)[rows].tolist()
+        assert part.data.keys.tolist() == data.keys[rows].tolist()
+        np.testing.assert_array_equal(
+            part.data.observations, data.observations[rows]
+        )
     with pytest.raises(InputError, match="--holdout_groups divides"):
         Task.of(run, {"holdout_groups": 0.4}, None, 16)
     with pytest.raises(InputError, match="has no test observations"):

@@ -92,3 +92,20 @@ def test_requirements_are_those_of_the_extras():
     with open(f"{ROOT}/requirements.txt") as file:
         lines = [line.split("#")[0].strip() for line in file]
     assert sorted(filter(None, lines)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("{{function_node x}} /logs; No space left [Op:Save]", "/logs; No spa"),
+        ("unresolved: {\nmore\n}", "unresolved"),
+        ("\n Two \t words. \n", "Two words"),
+        ("", "OSError"),
+        ("long " * 99, "long long"),
+    ],
+)
+def test_the_reason_of_an_error_is_one_short_line(message, said):
+    reason = errors.reason(OSError(message))
+    assert reason.startswith(said)
+    assert not set("\n{[") & set(reason.removesuffix("[...]"))
+    assert len(reason) <= 200

@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 import io
 
 import numpy as np
@@ -7,58 +9,7 @@ from PIL import Image
 import mlvae_tf
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import figures
-
-
-def grid(shape):
-    cells = np.ones((2, 3, *shape))
-    cells[1, 2] = 0
-    picture = figures.grid(
-        cells,
-        np.full((3, *shape), 0.5),
-        np.full((2, *shape), 0.5),
-        (["ann", "bob", "eve"], ["", ""]),
-        ("columns", "rows"),
-    )
-    return Image.open(io.BytesIO(picture)).convert("L")
-
-
-def test_the_dark_cell_is_where_it_belongs():
-    pixels = np.asarray(grid((4, 4, 1)))
-    dark = np.argwhere(pixels < 60)
-    # The last row and column, but for the text, which is small.
-    height, width = pixels.shape
-    centre = np.median(dark, axis=0) / (height, width)
-    assert centre[0] > 0.75
-    assert centre[1] > 0.8
-
-
-@pytest.mark.parametrize("shape", [(4, 4, 3), (20,), (20, 2)])
-def test_other_observations_can_be_drawn(shape):
-    pixels = np.asarray(grid(shape))
-    assert pixels.std() > 1
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 40), (-3, 2)])
-def test_values_are_drawn_from_black_to_white(low, high):
-    """0 and 1, or as far as the originals go; what is not known, not at all."""
-    cells = np.zeros((1, 3, 4, 4, 1))
-    cells[0, 1], cells[0, 2] = low + 0.5 * (high - low), high
-    top = np.full((3, 4, 4, 1), float(high))
-    top[0], top[1, 0] = low, np.nan
-    cells[0, 0] = low
-    picture = figures.grid(cells, top, None, (["", "", ""], [""]), ("", ""))
-    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), int)
-    height, width = pixels.shape
-    shades = [
-        np.median(
-            pixels[
-                int(0.7 * height) : int(0.8 * height),
-                int(at * width) : int((at + 0.05) * width),
-            ]
-        )
-        for at in (0.15, 0.48, 0.8)
-    ]
-    np.testing.assert_allclose(shades, [0, 127.5, 255], atol=2)
+from mlvae_tf.evaluation.names import Labels
 
 
 def test_swap_grid_of_many_groups(make_model, generator):
@@ -128,3 +79,43 @@ def test_a_swap_may_take_the_content_of_one_observation(make_model, generator):
     ]
     assert pictures[0] == pictures[1]
     assert pictures[2] != pictures[3]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("draw", "count"),
+    [
+        (functools.partial(figures.swap_grid, max_groups=11), 11),
+        (figures.interpolation_grid, 2),
+        (figures.generation_grid, 5),
+        (figures.reconstruction_grid, 6),
+    ],
+)
+def test_any_name_is_drawn_as_it_stands(
+    make_model, generator, strange_names, texts, draw, count
+):
+    data = GroupedData.of(
+        generator.uniform(size=(33, 4, 4, 1)), np.repeat(np.arange(11), 3)
+    )
+    # Not by `of`, which refuses what is no UTF-8.
+    data = dataclasses.replace(data, groups=np.array(list(strange_names)))
+    draw(make_model(), data)
+    drawn = {text.get_text() for text in texts}
+    assert len(drawn & set(strange_names.values())) == count
+    assert drawn >= {"US$1_bill_$", "ZhangWei"}
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_pictures_share_what_is_drawn_for_a_name(make_model, generator, texts):
+    data = GroupedData.of(
+        generator.uniform(size=(6, 4, 4, 1)), np.repeat(["b" * 99, "b" * 98], 3)
+    )
+    labels = Labels({"b" * 99: "bbb", "b" * 98: "bb"})
+    figures.swap_grid(make_model(), data, labels=labels)
+    figures.swap_grid(make_model(), data[3:], labels=labels)
+    drawn = [text.get_text() for text in texts]
+    assert sorted(text for text in drawn if text[0] == "b") == [
+        "bb",
+        "bb",
+        "bbb",
+    ]

@@ -97,6 +97,12 @@ def test_normal_is_near_what_the_flow_makes_of_a_normal(flow, inputs):
         assert divergence(z_scale) < divergence(at_the_mean)
 
 
+def test_nothing_becomes_nothing(flow, inputs):
+    u, condition = inputs
+    for part in flow.normal(u[:0], tf.ones_like(u[:0]), condition[:0]):
+        assert part.shape == (0, flow.dim)
+
+
 def test_a_new_flow_is_the_identity(inputs):
     u, condition = inputs
     flow = ConditionalFlow(u.shape[1], 3, dtype="float64")

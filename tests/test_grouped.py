@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mlvae_tf import likelihoods
-from mlvae_tf.data import grouped
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.errors import InputError
+from mlvae_tf.likelihoods.base import Likelihood
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def test_chunks_come_in_order(data, size):
 
 
 def test_to_unit_interval():
-    eight_bit = grouped.to_unit_interval(np.array([0, 51, 255], np.uint8))
+    eight_bit = Likelihood().values(np.array([0, 51, 255], np.uint8))
     np.testing.assert_allclose(eight_bit, [0, 0.2, 1])
-    same = grouped.to_unit_interval(np.array([-3.0, 7.0]))
+    same = Likelihood().values(np.array([-3.0, 7.0]))
     assert same.numpy().tolist() == [-3, 7]
 
 
 def test_every_part_keeps_what_its_values_are(data):
-    counts = dataclasses.replace(data, convert=likelihoods.Poisson().values)
+    counts = dataclasses.replace(data, likelihood=likelihoods.Poisson())
     expected = np.arange(50, dtype=np.float32)
     rows = np.array([7, 3, 3])
     for part, values in (
@@ -106,6 +106,6 @@ def test_every_part_keeps_what_its_values_are(data):
     assert np.array_equal(counts.values(slice(2, 5))[:, 0], expected[2:5])
     images = np.arange(8, dtype=np.uint8).reshape(1, 2, 4, 1)
     one = GroupedData.of(images, np.array([3]))
-    one = dataclasses.replace(one, convert=counts.convert)
+    one = dataclasses.replace(one, likelihood=counts.likelihood)
     mirrored = one.with_mirrored_groups().values()
     assert np.array_equal(mirrored[1], images[0, :, ::-1])

@@ -208,11 +208,10 @@ def test_other_values_are_refused_with_the_row(
     def in_a_graph(x):
         return guards.assert_values(x, likelihood)
 
-    with (
-        pytest.raises(InputError, match="amiss at row 4"),
-        guards.as_input_error(),
-    ):
+    with pytest.raises(InputError) as within, guards.as_input_error():
         in_a_graph(tf.constant(values))
+    words = str(within.value).replace(" of the batch", "")
+    assert words == str(raised.value)
 
 
 def test_stored_bytes_are_checked_where_some_are_no_values():

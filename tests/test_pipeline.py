@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlvae_tf import likelihoods
+from mlvae_tf.data import pipeline
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.pipeline import make_dataset
@@ -33,12 +34,28 @@ def test_dataset_delivers_the_epochs(data, batches):
         assert [len(e["group_ids"]) for e in part] == list(np.diff(plan.splits))
 
 
-def test_dataset_goes_on_from_any_epoch(data):
-    whole = list(make_dataset(data, Batches(4, 3), 5, 3).as_numpy_iterator())
-    rest = list(make_dataset(data, Batches(4, 3), 5, 3, 2).as_numpy_iterator())
-    assert 0 < len(rest) < len(whole)
-    for a, b in zip(whole[-len(rest) :], rest):
-        np.testing.assert_array_equal(a["observations"], b["observations"])
+@pytest.mark.parametrize("planned", [1 << 16, 20])  # All, or some, at once.
+@pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
+def test_dataset_goes_on_from_any_step(data, batches, planned, monkeypatch):
+    monkeypatch.setattr(pipeline, "_PLANNED", planned)
+    whole = list(make_dataset(data, batches, 5, 3).as_numpy_iterator())
+    per_epoch = len(whole) // 3
+    assert per_epoch > 4
+    for epoch, step in ((0, 1), (1, 0), (1, 3), (2, per_epoch - 1)):
+        dataset = make_dataset(data, batches, 5, 3, epoch, first_step=step)
+        rest = list(dataset.as_numpy_iterator())
+        first = epoch * per_epoch + step
+        assert len(dataset) == len(rest) == len(whole) - first
+        for a, b in zip(whole[first:], rest):
+            np.testing.assert_array_equal(a["observations"], b["observations"])
+            # Numbers may be others; who shares one is the same.
+            same = a["group_ids"][:, np.newaxis] == a["group_ids"]
+            other = b["group_ids"][:, np.newaxis] == b["group_ids"]
+            np.testing.assert_array_equal(same, other)
+
+
+def test_nothing_is_left_after_the_last_epoch(data):
+    assert list(make_dataset(data, Batches(4, 3), 5, 3, 3)) == []
 
 
 def test_chunks_hold_what_the_batch_holds(generator):
@@ -72,12 +89,16 @@ class Images(Stored):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "poisson"])
 def test_batches_hold_the_values(data, likelihood, chunk_size):
     """Those that the likelihood takes, from the memory or from a disk."""
-    batches, convert = Batches(4, 3), likelihoods.get(likelihood).values
+    batches = Batches(4, 3)
     sampler = batches.sampler(data.group_index)
     plan = sampler.plan(sampler.order(5, 0), 0, len(sampler))
     expected = plan.rows / (255 if likelihood == "bernoulli" else 1)
     for stored in (data.observations, Images(data.observations)):
-        some = dataclasses.replace(data, observations=stored, convert=convert)
+        some = dataclasses.replace(
+            data,
+            observations=stored,
+            likelihood=likelihoods.get(likelihood),
+        )
         dataset = make_dataset(some, batches, seed=5, chunk_size=chunk_size)
         parts = [batch["observations"] for batch in dataset]
         if chunk_size:
@@ -92,14 +113,14 @@ def test_batches_are_augmented_by_seed_and_step(generator, batches):
     images = generator.integers(256, size=(20, 4, 4, 1), dtype=np.uint8)
     data = GroupedData.of(images, np.arange(20) % 4)
 
-    def batches_of(seed, first_epoch, probability):
+    def batches_of(seed, first_epoch, probability, step=0):
         dataset = make_dataset(
-            data, batches, seed, 3, first_epoch, augmented=probability
+            *(data, batches, seed, 3, first_epoch, None, probability, step)
         )
         return [b["observations"] for b in dataset.as_numpy_iterator()]
 
     whole, again = batches_of(5, 0, 0.9), batches_of(5, 0, 0.9)
-    rest, plain = batches_of(5, 1, 0.9), batches_of(5, 0, 0.0)
+    rest, plain = batches_of(5, 1, 0.9, step=2), batches_of(5, 0, 0.0)
     assert all(map(np.array_equal, whole, again))
     assert 0 < len(rest) < len(whole)
     assert all(map(np.array_equal, whole[-len(rest) :], rest))

@@ -1,30 +1,8 @@
 import numpy as np
-import scipy.stats
 import sklearn.metrics
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from mlvae_tf.evaluation.representations import (
-    Normals,
-    discriminants,
-    flat,
-    similarity,
-)
-
-
-def test_similarity_of_normals_is_their_mutual_likelihood(generator):
-    # The integral of N(z; a, v) N(z; b, w) over z is N(a; b, v + w).
-    a, b = generator.normal(size=(2, 3))
-    v, w = generator.uniform(0.5, 2, size=(2, 3))
-    expected = scipy.stats.norm.logpdf(a, b, np.sqrt(v + w)).sum()
-    actual = similarity(Normals(a, v), Normals(b, w))
-    constant = -1.5 * np.log(2 * np.pi)
-    np.testing.assert_allclose(actual + constant, expected, rtol=1e-10)
-
-
-def test_similarity_of_points_by_hand():
-    # -(3^2 + 4^2).
-    points = Normals(np.array([0.0, 0.0])), Normals(np.array([3.0, 4.0]))
-    assert similarity(*points) == -25
+from mlvae_tf.evaluation.representations import discriminants, flat
 
 
 def test_discriminants_leave_out_what_groups_do_not_differ_in(generator):

@@ -39,9 +39,11 @@ def test_the_run_leaves_what_it_should(run):
     folder, trained, _ = run
     names = {
         "config.json",
+        "trained_on.npy",
         "checkpoints",
         "logs",
         "model.keras",
+        "identification.npz",
         "export",
         "evaluation",
     }
@@ -205,16 +207,54 @@ def test_evaluations_that_make_no_sense(run, flag, word):
     assert_fails(script("evaluate.py", f"--workdir={folder}", flag), word)
 
 
-def test_a_damaged_checkpoint(run, tmp_path):
-    folder, _, _ = run
-    shutil.copytree(folder, tmp_path / "run")
-    for path in (tmp_path / "run" / "checkpoints").glob("*.data*"):
-        path.write_bytes(path.read_bytes()[:100])
-    arguments = f"--workdir={tmp_path / 'run'}", "--resume", "--epochs=61"
+@pytest.fixture
+def copied(run, tmp_path):
+    """A run to be damaged: its folder and the path of its last checkpoint."""
+    shutil.copytree(run[0], tmp_path / "run")
+    folder = tmp_path / "run/checkpoints"
+    (index,) = folder.glob("ckpt-*.index")  # In less than a minute.
+    return tmp_path / "run", index.with_suffix("")
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_no_checkpoint_that_can_be_read(copied):
+    folder, last = copied
+    data = last.with_suffix(".data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:100])
+    before = contents(folder)
+    arguments = f"--workdir={folder}", "--resume", "--epochs=61"
     assert_fails(
-        script("train.py", *arguments), "ckpt-60 cannot be read", "--overwrite"
+        script("train.py", *arguments),
+        f"no checkpoint in {folder / 'checkpoints'} can be read",
+        f"{last.name} is damaged",
+        "start over with --overwrite",
     )
-    assert (tmp_path / "run" / "model.keras").exists()
+    assert contents(folder) == before
+
+
+def test_the_last_whole_checkpoint_is_found_without_being_named(copied):
+    folder, last = copied
+    step = int(last.name.removeprefix("ckpt-"))
+    (folder / "checkpoints/checkpoint").rename(folder / "checkpoints/old")
+    (folder / f"checkpoints/ckpt-{step + 1}.index").write_bytes(b"")
+    process = script("train.py", f"--workdir={folder}", "--resume")
+    assert process.returncode == 0, process.stderr
+    said = process.stderr.splitlines()[0]
+    assert said.startswith(f"train.py: warning: ckpt-{step + 1} is damaged (")
+    assert said.endswith("passed over")
+    assert f"resuming at step {step} of {step}\n" in process.stdout
+
+
+def test_a_trained_run_without_its_checkpoints(copied):
+    folder, _ = copied
+    shutil.rmtree(folder / "checkpoints")
+    before = contents(folder)
+    process = script("train.py", f"--workdir={folder}", "--resume")
+    assert_fails(process, "a trained model but no checkpoint", "--overwrite")
+    assert contents(folder) == before
 
 
 def test_resuming_to_fewer_epochs(run):
@@ -222,7 +262,7 @@ def test_resuming_to_fewer_epochs(run):
     process = script(
         "train.py", f"--workdir={folder}", "--resume", "--epochs=9"
     )
-    assert_fails(process, "--epochs=9 is less than the 60 epochs")
+    assert_fails(process, "--epochs=9 ends at step ", "Pass --epochs=60 or")
     config = json.loads((folder / "config.json").read_text())
     assert config["training"]["epochs"] == 60
 

@@ -89,10 +89,11 @@ def test_what_chunks_cannot_do(tmp_path):
 
 
 def test_an_image_damaged_in_the_middle(tmp_path):
-    (tmp_path / "data" / "a").mkdir(parents=True)
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
-    for name in ("1.png", "2.png"):
-        path = tmp_path / "data" / "a" / name
+    generator = np.random.default_rng(0)
+    for name in ("b/1.png", "b/2.png", "a/1.png", "a/2.png"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = generator.integers(0, 255, (64, 64), np.uint8)
         Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:2000])
     process = script(
@@ -107,7 +108,10 @@ def test_an_image_damaged_in_the_middle(tmp_path):
     assert (
         process.stderr.strip()
         .splitlines()[-1]
-        .startswith(f"train.py: {path} cannot be decoded: ")
+        .startswith(
+            "train.py: 1 of 4 observations cannot be read: "
+            f"{path} cannot be decoded: "
+        )
     )
     assert "Traceback" not in process.stderr
 
@@ -311,7 +315,7 @@ def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
 )
 def test_what_takes_images_only(flag, said, dataset, tmp_path):
     path = tmp_path / "data.npz"
-    np.savez(path, observations=np.zeros((9, 4)), group_ids=np.arange(9))
+    np.savez(path, observations=np.zeros((9, 4)), group_ids=np.arange(9) // 3)
     process = script(
         "train.py",
         f"--workdir={tmp_path / 'run'}",

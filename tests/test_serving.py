@@ -10,6 +10,9 @@ import tensorflow as tf
 
 import mlvae_tf
 from mlvae_tf import control, evidence, serving
+from mlvae_tf.codec import Codec
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.store import encoding
 
 SHAPE = (8, 8, 1)
 # Each line calls a signature and saves what it returns.
@@ -37,6 +40,12 @@ CLIENT = """
             content_observations=x[:5], style_observations=x[5:]
         ),
     }
+    groups = results["infer_groups"]
+    results["identify"] = served["identify"](
+        observations=x,
+        precision=groups["precision"],
+        weighted_loc=groups["weighted_loc"],
+    )
     half = served["accumulate"](
         precision=tf.zeros(3), weighted_loc=tf.zeros(3), observations=x[:7]
     )
@@ -45,7 +54,11 @@ CLIENT = """
         weighted_loc=half["weighted_loc"],
         observations=x[7:],
     )
-    assert set(served) == set(results) - {"continued"}
+    try:
+        served["encode"](observations=255 * x)
+    except tf.errors.InvalidArgumentError as error:
+        results["refused"] = {"message": tf.constant([error.message])}
+    assert set(served) == set(results) - {"continued", "refused"}
     assert "mlvae_tf" not in sys.modules
     assert "tensorflow_probability" not in sys.modules
     np.savez(outputs, **{
@@ -155,6 +168,24 @@ def test_accumulate_in_one_or_in_two(served, model, given, name):
     assert result["precision"].shape == (3,)
 
 
+def test_identify(served, model, given):
+    """As a store of the same observations by posteriors."""
+    groups, parts = (
+        np.unique(given["ids"]),
+        GroupedData.of(given["x"], given["ids"]),
+    )
+    store = encoding.encode(model, [parts])
+    answers = store.identify(model, given["x"], best=len(groups))
+    result = served["identify"]
+    assert result["scores"].shape == (12, 5)
+    assert result["num_groups"] == 5
+    # The signature's groups come in order of first appearance.
+    order = np.argsort(served["infer_groups"]["groups"])
+    rows = np.searchsorted(groups, answers.groups)
+    found = np.take_along_axis(result["scores"][:, order], rows, axis=1)
+    np.testing.assert_allclose(found, answers.scores, rtol=1e-4, atol=1e-4)
+
+
 def test_decode(served, model, given):
     expected = model.decode(given["content"], given["style"]).mean()
     assert_same(served["decode"]["observations"], expected)
@@ -170,6 +201,46 @@ def test_swap(served, model, given):
     assert_same(
         served["swap"]["observations"], control.swap(model, x[:5], x[5:])
     )
+
+
+def test_what_is_wrong_is_said_without_the_package(served):
+    message = str(served["refused"]["message"])
+    assert "observations must be numbers in [0, 1]" in message
+    assert "Divide 8-bit images by 255" in message
+
+
+def test_networks_are_traced_once_for_all_signatures(
+    make_model, tmp_path, monkeypatch
+):
+    traced, encode = [], Codec.encode
+
+    def counted(codec, observations):
+        traced.append(observations)
+        return encode(codec, observations)
+
+    monkeypatch.setattr(Codec, "encode", counted)
+    serving.export(make_model(), tmp_path / "1")
+    assert len(traced) == 1
+
+
+def test_a_table_of_a_network_is_saved(make_model, batch, tmp_path):
+    class Table(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(dtype="float64")
+            pairs = tf.lookup.KeyValueTensorInitializer([0, 1], [5.0, 7.0])
+            self.table = tf.lookup.StaticHashTable(pairs, -1.0)
+
+        def call(self, inputs):
+            found = self.table.lookup(tf.cast(2 * inputs, tf.int32))
+            return tf.reshape(tf.cast(found, inputs.dtype), (-1, 16))
+
+    model = make_model(encoder=Table())
+    serving.export(model, tmp_path / "1")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures
+    images = batch["observations"].astype(np.float32)
+    content, _ = model.encode(tf.constant(images, tf.float64))
+    result = served["encode"](observations=tf.constant(images))
+    assert_same(result["content_loc"], content.loc)
 
 
 def test_a_hundred_thousand_updates_of_one_group(model, given):
@@ -207,7 +278,7 @@ def test_contents_follow_the_rule(given, tmp_path, rule):
     assert_same(result["content_loc"], content.loc)
     assert_same(result["content_scale"], content.scale)
     if rule == "average":
-        assert "accumulate" not in served
+        assert not {"accumulate", "identify"} & set(served)
         return
     zeros = tf.zeros(3)
     updated = served["accumulate"](

@@ -3,7 +3,7 @@ import pytest
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.source import Source
-from mlvae_tf.data.splits import split
+from mlvae_tf.data.splits import split, split_as_trained
 
 
 def grouped(ids, first=0):
@@ -85,3 +85,99 @@ def test_the_seed_decides():
 def test_bad_fractions(settings, message):
     with pytest.raises(ValueError, match=message):
         split(SOURCE, **settings)
+
+
+# Groups of few observations, for which the default holds out others.
+
+
+def test_pairs_hold_out_groups():
+    source = Source(grouped(np.repeat(np.arange(12), 2)))
+    splits = split(source)
+    assert splits.validation is None
+    assert len(splits.unseen.groups) == 2
+    assert (splits.holdout_groups, splits.holdout_observations) == (0.2, 0)
+
+
+def test_most_groups_too_small_hold_out_groups_that_tell_something():
+    """One group of 400 and thirty of one or two: not the one, no singles."""
+    sizes = [400] + [1] * 20 + [2] * 10
+    for seed in range(5):
+        source = Source(grouped(np.repeat(np.arange(31), sizes)))
+        splits = split(source, seed=seed)
+        assert splits.validation is None
+        assert set(splits.unseen.groups.tolist()) <= set(range(21, 31))
+        assert len(splits.unseen.groups) == 6
+
+
+def test_groups_too_small_to_spare_are_counted():
+    splits = split(SOURCE, holdout_observations=0.2)
+    assert "7 more of them held out (1 groups are too small" in splits.notes[-1]
+
+
+def test_nothing_held_out_is_said():
+    splits = split(Source(grouped([0, 0, 1, 1])))
+    assert splits.evaluation is splits.unseen is None
+    assert splits.notes[-1].endswith("nothing held out to evaluate on")
+
+
+def test_copies_of_an_observation_stay_together():
+    ids = [0] * 20 + [1] * 20
+    values = np.tile(np.arange(10, dtype=np.float32), 4)[:, np.newaxis]
+    for seed in range(10):
+        data = GroupedData.of(values, np.array(ids))
+        splits = split(Source(data), holdout_observations=0.3, seed=seed)
+        assert not np.isin(splits.validation.keys, splits.train.keys).any()
+
+
+# After a training: held out is what it was not trained on.
+
+
+def as_trained(before, ids, first=0, test=None):
+    return split_as_trained(
+        Source(grouped(ids, first), test), before.train.keys
+    )
+
+
+def test_the_same_data_are_divided_the_same():
+    before = split(SOURCE, holdout_groups=0.25, holdout_observations=0.3)
+    after = split_as_trained(SOURCE, before.train.keys)
+    for name in ("train", "validation", "unseen"):
+        assert rows(getattr(before, name)) == rows(getattr(after, name))
+    assert np.array_equal(after.train.keys, before.train.keys)
+
+
+def test_new_observations_are_held_out_and_new_groups_unseen():
+    before = split(SOURCE, holdout_observations=0.2)
+    ids = [0] * 10 + [1] * 20 + [2] * 5 + [3] + [0] * 6 + [9] * 3
+    after = as_trained(before, ids)
+    assert rows(after.train) == rows(before.train)
+    new = set(range(36, 42))
+    assert rows(after.validation) == rows(before.validation) | new
+    assert rows(after.unseen) == {42, 43, 44}
+
+
+def test_an_order_of_its_own_changes_nothing():
+    before = split(SOURCE, holdout_groups=0.25, holdout_observations=0.2)
+    order = np.random.default_rng(0).permutation(36)
+    after = split_as_trained(Source(SOURCE.train[order]), before.train.keys)
+    assert rows(after.train) == rows(before.train)
+    assert rows(after.unseen) == rows(before.unseen)
+
+
+def test_what_moves_into_the_test_split_is_no_test():
+    train, test = grouped([0] * 8 + [1] * 8), grouped([0, 1], first=50)
+    before = split(Source(train, test))
+    moved = GroupedData.join([test, train[np.arange(4)]])
+    after = split_as_trained(
+        Source(train[np.arange(4, 16)], moved), before.train.keys
+    )
+    assert rows(after.test) == {50, 51}
+    assert rows(after.train) == set(range(16))
+
+
+def test_a_copy_in_the_test_split_stays_a_test():
+    train = grouped([0] * 8 + [1] * 8)
+    source = Source(train, train[np.arange(3)])
+    before = split(source)
+    after = split_as_trained(source, before.train.keys)
+    assert len(before.test) == len(after.test) == 3

@@ -1,4 +1,7 @@
+import csv
 import dataclasses
+import gzip
+import itertools
 import math
 import struct
 
@@ -13,20 +16,39 @@ from hypothesis.extra import numpy as hnp
 
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.store import multiset
 from mlvae_tf.store.table import ContentStore
 
+new_keys = itertools.count()
 
-def store(loc, scale, group_ids, rule="product", model="m"):
+
+def fresh(size):
+    """Keys that no other observation has."""
+    return np.array(list(itertools.islice(new_keys, size)), np.uint64)
+
+
+def store(loc, scale, group_ids, keys=None, rule="product", model="m"):
     """One part an observation; the evidence is written out here."""
     loc, scale = np.asarray(loc, float), np.asarray(scale, float)
     parts = Evidence(scale**-2, loc * scale**-2)
     counts = np.ones(len(loc), np.int64)
-    return ContentStore.of(np.asarray(group_ids), counts, parts, rule, model)
+    keys = fresh(len(loc)) if keys is None else np.array(keys, np.uint64)
+    return ContentStore.of(
+        np.asarray(group_ids), counts, parts, keys, rule, model
+    )
+
+
+def of_keys(keys, group_ids):
+    """Equal observations, of these keys."""
+    ids, ones = np.array(list(group_ids), np.str_), np.ones((len(keys), 1))
+    return store(ones, ones, ids, keys)
 
 
 def assert_equal(left, right, rtol=1e-9):
     assert left.groups.tolist() == right.groups.tolist()
     assert left.counts.tolist() == right.counts.tolist()
+    assert left.keys.dtype == np.uint64
+    assert left.keys.tolist() == right.keys.tolist()
     for a, b in zip(left.evidence, right.evidence):
         # Means of opposite sign cancel: the error is relative to the terms.
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-8 if rtol else 0)
@@ -34,11 +56,11 @@ def assert_equal(left, right, rtol=1e-9):
 
 @st.composite
 def observations(draw):
-    """loc, scale [N, 2] and ids [N] of up to four groups."""
+    """loc, scale [N, 2], ids [N] of up to four groups, and keys [N]."""
     size = draw(st.integers(1, 12))
     values = hnp.arrays(np.float64, (size, 2), elements=st.floats(-3, 3))
     ids = draw(st.lists(st.sampled_from("abcd"), min_size=size, max_size=size))
-    return draw(values), np.exp(draw(values)), np.array(ids)
+    return draw(values), np.exp(draw(values)), np.array(ids), fresh(size)
 
 
 def test_two_observations_by_hand():
@@ -53,7 +75,7 @@ def test_two_observations_by_hand():
 
 def test_the_prior_is_one_more_factor_but_no_observation():
     known = store([[2]], [[1]], [4], rule="product_with_prior")
-    twice = known.merge(known)
+    twice = known.merge(known, twice=True)
     # Precision 1 + 1 + 1, once the prior's; (2 + 2) / 3.
     loc, scale = twice.posterior()
     np.testing.assert_allclose(loc, [[4 / 3]])
@@ -64,7 +86,7 @@ def test_the_prior_is_one_more_factor_but_no_observation():
 @given(observations())
 def test_matches_the_oracle(drawn):
     known = store(*drawn)
-    groups, loc, scale = reference.accumulate(*drawn)
+    groups, loc, scale = reference.accumulate(*drawn[:3])
     order = np.argsort(groups)
     assert known.groups.tolist() == np.array(groups)[order].tolist()
     actual = known.posterior()
@@ -115,43 +137,85 @@ def test_a_million_observations_of_one_group(generator, tmp_path):
     assert actual_loc.item() == pytest.approx(mean, rel=1e-10)
     assert actual_scale.item() == pytest.approx(precision**-0.5, rel=1e-10)
     # All but one taken back out leaves that one.
-    last = store(loc[-1:, None], scale[-1:, None], ["g"])
-    rest = store(loc[:-1, None], scale[:-1, None], np.full(size - 1, "g"))
+    keys = known.keys
+    last = store(loc[-1:, None], scale[-1:, None], ["g"], keys[-1:])
+    ids = np.full(size - 1, "g")
+    rest = store(loc[:-1, None], scale[:-1, None], ids, keys[:-1])
     assert_equal(known.remove(rest), last, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("part", "message"),
+    ("keys", "ids", "message"),
     [
-        (store([[1]], [[1]], ["x"]), "group 'x': the store has no such"),
-        # Three observations of a group of two, with its very precision.
-        (
-            store([[1]] * 3, [[1.5**0.5]] * 3, ["a"] * 3),
-            "out of group 'a': .* fewer",
-        ),
-        # Precision 100 of 1 + 1.
-        (store([[1]], [[0.1]], ["a"]), "out of group 'a'"),
-        # Both, but with a precision that both together have not.
-        (store([[1]] * 2, [[2]] * 2, ["a"] * 2), "out of group 'a': .* others"),
-        (
-            store([[1]] * 5, [[0.1]] * 5, list("abcde")),
-            "out of groups 'a', 'b', 'c' and 2 more",
-        ),
+        ([7], "x", "1 of 1 observations are not in the store, of group 'x'"),
+        # Four observations of a group of two, two of them with its like.
+        ([0, 1, 1, 8], "aaaa", "2 of 4 observations are not .* of group 'a'"),
+        # Of the same numbers as what is there; only the key tells.
+        ([2, 9], "bb", "1 of 2 observations are not .* of group 'b'"),
+        # A key alone is not the observation: it is of another group.
+        ([0], "b", "1 of 1 observations are not .* of group 'b'"),
+        (range(10, 15), "abcde", "of groups 'a', 'b', 'c' and 2 more"),
     ],
 )
-def test_what_is_not_in_it_cannot_be_taken_out(part, message):
-    ids = list("aabbccddee")
-    if "x" in part.groups:
-        ids = list("aab")
-    known = store([[1]] * len(ids), [[1]] * len(ids), ids)
+def test_what_is_not_in_it_cannot_be_taken_out(keys, ids, message):
+    known = of_keys(range(10), "aabbccddee")
     with pytest.raises(InputError, match=message):
-        known.remove(part)
+        known.remove(of_keys(list(keys), ids))
+
+
+def test_observations_that_are_in_it_are_noticed():
+    known = of_keys([1, 2, 3, 4], "aabc")
+    again = of_keys([4, 5, 2, 1, 6], "cdaad")
+    message = (
+        "3 of 5 observations are in the store already, of groups 'a', 'c'. "
+        "Add only the others with --update=STORED --stored=skip, or pass "
+        "--stored=add to count these twice."
+    )
+    with pytest.raises(InputError) as caught:
+        known.merge(again)
+    assert str(caught.value) == message
+    with pytest.raises(InputError, match="3 of 5"):
+        multiset.check_new([again], known)
+    (held,) = known.held([again])
+    assert again.keys[held].tolist() == [1, 2, 4]
+    twice = known.merge(again, twice=True)
+    assert twice.keys.tolist() == [1, 1, 2, 2, 3, 4, 4, 5, 6]
+    assert twice.counts.tolist() == [4, 1, 2, 2]
+    assert_equal(twice.remove(again), known)
+    assert_equal(twice.remove(known), again)
+
+
+def test_the_same_in_another_group_is_another():
+    """As of a source whose keys do not tell of the group."""
+    known = of_keys([1, 2], "ab")
+    both = known.merge(of_keys([1, 2], "ba"))
+    assert both.counts.tolist() == [2, 2]
+    rest = both.remove(of_keys([1], "b"))
+    assert rest.counts.tolist() == [2, 1]
+    assert rest.keys.tolist() == [1, 2, 2]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=3),
+    st.lists(st.integers(0, 5), max_size=8),
+)
+def test_equal_observations_count_as_often_as_they_are_there(parts, whole):
+    """Against taking them out of a list, one after the other."""
+    lots = [of_keys(part, "a" * len(part)) for part in parts]
+    masks = multiset.contained(lots, of_keys(whole, "a" * len(whole)))
+    left = list(whole)
+    for lot, mask in zip(lots, masks, strict=True):
+        for key, contained in zip(lot.keys.tolist(), mask, strict=True):
+            assert contained == (key in left)
+            if contained:
+                left.remove(key)
 
 
 def test_a_rest_below_the_rounding_is_refused():
     sure = store([[1]], [[1e-6]], ["a"])
     vague = store([[1]], [[1]], ["a"])
-    with pytest.raises(InputError, match="rounding hides the rest"):
+    with pytest.raises(InputError, match=r"group 'a': .* rounding hides"):
         sure.merge(vague).remove(sure)
 
 
@@ -185,12 +249,59 @@ def test_a_table_comes_back_as_it_was(ids, tmp_path, generator):
     # Any reader of Parquet finds the posterior beside the evidence.
     columns = pq.read_table(path).to_pydict()
     assert list(columns) == [
-        *("group", "count", "precision", "weighted_loc", "loc", "scale")
+        *("group", "count", "precision", "weighted_loc", "loc", "scale"),
+        "observations",
     ]
+    stops = np.cumsum(known.counts)[:-1]
+    keys = [some.tolist() for some in np.split(known.keys, stops)]
+    assert columns["observations"] == keys
     loc, scale = known.posterior()
     np.testing.assert_array_equal(columns["loc"], loc)
     np.testing.assert_array_equal(columns["scale"], scale)
     assert [entry.name for entry in path.parent.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".CSV", ".csv.gz"])
+@pytest.mark.parametrize("ids", [["b", 'ä, "x"\n', "b"], [5, -(2**62), 5]])
+def test_a_csv_has_the_numbers_of_the_table(ids, suffix, tmp_path, generator):
+    known = store(
+        generator.normal(size=(3, 2)) * 1e-7,
+        generator.uniform(1, 2, (3, 2)),
+        ids,
+    )
+    known.save(tmp_path / "a.parquet")
+    known.save(tmp_path / f"a{suffix}")
+    opened = gzip.open if suffix.endswith(".gz") else open
+    with opened(
+        tmp_path / f"a{suffix}", "rt", encoding="utf-8", newline=""
+    ) as file:
+        header, *lines = csv.reader(file)
+    vectors = "precision", "weighted_loc", "loc", "scale"
+    assert header == [
+        "group",
+        "count",
+        *(f"{name}_{place}" for name in vectors for place in range(2)),
+    ]
+    table = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    for line, row in zip(lines, table, strict=True):
+        assert line[:2] == [str(row["group"]), str(row["count"])]
+        expected = [value for name in vectors for value in row[name]]
+        assert list(map(float, line[2:])) == expected
+    with pytest.raises(InputError, match=r"is CSV, .* others to read"):
+        ContentStore.load(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", "a.parquet.bak", "csv"])
+def test_another_suffix_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match=r"\.parquet, \.csv or \.csv\.gz"):
+        store([[1]], [[1]], ["a"]).save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_store_comes_back(tmp_path):
+    nothing = store(np.zeros((0, 2)), np.ones((0, 2)), np.zeros(0, int))
+    nothing.save(tmp_path / "a.parquet")
+    assert_equal(ContentStore.load(tmp_path / "a.parquet"), nothing)
 
 
 def damage(path, change):
@@ -225,11 +336,11 @@ def test_foreign_and_impossible_tables(tmp_path):
     with pytest.raises(InputError, match="no such table"):
         ContentStore.load(path)
     pq.write_table(pa.table({"group": ["a"], "loc": [1.0]}), path)
-    with pytest.raises(InputError, match=r"no table of .* group, loc"):
+    with pytest.raises(InputError, match=r"no store of .* group, loc"):
         ContentStore.load(path)
     good = store([[1], [2]], [[1], [1]], ["a", "b"])
     impossible = (
-        {"counts": np.array([1, 0])},
+        {"counts": np.array([2, 0])},
         {"groups": np.array(["a", "a"])},
         {"evidence": Evidence(-good.evidence.precision, good.evidence[1])},
         {
@@ -244,3 +355,21 @@ def test_foreign_and_impossible_tables(tmp_path):
             ContentStore.load(path)
     dataclasses.replace(good, model="n").save(path)
     assert ContentStore.load(path).model == "n"
+
+
+def test_a_table_whose_counts_and_keys_differ(tmp_path):
+    path = tmp_path / "a.parquet"
+    store([[1], [2]], [[1], [1]], ["a", "b"]).save(path)
+    table = pq.read_table(path)
+    counts = pa.array([1, 2])
+    pq.write_table(table.set_column(1, table.schema.field(1), counts), path)
+    with pytest.raises(InputError, match="keys of as many observations"):
+        ContentStore.load(path)
+
+
+def test_a_table_of_the_version_before(tmp_path):
+    path = tmp_path / "a.parquet"
+    store([[1]], [[1]], ["a"]).save(path)
+    pq.write_table(pq.read_table(path).drop_columns(["observations"]), path)
+    with pytest.raises(InputError, match=r"version 0\.1\.0, .* again"):
+        ContentStore.load(path)

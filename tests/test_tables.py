@@ -1,4 +1,9 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
 from mlvae_tf.evaluation import tables
 
@@ -63,3 +68,32 @@ def test_tables_line_up():
         "content    1.0",
         "style    10.25",
     ]
+
+
+PRINTING = """
+import sys
+sys.argv = ["mlvae-evaluate"]
+from mlvae_tf.runs import command_line
+from mlvae_tf.evaluation import tables
+table = [["what", "n"], ["\\u5f20 m\\xfcller \\udcfc", "1.0"]]
+command_line.run(lambda: print(tables.as_text(table)), "Prints.")
+"""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "letters"),
+    [
+        ("ascii", "\\u5f20 m\\xfcller \\udcfc"),
+        ("utf-8", "\u5f20 m\u00fcller \\udcfc"),
+    ],
+)
+def test_a_terminal_may_know_few_letters(encoding, letters):
+    process = subprocess.run(
+        [sys.executable, "-c", PRINTING],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert process.returncode == 0, process.stderr.decode()
+    *_, row = process.stdout.decode(encoding).splitlines()
+    assert row.split("  ")[0] == letters

@@ -1,5 +1,6 @@
 """What Keras promises of a model that is trained, kept or refused in words."""
 
+import functools
 import warnings
 
 import keras
@@ -298,3 +299,72 @@ def test_export_writes_the_signatures(
             assert output.dtype == tf.float32
     with pytest.raises(InputError, match="format='onnx'"):
         model.export(path, format="onnx")
+
+
+def four_batches(batch):
+    parts = [slice(0, 4), slice(4, 12), slice(2, 9), slice(1, 8)]
+    batches = [
+        {name: values[part] for name, values in batch.items()} for part in parts
+    ]
+    sets = [dataset_of(part) for part in batches]
+    return functools.reduce(lambda a, b: a.concatenate(b), sets)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_fit_goes_on_within_an_epoch(make_model, batch, at_once):
+    data, models = four_batches(batch), []
+    for first in (0, 2):
+        keras.utils.set_random_seed(0)
+        model = make_model(style_kl_weight=mlvae_tf.Warmup(20.0, 1.0, 8))
+        model.compile("adam", jit_compile=False, steps_per_execution=at_once)
+        whole = {"steps_per_epoch": 4, "shuffle": False, "verbose": 0}
+        if first:
+            model.fit(data.take(2), **{**whole, "steps_per_epoch": 2})
+        rest = data.skip(first).concatenate(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Of too few batches.
+            model.fit(rest, epochs=2, initial_step=first, **whole)
+        models.append(model)
+    assert int(models[1].optimizer.iterations) == 8
+    for one, other in zip(*(model.get_weights() for model in models)):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("initial_step", "steps_per_epoch", "as_dataset"),
+    [(2, None, True), (4, 4, True), (-2, 4, True), (1, 4, True), (2, 4, False)],
+)
+def test_steps_that_fit_cannot_go_on_from(
+    make_model, batch, initial_step, steps_per_epoch, as_dataset
+):
+    model = make_model()
+    model.compile("adam", jit_compile=False, steps_per_execution=2)
+    with pytest.raises(InputError, match=f"got initial_step={initial_step}, "):
+        model.fit(
+            four_batches(batch) if as_dataset else batch,
+            initial_step=initial_step,
+            steps_per_epoch=steps_per_epoch,
+            verbose=0,
+        )
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_a_fit_that_fails_leaves_no_step_to_pass(make_model, batch):
+    class Failing(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError
+
+    model = make_model()
+    model.compile("adam", jit_compile=False)
+    data = four_batches(batch)
+    with pytest.raises(RuntimeError):
+        model.fit(
+            data.skip(3),
+            initial_step=3,
+            steps_per_epoch=4,
+            callbacks=[Failing()],
+            verbose=0,
+        )
+    assert int(model.optimizer.iterations) == 0
+    model.train_on_batch(batch)
+    assert int(model.optimizer.iterations) == 1

@@ -1,18 +1,9 @@
 import numpy as np
-import pytest
 from sklearn.decomposition import PCA
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.runs import training, workdir
 from mlvae_tf.runs.config import Config, TrainingConfig
-
-
-@pytest.mark.parametrize(
-    ("steps_per_epoch", "at_once"),
-    [(1, 1), (9, 9), (47, 1), (235, 5), (90, 10)],
-)
-def test_steps_at_once_divide_the_epoch(steps_per_epoch, at_once):
-    assert training._steps_at_once(steps_per_epoch) == at_once
 
 
 def test_training_groups_are_doubled_on_request(generator):

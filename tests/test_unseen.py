@@ -6,10 +6,11 @@ import sklearn.metrics
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from mlvae_tf.comparison import Normals
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import unseen
 from mlvae_tf.evaluation.posteriors import Posteriors
-from mlvae_tf.evaluation.representations import Normals, contents
+from mlvae_tf.evaluation.representations import contents
 from mlvae_tf.layers import EvidenceAccumulation
 
 tfd = tfp.distributions

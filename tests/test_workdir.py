@@ -56,9 +56,3 @@ def test_prepare_refuses_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="No space left on device"):
         workdir.prepare(tmp_path, False, False)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_versions():
-    assert {"mlvae_tf", "python", "tensorflow", "keras"} <= set(
-        workdir.versions()
-    )

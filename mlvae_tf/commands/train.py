@@ -10,9 +10,12 @@ Installed, it is `mlvae-train`.
 
 from __future__ import annotations
 
+import pathlib
+
 from absl import flags
 
 from mlvae_tf.data.config import DataConfig
+from mlvae_tf.errors import InputError
 from mlvae_tf.runs import command_line, presets, workdir
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
@@ -33,6 +36,17 @@ def _define_flags() -> None:
     command_line.define_flags(*SECTIONS)
 
 
+def _init_from(name: str, folder: pathlib.Path) -> tuple[Config, str]:
+    """The settings of the run to start from, and its absolute path."""
+    source = pathlib.Path(name).expanduser().absolute()
+    if source == folder.absolute():
+        raise InputError(
+            "--init_from must be another run than --workdir, which is written "
+            "anew: copy the run, or go on with --resume."
+        )
+    return config_module.load(source / "config.json"), str(source)
+
+
 def main() -> None:
     """Train a run, or go on with it."""
     given = flags.FLAGS
@@ -42,6 +56,8 @@ def main() -> None:
     if resume:
         config = config_module.load(folder / "config.json")
     settings = command_line.given_flags(*SECTIONS)
+    if given.init_from and not resume:
+        config, settings["init_from"] = _init_from(given.init_from, folder)
     if given.preset:
         settings = {**presets.preset(given.preset), **settings}
 

@@ -39,8 +39,16 @@ class DataConfig:
         "as training needs them. Either way training sees the same batches.",
         minimum=0.0,
     )
-    holdout_groups: float = option(
-        0.0, "Fraction of the groups that training never sees.", minimum=0.0
+    skip_bad: bool = option(
+        False,
+        "Go on without the files that cannot be read; config.json lists them. "
+        "All are looked at before.",
+    )
+    holdout_groups: float | None = option(
+        None,
+        "Fraction of the groups that training never sees. Default: 0, or 0.2 "
+        "where most groups are too small to spare an observation.",
+        minimum=0.0,
     )
     holdout_observations: float | None = option(
         None,
@@ -51,6 +59,11 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """`(height, width)` that images are resized to, if they are."""
+        return (self.image_size, self.image_size) if self.image_size else None
 
 
 def resolve(spec: str) -> str:

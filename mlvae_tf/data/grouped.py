@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from mlvae_tf import noise
+from mlvae_tf.checks import as_group_ids, check_stored
+from mlvae_tf.data import identity
 from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.observations import Observations, join, mirror, take
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
-# From what is stored, uint8 or float32, to the values that a model takes.
-Convert = Callable[[Any], tf.Tensor]
-to_unit_interval: Convert = Likelihood().values
+ANY_NUMBER = Likelihood()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,31 +29,37 @@ class GroupedData:
         groups: `[G]`, integers or strings: the groups' ids, sorted. Each has
             an observation.
         group_index: int32 `[N]`, the row in `groups` of each observation's.
-        convert: Makes of them the values that the likelihood takes.
+        keys: uint64 `[N]`: which observation is which (`identity.py`).
+        likelihood: Makes of them the values that it takes.
     """
 
     observations: Observations
     groups: np.ndarray
     group_index: np.ndarray
-    convert: Convert = to_unit_interval
+    keys: np.ndarray
+    likelihood: Likelihood = ANY_NUMBER
 
     @classmethod
     def of(
-        cls, observations: Observations, group_ids: np.ndarray
+        cls,
+        observations: Observations,
+        group_ids: np.ndarray,
+        keys: np.ndarray | None = None,
     ) -> GroupedData:
         """Number the groups.
 
         Args:
             observations: `[N, ...]`.
             group_ids: `[N]`, integers or strings, in any order.
+            keys: As the attribute; by default those of their content.
 
         Raises:
             InputError: Unless there is one id per observation.
         """
-        if group_ids.ndim != 1 or group_ids.dtype.kind not in "iuU":
+        group_ids = as_group_ids(group_ids)
+        if group_ids.ndim != 1:
             raise InputError(
-                "group_ids must be one axis of integers or strings: got shape "
-                f"{group_ids.shape} of {group_ids.dtype}."
+                f"group_ids must have one axis: got shape {group_ids.shape}."
             )
         if len(observations) != len(group_ids):
             raise InputError(
@@ -63,7 +67,10 @@ class GroupedData:
                 f"{len(group_ids)} ids for {len(observations)} observations."
             )
         groups, group_index = np.unique(group_ids, return_inverse=True)
-        return cls(observations, groups, group_index.astype(np.int32))
+        group_index = group_index.astype(np.int32)
+        if keys is None:
+            keys = identity.of_content(observations, groups, group_index)
+        return cls(observations, groups, group_index, keys)
 
     def __len__(self) -> int:
         return len(self.group_index)
@@ -73,9 +80,33 @@ class GroupedData:
         """`[N]`, the id of each observation's group."""
         return self.groups[self.group_index]
 
+    def of_likelihood(self, likelihood: Likelihood) -> GroupedData:
+        """The same, read as the values that a likelihood takes."""
+        return dataclasses.replace(self, likelihood=likelihood)
+
     def values(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """The values of some observations, float32 `[n, ...]`."""
-        return self.convert(self.observations[rows]).numpy()
+        return self.likelihood.values(self.read(rows)).numpy()
+
+    def read(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Some observations as they are stored; from a disk, checked.
+
+        Raises:
+            InputError: If they are damaged, or the likelihood does not take
+                their values.
+        """
+        observations = self.observations
+        if isinstance(observations, np.ndarray):
+            return observations[rows]
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        found = observations[rows]
+        check_stored(
+            found,
+            self.likelihood,
+            lambda place: observations.name(int(rows[place])),
+        )
+        return found
 
     def __getitem__(self, rows: np.ndarray | slice) -> GroupedData:
         """Some observations, and those of the groups that they belong to."""
@@ -87,7 +118,8 @@ class GroupedData:
             take(self.observations, rows),
             self.groups[present],
             renumbered[group_index],
-            self.convert,
+            self.keys[rows],
+            self.likelihood,
         )
 
     @classmethod
@@ -99,9 +131,12 @@ class GroupedData:
             number.astype(np.int32)[part.group_index]
             for number, part in zip(numbers, parts)
         ]
-        observations = join([part.observations for part in parts])
         return cls(
-            observations, groups, np.concatenate(index), parts[0].convert
+            join([part.observations for part in parts]),
+            groups,
+            np.concatenate(index),
+            np.concatenate([part.keys for part in parts]),
+            parts[0].likelihood,
         )
 
     def with_mirrored_groups(self) -> GroupedData:
@@ -120,7 +155,8 @@ class GroupedData:
             join([self.observations, mirror(self.observations)]),
             np.arange(2 * count),
             np.append(self.group_index, self.group_index + np.int32(count)),
-            self.convert,
+            np.append(self.keys, ~self.keys),
+            self.likelihood,
         )
 
     def sample(self, count: int, seed: int) -> GroupedData:

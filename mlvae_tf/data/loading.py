@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+
+import numpy as np
 
 from mlvae_tf.data import source as source_module
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.source import Source
-from mlvae_tf.data.splits import Splits, split
+from mlvae_tf.data.splits import Splits, split, split_as_trained
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
@@ -26,24 +29,64 @@ def _load(config: DataConfig) -> Source:
     return module.load(argument, config)
 
 
-def load(config: DataConfig, seed: int, likelihood: Likelihood) -> Splits:
+def load(
+    config: DataConfig,
+    seed: int,
+    likelihood: Likelihood,
+    trained: np.ndarray | None = None,
+) -> Splits:
     """Open a dataset, bring it into memory where it fits, and divide it.
 
     Args:
         config: Which dataset, and what to hold out.
         seed: Seed of what is held out.
         likelihood: Knows which values observations may have.
+        trained: As `divide` takes it.
 
     Raises:
         InputError: If the dataset is unknown, missing or damaged.
     """
-    source = _load(config).in_memory(config.memory_gb * 1e9)
-    for part in (source.train, source.test):
-        if part is not None:
-            source_module.check(part, config.dataset, likelihood)
-    return split(
-        source.converted(likelihood.values),
-        config.holdout_groups,
-        config.holdout_observations,
-        seed,
+    return divide(open_source(config, likelihood), config, seed, trained)
+
+
+def open_source(config: DataConfig, likelihood: Likelihood) -> Source:
+    """Open a dataset as its publisher splits it, in memory where it fits."""
+    source = _load(config)
+    if config.skip_bad:
+        source = source.without_damaged()
+    source = source.in_memory(config.memory_gb * 1e9)
+    for part in source.parts.values():
+        source_module.check(part, config.dataset, likelihood)
+    return source.of_likelihood(likelihood)
+
+
+def divide(
+    source: Source,
+    config: DataConfig,
+    seed: int,
+    trained: np.ndarray | None = None,
+) -> Splits:
+    """Divide a dataset.
+
+    Args:
+        source: The dataset.
+        config: What to hold out.
+        seed: Seed of what is held out.
+        trained: The keys of what a model was trained on, uint64 `[T]`. Where
+            the dataset has any of them, what is not among them is held out.
+    """
+    fractions = config.holdout_groups, config.holdout_observations
+    if trained is None:
+        return split(source, *fractions, seed)
+    if _holds(source, trained):
+        return split_as_trained(source, trained)
+    other = "none of these is among what the run was trained on"
+    source = dataclasses.replace(source, notes=(*source.notes, other))
+    return split(source, *fractions, seed)
+
+
+def _holds(source: Source, trained: np.ndarray) -> bool:
+    """Whether a dataset has observations with any of these keys."""
+    return any(
+        np.isin(part.keys, trained).any() for part in source.parts.values()
     )

@@ -13,6 +13,7 @@ import concurrent.futures
 import math
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -20,6 +21,7 @@ import tqdm
 from mlvae_tf.errors import InputError
 
 _CHUNK = 4096
+_LISTED = 10  # Observations that a message names.
 _WORKERS = os.cpu_count() or 1
 
 
@@ -50,6 +52,14 @@ class Stored(abc.ABC):
         """
         return
 
+    def unreadable(self) -> dict[int, str]:
+        """By row, what is wrong with those that are damaged; reads all."""
+        return {}
+
+    def name(self, row: int) -> str:
+        """What to call an observation in a message."""
+        return f"row {row}"
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -62,6 +72,29 @@ class Stored(abc.ABC):
 Observations = np.ndarray | Stored
 
 
+class DamagedError(InputError):
+    """An observation cannot be decoded: says which, and why."""
+
+
+class UnreadableError(InputError):
+    """Some observations cannot be decoded.
+
+    Args:
+        reasons: By row, what is wrong with it, in a sentence without its stop.
+        total: How many observations there are.
+    """
+
+    def __init__(self, reasons: dict[int, str], total: int) -> None:
+        self.reasons = reasons
+        listed = "; ".join(list(reasons.values())[:_LISTED])
+        more = f"; and {len(reasons) - _LISTED} more" * (len(reasons) > _LISTED)
+        super().__init__(
+            f"{len(reasons)} of {total} observations cannot be read: "
+            f"{listed}{more}. Repair or remove them, or go on without them: "
+            "--skip_bad."
+        )
+
+
 class Encoded(Stored):
     """Observations that have to be decoded one by one, in parallel."""
 
@@ -72,7 +105,7 @@ class Encoded(Stored):
         """One observation, of any shape.
 
         Raises:
-            InputError: If it is damaged.
+            DamagedError: If it is damaged.
         """
 
     @abc.abstractmethod
@@ -82,26 +115,49 @@ class Encoded(Stored):
     def read(self, rows: np.ndarray) -> np.ndarray:
         decoded = np.empty((len(rows), *self.shape[1:]), self.dtype)
 
-        def fill(place: int) -> None:
-            row = int(rows[place])
+        def fill(place: int, row: int) -> None:
             observation = self.decode(row)
             if observation.shape != self.shape[1:]:
                 raise self.mismatch(row, observation.shape)
             decoded[place] = observation
 
-        self.in_parallel(fill, range(len(rows)))
+        if self.in_parallel(fill, rows):
+            raise UnreadableError(self.unreadable(), len(self))
         return decoded
 
-    def in_parallel(self, do: Callable[[int], None], numbers: range) -> None:
-        """Do something for every number; an error in it is raised."""
+    def unreadable(self) -> dict[int, str]:
+        reasons: dict[int, str] = {}
+        for rows in progress(len(self), "looking for damage"):
+            numbers = np.arange(rows.start, rows.stop)
+            reasons |= self.in_parallel(
+                lambda _, row: self.decode(row), numbers
+            )
+        return reasons
 
-        def work(share: range) -> None:
-            for number in share:
-                do(number)
+    def in_parallel(
+        self, do: Callable[[int, int], Any], rows: np.ndarray
+    ) -> dict[int, str]:
+        """Do something for every row, which may find it damaged.
 
-        shares = [numbers[i::_WORKERS] for i in range(_WORKERS)]
-        for _ in self._pool.map(work, shares):
+        Args:
+            do: Called with a place in `rows` and the row there.
+            rows: Row numbers `[n]`.
+
+        Returns:
+            By row, what `DamagedError` said of it.
+        """
+        reasons: dict[int, str] = {}
+
+        def work(first: int) -> None:
+            for place in range(first, len(rows), _WORKERS):
+                try:
+                    do(place, int(rows[place]))
+                except DamagedError as error:
+                    reasons[int(rows[place])] = str(error)
+
+        for _ in self._pool.map(work, range(_WORKERS)):
             pass
+        return dict(sorted(reasons.items()))
 
 
 class _Subset(Stored):
@@ -115,6 +171,9 @@ class _Subset(Stored):
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         return self.whole[self.rows[rows]]
+
+    def name(self, row: int) -> str:
+        return self.whole.name(self.rows[row])
 
 
 class _Joined(Stored):
@@ -136,6 +195,12 @@ class _Joined(Stored):
                 observations[here] = part[rows[here] - first]
         return observations
 
+    def name(self, row: int) -> str:
+        index = int(np.searchsorted(self.stops, row, side="right"))
+        part = self.parts[index]
+        row -= int(self.stops[index]) - len(part)
+        return part.name(row) if isinstance(part, Stored) else f"row {row}"
+
 
 class _Mirrored(Stored):
     """Stored images from the other side."""
@@ -147,6 +212,9 @@ class _Mirrored(Stored):
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         return _mirrored(self.whole[rows])
+
+    def name(self, row: int) -> str:
+        return self.whole.name(row)
 
 
 def mirror(images: Observations) -> Observations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -29,24 +29,24 @@ def reader(data: GroupedData) -> Callable[[tf.Tensor], tf.Tensor]:
     observations = data.observations
     if isinstance(observations, np.ndarray):
         tensor = tf.constant(observations)
-        return lambda rows: data.convert(tf.gather(tensor, rows))
+        return lambda rows: data.likelihood.values(tf.gather(tensor, rows))
 
     def numpy_read(rows: np.ndarray) -> np.ndarray:
         with guards.through_tensorflow():
-            return observations[rows]
+            return data.read(rows)
 
     def read(rows: tf.Tensor) -> tf.Tensor:
         values = tf.numpy_function(numpy_read, [rows], observations.dtype)
         values.set_shape([None, *observations.shape[1:]])
-        return data.convert(values)
+        return data.likelihood.values(values)
 
     return read
 
 
 def _visit(
     sampler: Sampler, seed: int, num_observations: int
-) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """From the number of an epoch to its batches, as int64 row numbers.
+) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
+    """From an epoch and a step in it to the batches from there, as row numbers.
 
     Args:
         sampler: What the batches are.
@@ -54,7 +54,7 @@ def _visit(
         num_observations: Of an epoch.
 
     Returns:
-        A function to a dataset of `(rows, groups)`, `[n]` each.
+        A function to a dataset of `(rows, groups)`, int64 `[n]` each.
     """
     per_batch = -(-num_observations // len(sampler))
     at_once = max(1, _PLANNED // per_batch)
@@ -82,8 +82,8 @@ def _visit(
         parts = tf.numpy_function(plan, [epoch, first], [tf.int64] * 3)
         return [tf.ensure_shape(part, [None]) for part in parts]
 
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        firsts = tf.data.Dataset.range(0, len(sampler), at_once)
+    def epoch_of(epoch: tf.Tensor, step: tf.Tensor) -> tf.data.Dataset:
+        firsts = tf.data.Dataset.range(step, len(sampler), at_once)
         plans = firsts.map(lambda first: tuple(planned(epoch, first)))
         return plans.flat_map(batches_of)
 
@@ -113,6 +113,7 @@ def make_dataset(
     first_epoch: int = 0,
     chunk_size: int | None = None,
     augmented: float = 0.0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """The batches of epochs `first_epoch` to `epochs`, one after the other.
 
@@ -126,6 +127,7 @@ def make_dataset(
             larger than memory.
         augmented: Probability of a group to be turned into another one, by
             `augmentation.augment_groups`; not with `chunk_size`.
+        first_step: Number of the batch of `first_epoch` to begin with.
 
     Returns:
         A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`.
@@ -133,6 +135,71 @@ def make_dataset(
         `chunk_size`, the observations are a dataset of `[chunk_size, ...]`.
     """
     sampler = batches.sampler(data.group_index)
+
+    def begin(epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return epoch, tf.where(epoch == first_epoch, np.int64(first_step), 0)
+
+    first = first_epoch * len(sampler) + first_step
+    dataset = _gathered(
+        tf.data.Dataset.range(first_epoch, epochs).map(begin),
+        data,
+        sampler,
+        seed,
+        chunk_size,
+    )
+    if augmented:
+        dataset = dataset.enumerate(first).map(
+            _augmentation(seed, augmented),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+    count = epochs * len(sampler) - first
+    return dataset.apply(
+        tf.data.experimental.assert_cardinality(count)
+    ).prefetch(2)
+
+
+def one_epoch(
+    data: GroupedData, batches: Batches, seed: int, epochs: Iterator[int]
+) -> tf.data.Dataset:
+    """The batches of one epoch, another one at every pass.
+
+    Args:
+        data: What to visit.
+        batches: How to batch it.
+        seed: Seed of every epoch's order.
+        epochs: Gives the number of each pass's epoch.
+    """
+    sampler = batches.sampler(data.group_index)
+
+    def begin(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        epoch = tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64)
+        return tf.ensure_shape(epoch, []), tf.constant(0, tf.int64)
+
+    dataset = _gathered(
+        tf.data.Dataset.range(1).map(begin), data, sampler, seed
+    )
+    return dataset.apply(
+        tf.data.experimental.assert_cardinality(len(sampler))
+    ).prefetch(2)
+
+
+def _gathered(
+    places: tf.data.Dataset,
+    data: GroupedData,
+    sampler: Sampler,
+    seed: int,
+    chunk_size: int | None = None,
+) -> tf.data.Dataset:
+    """The batches of epochs, of each from a step on.
+
+    Args:
+        places: Numbers of epochs, and of the steps to begin with.
+        data: What to visit.
+        sampler: What the batches are.
+        seed: Seed of every epoch's order.
+        chunk_size: Observations to read at once.
+    """
     read = reader(data)
 
     def read_chunks(rows: tf.Tensor) -> tf.data.Dataset:
@@ -145,18 +212,6 @@ def make_dataset(
         observations = read_chunks(rows) if chunk_size else read(rows)
         return {"observations": observations, "group_ids": groups}
 
-    total = (epochs - first_epoch) * len(sampler)
-    dataset = (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(_visit(sampler, seed, len(data)))
-        .map(gather, num_parallel_calls=2, deterministic=True)
+    return places.flat_map(_visit(sampler, seed, len(data))).map(
+        gather, num_parallel_calls=2, deterministic=True
     )
-    if augmented:
-        dataset = dataset.enumerate(first_epoch * len(sampler)).map(
-            _augmentation(seed, augmented),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-    return dataset.apply(
-        tf.data.experimental.assert_cardinality(total)
-    ).prefetch(2)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
+
 from mlvae_tf import checks
-from mlvae_tf.data.grouped import Convert, GroupedData
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored, in_memory, nbytes
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
@@ -19,36 +21,87 @@ class Source:
     Attributes:
         train: Observations to learn from.
         test: The dataset's own test split, if it has one.
+        notes: What a user should know of how it was read.
+        skipped: What was left out as it could not be read, and why.
     """
 
     train: GroupedData
     test: GroupedData | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
-    def converted(self, convert: Convert) -> Source:
-        """The same with other values for what is stored."""
-        train = dataclasses.replace(self.train, convert=convert)
-        if self.test is None:
-            return Source(train)
-        return Source(train, dataclasses.replace(self.test, convert=convert))
+    @classmethod
+    def of(
+        cls,
+        parts: dict[str, GroupedData],
+        notes: tuple[str, ...] = (),
+        skipped: tuple[str, ...] = (),
+    ) -> Source:
+        """A dataset with the splits `train` and, if there is one, `test`."""
+        return cls(parts["train"], parts.get("test"), notes, skipped)
+
+    @property
+    def parts(self) -> dict[str, GroupedData]:
+        """Its splits by name."""
+        parts = {"train": self.train}
+        return parts if self.test is None else {**parts, "test": self.test}
+
+    def of_likelihood(self, likelihood: Likelihood) -> Source:
+        """The same, read as the values that a likelihood takes."""
+        parts = {
+            name: part.of_likelihood(likelihood)
+            for name, part in self.parts.items()
+        }
+        return Source.of(parts, self.notes, self.skipped)
+
+    def without_damaged(self) -> Source:
+        """The same without what cannot be read, all of which is looked at.
+
+        Raises:
+            InputError: If nothing is left to learn from.
+        """
+        parts: dict[str, GroupedData] = {}
+        skipped: list[str] = []
+        for name, part in self.parts.items():
+            damaged: dict[int, str] = {}
+            if isinstance(part.observations, Stored):
+                damaged = part.observations.unreadable()
+            skipped += damaged.values()
+            kept = np.ones(len(part), bool)
+            kept[list(damaged)] = False
+            if kept.any():
+                parts[name] = part[kept] if damaged else part
+        if "train" not in parts:
+            raise InputError(
+                f"none of the {len(self.train)} observations can be read, the "
+                f"first: {skipped[0]}."
+            )
+        notes = self.notes
+        if skipped:
+            skipped_files = (
+                f"{len(skipped)} files skipped (first: {skipped[0]})"
+            )
+            notes = *notes, skipped_files
+        return Source.of(parts, notes, tuple(skipped))
 
     def in_memory(self, limit: float) -> Source:
         """All observations in memory, if they have at most `limit` bytes.
 
         Those that stay on the disk are looked over (`Stored.check`).
         """
-        parts = [self.train] + ([self.test] if self.test is not None else [])
-        size = sum(nbytes(part.observations) for part in parts)
+        parts = self.parts
+        size = sum(nbytes(part.observations) for part in parts.values())
         if size <= limit:
-            parts = [
-                dataclasses.replace(
+            parts = {
+                name: dataclasses.replace(
                     part, observations=in_memory(part.observations)
                 )
-                for part in parts
-            ]
-        for part in parts:
+                for name, part in parts.items()
+            }
+        for part in parts.values():
             if isinstance(part.observations, Stored):
                 part.observations.check()
-        return Source(*parts)
+        return Source.of(parts, self.notes, self.skipped)
 
 
 def check(data: GroupedData, spec: str, likelihood: Likelihood) -> None:
@@ -59,6 +112,13 @@ def check(data: GroupedData, spec: str, likelihood: Likelihood) -> None:
     observations = data.observations
     if not math.prod(observations.shape):
         raise InputError(f"{spec} has no observations.")
+    shape = tuple(observations.shape[1:])
+    if checks.has_channels_first(shape):
+        raise InputError(
+            f"{spec}: observations must be [N, height, width, channels]: got "
+            f"{list(observations.shape)}, which seem to be images with their "
+            f"channels first. {checks.CHANNELS_LAST}."
+        )
     if isinstance(observations, Stored):
         return
     try:

@@ -1,4 +1,9 @@
-"""What is trained on, and what is kept out."""
+"""What is trained on, and what is kept out.
+
+What is held out is chosen by the observations' keys (`identity.py`), so that it
+does not depend on what else there is. Once a model is trained, held out is what
+it was not trained on, whatever has come, gone or changed places since.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ import dataclasses
 
 import numpy as np
 
-from mlvae_tf import noise
+from mlvae_tf.data import identity
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import by_group
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
+from mlvae_tf.noise import Stream
+
+DEFAULT = 0.2  # Of every group's observations, or else of the groups.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,19 +29,119 @@ class Splits:
         validation: Held-out observations of the training groups.
         test: The dataset's own test split, training groups only.
         unseen: Observations of groups that are not in training at all.
-        holdout_observations: The fraction that `validation` was asked to be.
+        holdout_groups: The fraction of the groups that was held out.
+        holdout_observations: The fraction of their observations.
+        notes: What a user should know of the data and their division.
+        skipped: What was left out as it could not be read.
     """
 
     train: GroupedData
     validation: GroupedData | None
     test: GroupedData | None
     unseen: GroupedData | None
-    holdout_observations: float
+    holdout_groups: float = 0.0
+    holdout_observations: float = 0.0
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def evaluation(self) -> GroupedData | None:
         """What the results on the training groups are measured on."""
         return self.test if self.test is not None else self.validation
+
+
+def split(
+    source: Source,
+    holdout_groups: float | None = None,
+    holdout_observations: float | None = None,
+    seed: int = 0,
+) -> Splits:
+    """Divide a dataset, the same way for the same seed.
+
+    Args:
+        source: The dataset.
+        holdout_groups: Fraction of the groups to hold out as `unseen`. Groups
+            of the test split that the training split lacks are unseen too.
+        holdout_observations: Fraction of every remaining group's training
+            observations to hold out as `validation`. By default 0.2 where the
+            dataset has no test split of groups to train on, else 0. If neither
+            is given and most groups are too small for that, 0.2 of the groups
+            are held out instead.
+        seed: Seed of the choices.
+
+    Raises:
+        InputError: If a fraction is none, or leaves no groups to train on.
+    """
+    train = source.train
+    fractions = holdout_groups or 0.0, holdout_observations
+    seen = _choose_groups(train, fractions[0], seed)
+    if holdout_observations is None:
+        fractions = _default(source, seen, holdout_groups)
+        seen = _choose_groups(train, fractions[0], seed)
+    held_out = _choose_observations(train, fractions[1] or 0.0, seed)
+    held_out &= seen[train.group_index]
+    learned = {"train": seen[train.group_index] & ~held_out}
+    splits = dataclasses.replace(
+        _divide(source, learned),
+        holdout_groups=fractions[0],
+        holdout_observations=fractions[1] or 0.0,
+    )
+    return _noted(splits, _describe(splits))
+
+
+def split_as_trained(source: Source, trained: np.ndarray) -> Splits:
+    """Divide a dataset by what a model was trained on.
+
+    Args:
+        source: The dataset, which may have changed since.
+        trained: The keys of what the model was trained on, uint64 `[T]`.
+
+    Returns:
+        The observations that it was trained on; those of the same groups that
+        it was not trained on; and other groups. A note says what is gone.
+    """
+    learned = {
+        name: np.isin(part.keys, trained) for name, part in source.parts.items()
+    }
+    if source.test is not None:
+        # A copy of what is trained on may have been there from the start.
+        learned["test"] &= ~np.isin(source.test.keys, source.train.keys)
+    splits = _divide(source, learned)
+    gone = np.count_nonzero(~np.isin(trained, splits.train.keys))
+    notes = [f"{gone} of the {len(trained)} observations trained on are gone"]
+    return _noted(splits, *(notes if gone else []), _describe(splits))
+
+
+def _divide(source: Source, learned: dict[str, np.ndarray]) -> Splits:
+    """The splits where these are trained on: a mask for some of the parts."""
+    parts = source.parts
+    masks = {
+        name: learned.get(name, np.zeros(len(part), bool))
+        for name, part in parts.items()
+    }
+    train = [part[masks[name]] for name, part in parts.items()]
+    known = np.concatenate([part.groups for part in train if len(part)])
+    of_known = {
+        name: np.isin(part.groups, known)[part.group_index]
+        for name, part in parts.items()
+    }
+    rest = {
+        name: _join([part[of_known[name] & ~masks[name]]])
+        for name, part in parts.items()
+    }
+    unseen = [part[~of_known[name]] for name, part in parts.items()]
+    return Splits(
+        GroupedData.join([part for part in train if len(part)]),
+        rest["train"],
+        rest.get("test"),
+        _join(unseen),
+        notes=source.notes,
+        skipped=source.skipped,
+    )
+
+
+def _noted(splits: Splits, *notes: str) -> Splits:
+    return dataclasses.replace(splits, notes=(*splits.notes, *notes))
 
 
 def _join(parts: list[GroupedData]) -> GroupedData | None:
@@ -49,9 +156,44 @@ def _check_fraction(flag: str, fraction: float) -> None:
         )
 
 
-def _choose_groups(
-    groups: np.ndarray, fraction: float, seed: int
-) -> np.ndarray:
+def _sizes(data: GroupedData) -> np.ndarray:
+    return np.bincount(data.group_index, minlength=len(data.groups))
+
+
+def _spared(sizes: np.ndarray, fraction: float) -> np.ndarray:
+    """How many observations are held out of groups; one at least stays."""
+    return np.minimum(np.round(fraction * sizes).astype(int), sizes - 1)
+
+
+def _default(
+    source: Source, seen: np.ndarray, holdout_groups: float | None
+) -> tuple[float, float]:
+    """The fractions of groups and of observations, where these are not given.
+
+    Args:
+        source: The dataset.
+        seen: Which of its groups are trained on, `[G]`.
+        holdout_groups: The fraction of groups, if that is given.
+    """
+    train, test = source.train, source.test
+    if test is not None and np.isin(train.groups[seen], test.groups).any():
+        return holdout_groups or 0.0, 0.0
+    spare = np.count_nonzero(_spared(_sizes(train)[seen], DEFAULT))
+    few = spare < 2 or 2 * spare < np.count_nonzero(seen)
+    if few and holdout_groups is None and round(DEFAULT * len(train.groups)):
+        return DEFAULT, 0.0
+    return holdout_groups or 0.0, DEFAULT if spare else 0.0
+
+
+def _choose_groups(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
+    """Mask of the groups that are trained on, `[G]`.
+
+    A group of one observation, or of more than half of all, is held out only
+    where there are too few others: the one tells nothing of identification, the
+    other leaves little to learn from.
+    """
+    _check_fraction("holdout_groups", fraction)
+    groups = data.groups
     count = round(fraction * len(groups))
     if fraction and not 0 < count < len(groups):
         raise InputError(
@@ -59,57 +201,49 @@ def _choose_groups(
             f"{count} held out and {len(groups) - count} to train on. Choose "
             "a fraction that leaves at least one of each."
         )
-    generator = noise.generator(seed, noise.Stream.HELD_OUT_GROUPS)
-    chosen = generator.permutation(len(groups))[:count]
-    return groups[np.sort(chosen)]
+    sizes = _sizes(data)
+    unfit = (sizes < 2) | (2 * sizes > len(data))
+    keys = identity.of_groups(groups)
+    ranks = identity.ranks(keys, seed, Stream.HELD_OUT_GROUPS)
+    seen = np.ones(len(groups), bool)
+    seen[np.lexsort((ranks, unfit))[:count]] = False
+    return seen
 
 
-def _held_out(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
-    """Mask of each group's held-out observations; one at least stays."""
-    held_out = np.zeros(len(data), bool)
-    generator = noise.generator(seed, noise.Stream.HELD_OUT_OBSERVATIONS)
-    rows, offsets = by_group(data.group_index, len(data.groups))
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist()):
-        members = generator.permutation(rows[start:stop])
-        count = min(round(fraction * len(members)), len(members) - 1)
-        held_out[members[:count]] = True
-    return held_out
+def _choose_observations(
+    data: GroupedData, fraction: float, seed: int
+) -> np.ndarray:
+    """Mask of every group's held-out observations, `[N]`.
 
-
-def split(
-    source: Source,
-    holdout_groups: float = 0.0,
-    holdout_observations: float | None = None,
-    seed: int = 0,
-) -> Splits:
-    """Divide a dataset, the same way for the same seed.
-
-    Args:
-        source: The dataset.
-        holdout_groups: Fraction of the groups to hold out as `unseen`. Groups
-            of the test split that the training split lacks are unseen too.
-        holdout_observations: Fraction of every remaining group's training
-            observations to hold out as `validation`. By default 0.2 where the
-            dataset has no test split of groups to train on, else 0.
-        seed: Seed of the choices.
+    Observations with equal keys, of one group and one content, stay together:
+    the last of those that would be held out stays if its like does.
     """
-    _check_fraction("holdout_groups", holdout_groups)
-    groups = source.train.groups
-    chosen = _choose_groups(groups, holdout_groups, seed)
-    seen = np.setdiff1d(groups, chosen)
-    if holdout_observations is None:
-        tested = source.test is not None and np.isin(seen, source.test.groups)
-        holdout_observations = 0.0 if np.any(tested) else 0.2
-    _check_fraction("holdout_observations", holdout_observations)
-    parts = [source.train] + ([source.test] if source.test is not None else [])
-    known = [np.isin(part.groups, seen)[part.group_index] for part in parts]
-    train, *test = [part[mask] for part, mask in zip(parts, known)]
-    unseen = [part[~mask] for part, mask in zip(parts, known)]
-    held_out = _held_out(train, holdout_observations, seed)
-    return Splits(
-        train[~held_out],
-        _join([train[held_out]]),
-        _join(test),
-        _join(unseen),
-        holdout_observations,
-    )
+    _check_fraction("holdout_observations", fraction)
+    ranks = identity.ranks(data.keys, seed, Stream.HELD_OUT_OBSERVATIONS)
+    sizes = _sizes(data)
+    firsts = np.cumsum(sizes) - sizes
+    order = np.lexsort((ranks, data.group_index))
+    bounds = ranks[order[firsts + _spared(sizes, fraction)]]
+    return ranks < bounds[data.group_index]
+
+
+def _describe(splits: Splits) -> str:
+    """What is held out, in words."""
+    held_out = splits.validation
+    groups = len(splits.train.groups)
+    text = f"{len(splits.train)} observations of {groups} groups to learn from"
+    if splits.test is not None:
+        text += f"; {len(splits.test)} in the test split"
+    if held_out is not None:
+        few = groups - len(held_out.groups)
+        text += f"; {len(held_out)} more of them held out"
+        if few:
+            text += f" ({few} groups are too small to spare any)"
+    if splits.unseen is not None:
+        text += (
+            f"; {len(splits.unseen)} of {len(splits.unseen.groups)} other "
+            "groups held out"
+        )
+    if splits.evaluation is None and splits.unseen is None:
+        text += "; nothing held out to evaluate on"
+    return text

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from mlvae_tf.errors import require
 
-require("app", "jinja2", "matplotlib", "sklearn")
+require("app", "anyascii", "jinja2", "matplotlib", "sklearn")

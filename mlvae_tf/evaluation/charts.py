@@ -8,11 +8,13 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from sklearn.decomposition import PCA
 
 from mlvae_tf import noise
 from mlvae_tf.evaluation.calibration import Calibration
-from mlvae_tf.evaluation.figures import png
+from mlvae_tf.evaluation.grid import png
+from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.unseen import Verification
 
@@ -71,36 +73,39 @@ def accuracy_curve(results: dict[str, Any]) -> bytes:
     return png(figure)
 
 
-def confusion(counts: np.ndarray, groups: list[str]) -> bytes:
+def confusion(
+    counts: np.ndarray, groups: list[str], labels: Labels | None = None
+) -> bytes:
     """Which groups are taken for which, from the content of one observation.
 
     Args:
         counts: `[G, G]`, rows the true groups.
         groups: Their names.
+        labels: What is drawn for these; by default this chart's own.
     """
-    size = min(max(3.4, 0.42 * len(groups)), 12)
+    labels = Labels() if labels is None else labels
+    drawn = [labels[group] for group in groups] if len(groups) <= 30 else []
+    longest = max(map(len, drawn), default=0)
+    size = min(max(3.4, 0.42 * len(groups)), 12) + 0.07 * longest
     figure, axes = _axes(size + 0.6, size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the row", shrink=0.8)
-    few = len(groups) <= 30
-    if few:
-        axes.set_xticks(np.arange(len(groups)), groups)
-        axes.set_yticks(np.arange(len(groups)), groups)
-        if max(map(len, groups)) > 2:
-            axes.tick_params("x", rotation=90)
-    if len(groups) <= 15:
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                axes.text(
-                    column,
-                    row,
-                    count,
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color="white" if shares[row, column] > 0.5 else "#333",
-                )
+    if drawn:
+        axes.set_xticks(np.arange(len(groups)), drawn)
+        axes.set_yticks(np.arange(len(groups)), drawn)
+        axes.tick_params("x", rotation=90 if longest > 2 else 0)
+    for (row, column), count in np.ndenumerate(counts):
+        if count and len(groups) <= 15:
+            axes.text(
+                column,
+                row,
+                count,
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if shares[row, column] > 0.5 else "#333",
+            )
     axes.spines[:].set_visible(False)
     axes.set(xlabel="group named by the probe", ylabel="group")
     return png(figure)
@@ -136,8 +141,18 @@ def calibration(measured: dict[str, Calibration]) -> bytes:
         xlabel="error that the scales predict",
         ylabel="error",
     )
+    for axis in axes.xaxis, axes.yaxis:
+        axis.set_major_formatter(_Decimal())
+        axis.set_minor_formatter(_Decimal())
     axes.legend(frameon=False, fontsize=8)
     return png(figure)
+
+
+class _Decimal(LogFormatter):
+    """Labels such as 0.1, where Matplotlib's are mathematics."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def _shade(amount: float) -> tuple[float, float, float]:
@@ -170,7 +185,7 @@ def roc(curves: dict[str, Verification]) -> bytes:
     return png(figure)
 
 
-def latent_map(posteriors: Posteriors) -> bytes:
+def latent_map(posteriors: Posteriors, labels: Labels | None = None) -> bytes:
     """Contents and styles of single observations in two dimensions.
 
     The two first principal components, coloured by group: the twenty most
@@ -178,6 +193,7 @@ def latent_map(posteriors: Posteriors) -> bytes:
 
     Args:
         posteriors: Of any observations.
+        labels: What is drawn for the groups' names; by default this map's own.
     """
     groups, sizes = np.unique(posteriors.group_ids, return_counts=True)
     shown = groups[np.argsort(-sizes, kind="stable")][:MAX_COLORS]
@@ -204,21 +220,28 @@ def latent_map(posteriors: Posteriors) -> bytes:
                 s=6,
                 alpha=0.7,
                 color=_palette(index, len(shown)),
-                label=str(group),
+                label=f"group {index}",  # `_legend` writes its name there.
             )
         axes.set(title=name, xticks=[], yticks=[])
         axes.spines[:].set_color("#cccccc")
     if len(groups) <= MAX_COLORS:
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(
-            handles,
-            labels,
-            loc="outside right center",
-            frameon=False,
-            fontsize=8,
-            markerscale=2,
-        )
+        labels = Labels() if labels is None else labels
+        _legend(figure, axes, [labels[str(group)] for group in groups])
     return png(figure)
+
+
+def _legend(figure: Figure, axes: Axes, labels: list[str]) -> None:
+    """Beside the axes, with a label for each of what has one there."""
+    legend = figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside right center",
+        frameon=False,
+        fontsize=8,
+        markerscale=2,
+    )
+    # Matplotlib itself leaves out labels that begin with "_".
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_text(label)
 
 
 def _palette(index: int, count: int) -> Any:

@@ -19,6 +19,7 @@ from mlvae_tf.evaluation import (
     unseen,
 )
 from mlvae_tf.evaluation.bootstrap import separate
+from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
@@ -30,10 +31,12 @@ class Measured:
     Attributes:
         results: What `metrics.json` holds.
         pictures: PNG pictures by name.
+        labels: What is drawn in them for the names of groups.
     """
 
     results: dict[str, Any]
     pictures: dict[str, bytes]
+    labels: Labels
 
 
 def measure(
@@ -74,9 +77,10 @@ def measure(
         ),
     }
     pictures: dict[str, bytes] = {}
+    labels = Labels()
     if held_out is not None:
         figures_of, pictures = _measure_seen(
-            model, splits.train, held_out, counts, seed
+            model, splits.train, held_out, counts, seed, labels
         )
         found = {**figures_of, **found}
     if splits.unseen is not None:
@@ -84,7 +88,8 @@ def measure(
         found["unseen"], curves = unseen.measure(
             model, others, splits.unseen, learned, seed
         )
-        for name, picture in _control(model, splits.unseen, others).items():
+        control = _control(model, splits.unseen, others, labels)
+        for name, picture in control.items():
             pictures[f"unseen_{name}"] = picture
         if curves:
             pictures["unseen_roc"] = charts.roc(curves)
@@ -92,7 +97,7 @@ def measure(
     results = {**values, "intervals": intervals}
     if held_out is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
-    return Measured(results, pictures)
+    return Measured(results, pictures, labels)
 
 
 def _measure_seen(
@@ -101,6 +106,7 @@ def _measure_seen(
     held_out: GroupedData,
     counts: Counts,
     seed: int,
+    labels: Labels,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Figures and pictures of held-out observations of the training groups."""
     posteriors = Posteriors.of(model, held_out)
@@ -116,8 +122,8 @@ def _measure_seen(
     }
     groups = [str(group) for group in some.groups]
     pictures = {
-        "confusion": charts.confusion(confused, groups),
-        **_control(model, held_out, posteriors),
+        "confusion": charts.confusion(confused, groups, labels),
+        **_control(model, held_out, posteriors, labels),
     }
     if calibrated:
         pictures["calibration"] = charts.calibration(calibrated)
@@ -125,16 +131,20 @@ def _measure_seen(
 
 
 def _control(
-    model: MLVAE, some: GroupedData, posteriors: Posteriors
+    model: MLVAE, some: GroupedData, posteriors: Posteriors, labels: Labels
 ) -> dict[str, bytes]:
     """The pictures of control, and the map, by name."""
     pictures = {
-        "swap": figures.swap_grid(model, some),
-        "swap_single": figures.swap_grid(model, some, evidence_count=1),
-        "generate": figures.generation_grid(model, some),
-        "reconstruct": figures.reconstruction_grid(model, some),
-        "map": charts.latent_map(posteriors),
+        "swap": figures.swap_grid(model, some, labels=labels),
+        "swap_single": figures.swap_grid(
+            model, some, evidence_count=1, labels=labels
+        ),
+        "generate": figures.generation_grid(model, some, labels=labels),
+        "reconstruct": figures.reconstruction_grid(model, some, labels=labels),
+        "map": charts.latent_map(posteriors, labels),
     }
     if len(some.groups) > 1:
-        pictures["interpolate"] = figures.interpolation_grid(model, some)
+        pictures["interpolate"] = figures.interpolation_grid(
+            model, some, labels=labels
+        )
     return pictures

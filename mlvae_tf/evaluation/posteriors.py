@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import levels
+from mlvae_tf import evidence, levels
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.evidence import Evidence, Moments
 from mlvae_tf.layers import EvidenceAccumulation
 from mlvae_tf.model import MLVAE
 
@@ -95,24 +96,37 @@ class Posteriors:
             np.concatenate(rows), np.concatenate(set_ids), np.array(groups)
         )
 
-    def accumulate(self, rows: np.ndarray, set_ids: np.ndarray) -> tfd.Normal:
-        """The content of each set of observations.
+    def sums(self, rows: np.ndarray, set_ids: np.ndarray) -> Evidence | Moments:
+        """What each set of observations says together.
 
         Args:
             rows: `[R]`, observations.
             set_ids: `[R]`, the set of each, numbered from 0.
 
         Returns:
+            What the accumulation adds up, float64 `[M, content_dim]`.
+        """
+        parts = self.accumulation.parts(
+            tf.gather(self.content.loc, rows),
+            tf.gather(self.content.scale, rows),
+        )
+        sets = tf.cast(set_ids, tf.int32)
+        return evidence.accumulate(parts, sets, int(set_ids.max()) + 1)
+
+    def accumulate(self, rows: np.ndarray, set_ids: np.ndarray) -> tfd.Normal:
+        """The content of each set of observations.
+
+        Args:
+            rows: As for `sums`.
+            set_ids: As for `sums`.
+
+        Returns:
             The posterior, batch shape `[M, content_dim]`; the prior where
             nothing is known.
         """
-        content = self.accumulation(
-            tf.gather(self.content.loc, rows),
-            tf.gather(self.content.scale, rows),
-            tf.cast(set_ids, tf.int32),
-            num_groups=int(set_ids.max()) + 1,
-        )
-        return levels.or_prior(content)
+        total = self.sums(rows, set_ids)
+        dtype = self.content.loc.dtype
+        return levels.or_prior(self.accumulation.posterior(total, dtype))
 
 
 def _infer(model: MLVAE, values: np.ndarray) -> tuple[tfd.Normal, tfd.Normal]:

@@ -151,7 +151,7 @@ def html(
     template = jinja2.Environment(autoescape=True).from_string(
         source.read_text(encoding="utf-8")
     )
-    return template.render(
+    page = template.render(
         dataset=record["evaluated on"]["dataset"],
         summary=summary(measured.results),
         table=tables.one(measured.results),
@@ -159,5 +159,8 @@ def html(
         spread=spread,
         sections=_sections(measured.pictures),
         commands=commands,
-        configuration=json.dumps(record, indent=2),
+        labels=measured.labels.changed(),
+        configuration=json.dumps(record, indent=2, ensure_ascii=False),
     )
+    # A path that is no UTF-8 has characters that no file can hold.
+    return page.encode(errors="backslashreplace").decode()

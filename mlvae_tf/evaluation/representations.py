@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import scipy.linalg
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
+from mlvae_tf.comparison import Comparison, Normals
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation.posteriors import Posteriors
 
 PCA_COMPONENTS = 20
 FISHER_COMPONENTS = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Normals:
-    """Representations of observations or of sets: normals, or bare points.
-
-    Attributes:
-        loc: `[..., dim]`.
-        variance: Of the same shape, or zero.
-    """
-
-    loc: np.ndarray
-    variance: np.ndarray | float = 0.0
-
-    def __getitem__(self, rows: Any) -> Normals:
-        if isinstance(self.variance, float):
-            return Normals(self.loc[rows])
-        return Normals(self.loc[rows], self.variance[rows])
-
-
-def similarity(left: Normals, right: Normals) -> np.ndarray:
-    """How well two representations agree, summed over dimensions.
-
-    For normals, the log of the integral of their product (the mutual
-    likelihood of one latent), up to a constant:
-
-        -1/2 sum_d ((loc - loc')^2 / (var + var') + log(var + var'));
-
-    for points, the negative squared distance.
-
-    References:
-        Shi and Jain 2019, Probabilistic Face Embeddings (ICCV), Eq. 3.
-    """
-    squares = (left.loc - right.loc) ** 2
-    variance = left.variance + right.variance
-    if isinstance(variance, float):
-        return -squares.sum(-1)
-    return -0.5 * (squares / variance + np.log(variance)).sum(-1)
-
 
 # From rows [M, k] of observations to the representation of each set of k.
 Gather = Callable[[np.ndarray], Normals]
@@ -62,6 +22,13 @@ Gather = Callable[[np.ndarray], Normals]
 
 def _mean(points: np.ndarray) -> Gather:
     return lambda rows: Normals(points[rows].mean(axis=1))
+
+
+def group_means(points: np.ndarray, group_index: np.ndarray) -> np.ndarray:
+    """The mean of each group's points, `[N, dim]` to `[G, dim]`."""
+    sizes = np.bincount(group_index)
+    sums = [np.bincount(group_index, column) for column in points.T]
+    return np.stack(sums, axis=1) / sizes[:, np.newaxis]
 
 
 def discriminants(
@@ -89,8 +56,7 @@ def discriminants(
     _, index = np.unique(group_index[several], return_inverse=True)
     if len(points) == 0 or index.max() == 0:
         return None
-    sizes = np.bincount(index)
-    centers = np.stack([np.bincount(index, x) / sizes for x in points.T], 1)
+    sizes, centers = np.bincount(index), group_means(points, index)
     deviations = points - centers[index]
     if not deviations.any():
         return None
@@ -132,36 +98,55 @@ def flat(observations: np.ndarray) -> np.ndarray:
     return filled(observations).reshape(len(observations), -1)
 
 
+def content_directions(learned: Posteriors) -> np.ndarray | None:
+    """The linear discriminants of the means of contents.
+
+    They are found in units of the evidence's scale in every dimension: in
+    these the model takes the spread within groups to be one, towards which
+    their covariance is shrunk.
+
+    Args:
+        learned: Posteriors of the groups' observations.
+
+    Returns:
+        Directions `[content_dim, dim]` as `discriminants` finds them.
+    """
+    _, index = np.unique(learned.group_ids, return_inverse=True)
+    unit = np.mean(learned.content.scale.numpy() ** -2.0, axis=0) ** -0.5
+    found = discriminants(learned.content.loc.numpy() / unit, index)
+    return None if found is None else found / unit[:, np.newaxis]
+
+
 def contents(posteriors: Posteriors, learned: Posteriors) -> dict[str, Gather]:
     """How contents may be compared, by name.
 
     They accumulate the evidence of a set, and are compared as posteriors, by
     their means, or by the linear discriminants of these that tell the learned
-    groups apart, where there are such. The discriminants read every dimension
-    in units of its evidence's scale: in these the model takes the spread
-    within groups to be one, towards which their covariance is shrunk.
+    groups apart, where there are such.
 
     Args:
         posteriors: Of what is compared.
         learned: Posteriors of other groups' observations.
     """
 
-    def content(rows: np.ndarray) -> Normals:
-        sets = np.repeat(np.arange(len(rows)), rows.shape[1])
-        posterior = posteriors.accumulate(rows.ravel(), sets)
-        loc, deviation = posterior.loc.numpy(), posterior.scale.numpy()
-        return Normals(loc, deviation**2)
+    def compared_by(way: str) -> Gather:
+        comparison = Comparison(way, posteriors.accumulation.rule)
 
+        def gather(rows: np.ndarray) -> Normals:
+            sets = np.repeat(np.arange(len(rows)), rows.shape[1])
+            return comparison.of(posteriors.sums(rows.ravel(), sets))
+
+        return gather
+
+    means = compared_by("means")
     found = {
-        "content_posteriors": content,
-        "content_means": lambda rows: Normals(content(rows).loc),
+        "content_posteriors": compared_by("posteriors"),
+        "content_means": means,
     }
-    _, index = np.unique(learned.group_ids, return_inverse=True)
-    unit = np.mean(learned.content.scale.numpy() ** -2.0, axis=0) ** -0.5
-    directions = discriminants(learned.content.loc.numpy() / unit, index)
+    directions = content_directions(learned)
     if directions is not None:
         found["content_discriminants"] = lambda rows: Normals(
-            content(rows).loc / unit @ directions
+            means(rows).loc @ directions
         )
     return found
 

@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
 from mlvae_tf import noise
+from mlvae_tf.comparison import Normals, pairs, similarity
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
 from mlvae_tf.evaluation.bootstrap import (
@@ -22,10 +23,8 @@ from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import (
     Components,
     Gather,
-    Normals,
     contents,
     representations,
-    similarity,
 )
 from mlvae_tf.model import MLVAE
 
@@ -103,8 +102,8 @@ def _episodes(
 
 def _name(queries: Normals, gallery: Normals) -> np.ndarray:
     """Whether each query resembles its own gallery most."""
-    scores = similarity(queries[:, np.newaxis], gallery[np.newaxis])
-    return scores.argmax(axis=1) == np.arange(len(scores))
+    nearest = pairs(queries, gallery).argmax(axis=1)
+    return nearest == np.arange(len(nearest))
 
 
 def best_comparison(learned: Posteriors, seed: int) -> str:

@@ -29,9 +29,24 @@ class Likelihood:
         return "finite numbers"
 
     @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The least value that it takes and the greatest; None for no bound."""
+        return None, None
+
+    @property
     def advice(self) -> str:
         """What to do with others."""
         return "Remove or repair those observations"
+
+    def advice_for(self, low: Any, high: Any) -> Any:
+        """What to do with values that reach from `low` to `high`."""
+        del low, high
+        return self.advice
+
+    def doubt(self, values: np.ndarray) -> str | None:
+        """Why such values, although valid, may train to nothing of use."""
+        del values
+        return None
 
     @property
     def num_parameters(self) -> int:

@@ -52,6 +52,10 @@ class Categorical(Likelihood):
     def support(self) -> str:
         return f"whole numbers from 0 to {self.classes - 1}, classes"
 
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        return 0, self.classes - 1
+
     advice = "Number the classes from 0, or pass more of them"
 
     @property

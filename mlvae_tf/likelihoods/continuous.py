@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods.base import INFINITY, Likelihood, register
+
+_SIXTEEN_BITS = "Divide 16-bit images by 65535, or by the largest there can be"
+_FAR = 100  # Times a likelihood's scale: of values that it fits badly.
 
 
 class _ExpectedLogBernoulli(tfd.Bernoulli):
@@ -19,6 +23,24 @@ class _ExpectedLogBernoulli(tfd.Bernoulli):
         logits = tf.convert_to_tensor(self.logits)
         event = tf.cast(event, logits.dtype)
         return event * logits - tf.math.softplus(logits)
+
+
+def _doubt(values: np.ndarray, scale: float, instead: str) -> str | None:
+    """What to say where values and a likelihood's scale are far apart."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not finite.size:
+        return None
+    spread, size = float(finite.std()), float(np.sqrt(np.mean(finite**2)))
+    if size <= _FAR * scale and spread * _FAR >= scale:
+        return None
+    return (
+        f"observations have mean {finite.mean():.3g} and standard deviation "
+        f"{spread:.3g}, where the likelihood's scale is {scale:g}: the model "
+        "will see little but their "
+        + ("size. " if size > _FAR * scale else "noise. ")
+        + "Standardize them (subtract the mean, divide by the deviation), or "
+        f"pass {instead.format(max(spread, 1e-6))}."
+    )
 
 
 @register
@@ -31,7 +53,19 @@ class Bernoulli(Likelihood):
     """
 
     support = "numbers in [0, 1] for the Bernoulli likelihood"
-    advice = "Divide 8-bit images by 255"
+    bounds = 0, 1
+    advice = (
+        "Scale them to [0, 1], or take a likelihood of any real values: "
+        "--likelihood=normal, likelihood='normal'"
+    )
+
+    def advice_for(self, low: Any, high: Any) -> Any:
+        as_bits = {255: "Divide 8-bit images by 255", 65535: _SIXTEEN_BITS}
+        advice: Any = self.advice
+        for largest in sorted(as_bits, reverse=True):
+            fits = (low >= 0) & (high <= largest)
+            advice = tf.where(fits, as_bits[largest], advice)
+        return advice
 
     def valid(self, values: Any) -> Any:
         return (values >= 0) & (values <= 1)
@@ -62,6 +96,13 @@ class Normal(Likelihood):
         scale = tf.constant(self.scale, parameters.dtype)
         return tfd.Normal(parameters, scale)
 
+    def doubt(self, values: np.ndarray) -> str | None:
+        return _doubt(
+            values,
+            self.scale,
+            "--observation_scale={:.2g} (observation_scale of MLVAE)",
+        )
+
 
 @register
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +114,9 @@ class NormalLearnedScale(Likelihood):
     """
 
     num_parameters = 2
+
+    def doubt(self, values: np.ndarray) -> str | None:
+        return _doubt(values, 1.0, "--likelihood=normal with its scale")
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         loc, log_variance = tf.split(parameters, 2, axis=-1)

@@ -15,6 +15,7 @@ class _Counts(Likelihood):
     """Counts: the encoder reads their log1p; 8-bit images are counts."""
 
     support = "whole numbers from 0 on, counts"
+    bounds = 0, None
     advice = "Pass the counts themselves, neither scaled nor transformed"
 
     def values(self, observations: Any) -> tf.Tensor:

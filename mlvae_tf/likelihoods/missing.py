@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -31,8 +32,18 @@ class WithMissing(Likelihood):
         return f"{self.likelihood.support}, or NaN"
 
     @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        return self.likelihood.bounds
+
+    @property
     def advice(self) -> str:
         return self.likelihood.advice
+
+    def advice_for(self, low: Any, high: Any) -> Any:
+        return self.likelihood.advice_for(low, high)
+
+    def doubt(self, values: np.ndarray) -> str | None:
+        return self.likelihood.doubt(values)
 
     @property
     def num_parameters(self) -> int:

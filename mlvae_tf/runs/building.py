@@ -12,14 +12,11 @@ from typing import Any
 import keras
 
 from mlvae_tf import likelihoods
-from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.config import Config, ModelConfig
 from mlvae_tf.schedules import Warmup
-
-ADAPTED_OBSERVATIONS = 2000  # Whose principal components start a model.
 
 
 def make_likelihood(config: ModelConfig) -> Likelihood:
@@ -146,9 +143,3 @@ def make_model(
         )
     )
     return model
-
-
-def adapt(model: MLVAE, train: GroupedData, seed: int) -> None:
-    """Start linear networks at the principal components of the data."""
-    if model.can_adapt:
-        model.adapt(train.sample(ADAPTED_OBSERVATIONS, seed).values())

@@ -1,47 +1,90 @@
-"""What happens beside the training: progress, TensorBoard, checkpoints."""
+"""What is shown beside the training: progress, TensorBoard, pictures."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import pathlib
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tqdm
 
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.errors import InputError
+from mlvae_tf.errors import reason
 from mlvae_tf.evaluation import figures
 
 Logs = dict[str, float]
 
+_HOOKS = [name for name in dir(keras.callbacks.Callback) if name[:3] == "on_"]
+
+
+@contextlib.contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Turn what fails into a warning: a training is worth more."""
+    try:
+        yield
+    except Exception as error:
+        said = f"{type(error).__name__}: {reason(error)}"
+        warnings.warn(f"{what} failed: {said}; training goes on", stacklevel=3)
+
+
+class Beside(keras.callbacks.Callback):
+    """Another callback, of which no failure ends the training.
+
+    Args:
+        what: What the other does, for the warning.
+        callback: The other.
+    """
+
+    def __init__(self, what: str, callback: keras.callbacks.Callback) -> None:
+        super().__init__()
+        self._what, self._callback = what, callback
+        for name in ("set_model", "set_params", *_HOOKS):
+            setattr(self, name, functools.partial(self._pass_on, name))
+
+    def _pass_on(self, name: str, *args: Any, **kwargs: Any) -> None:
+        with going_on(self._what):
+            getattr(self._callback, name)(*args, **kwargs)
+
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole training, with the terms of the last epoch."""
+    """One bar for the whole training, with the terms of the last epoch.
 
-    def __init__(self, steps_per_epoch: int, first_epoch: int) -> None:
+    Args:
+        steps_per_epoch: Steps of an epoch.
+        first_step: Steps of the training that were taken before.
+    """
+
+    def __init__(self, steps_per_epoch: int, first_step: int) -> None:
         super().__init__()
         self._steps_per_epoch = steps_per_epoch
-        self._first_epoch = first_epoch
+        self._first_step = first_step
         self._bar = tqdm.tqdm(disable=True)  # Until it begins.
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._step = self._first_step
         self._bar = tqdm.tqdm(
             total=self._steps_per_epoch * self.params["epochs"],
-            initial=self._steps_per_epoch * self._first_epoch,
+            initial=self._first_step,
             unit="step",
             # Log files get a line a half-minute, terminals a live bar.
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._steps = 0  # Of this epoch.
+        self._before = self._steps_per_epoch * epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         # `batch` is the last of those that were taken at once.
-        self._bar.update(batch + 1 - self._steps)
-        self._steps = batch + 1
+        step = max(self._step, self._before + batch + 1)
+        self._bar.update(step - self._step)
+        self._step = step
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         terms = ("elbo", "reconstruction", "content_kl", "style_kl")
@@ -53,35 +96,28 @@ class Progress(keras.callbacks.Callback):
 
     def close(self) -> None:
         """End the bar's line."""
-        self._bar.close()
+        with contextlib.suppress(OSError):
+            self._bar.close()
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's, with throughput, the weights of the KLs and the swap grid.
+    """Keras's, with throughput and the weights of the KLs.
 
     Args:
         log_dir: Where the event files go.
-        data: Observations whose contents and styles are swapped.
         observations_per_epoch: How many an epoch visits.
-        image_epochs: Draw the swap grid every so many epochs.
     """
 
     def __init__(
-        self,
-        log_dir: pathlib.Path,
-        data: GroupedData,
-        observations_per_epoch: int,
-        image_epochs: int,
+        self, log_dir: pathlib.Path, observations_per_epoch: int
     ) -> None:
         super().__init__(str(log_dir), write_graph=False)
-        self._images = tf.summary.create_file_writer(str(log_dir / "images"))
-        self._data = data
         self._observations_per_epoch = observations_per_epoch
-        self._image_epochs = image_epochs
         self._trained: float | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
+        self._first_step = int(self.model.optimizer.iterations)
         self._began, self._trained = time.perf_counter(), None
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
@@ -90,77 +126,53 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         seconds = (self._trained or time.perf_counter()) - self._began
-        extra = {
-            "observations_per_second": self._observations_per_epoch / seconds
-        }
+        # Of the first epoch, some steps may have been taken before.
+        steps = int(self.model.optimizer.iterations) - self._first_step
+        observations = (
+            self._observations_per_epoch * steps / self.params["steps"]
+        )
+        extra = {"observations_per_second": observations / seconds}
         for name, weight in self.model.kl_weights().items():
             extra[f"{name}_kl_weight"] = float(weight)
         super().on_epoch_end(epoch, {**logs, **extra})
-        if (epoch + 1) % self._image_epochs == 0:
-            picture = figures.swap_grid(self.model, self._data)
-            with self._images.as_default():
-                image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
-                tf.summary.image("swap", image, step=epoch)
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Save weights, optimizer and epoch, and find them again.
+class Pictures(keras.callbacks.Callback):
+    """Draw the swap grid for TensorBoard.
 
     Args:
-        folder: Where the checkpoints go; the last two are kept.
-        model: A compiled model.
-        seconds: Save at the first end of an epoch after so long, and at the
-            end of the training.
+        log_dir: Where the event files go.
+        data: Observations whose contents and styles are swapped.
+        epochs: Draw it every so many epochs.
     """
 
     def __init__(
-        self, folder: pathlib.Path, model: keras.Model, seconds: int
+        self, log_dir: pathlib.Path, data: GroupedData, epochs: int
     ) -> None:
         super().__init__()
-        model.optimizer.build(model.trainable_variables)
-        self._epoch = tf.Variable(0, dtype=tf.int64)
-        checkpoint = tf.train.Checkpoint(
-            model=model, optimizer=model.optimizer, epoch=self._epoch
-        )
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, str(folder), max_to_keep=2
-        )
-        self._seconds = seconds
-        self._saved_at = time.monotonic()
+        self._log_dir, self._data, self._epochs = log_dir, data, epochs
+        self._left: int | None = None
 
-    def restore(self) -> int:
-        """Restore the last checkpoint, if any.
-
-        Returns:
-            The number of epochs that it has seen.
-        """
-        if self._manager.latest_checkpoint:
-            path = self._manager.latest_checkpoint
-            try:
-                self._manager.checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, IndexError, AssertionError) as error:
-                raise InputError(
-                    f"the checkpoint {path} cannot be read: {error}. Put it "
-                    "back, name an older one in the file checkpoint beside "
-                    "it, or start over with --overwrite."
-                ) from None
-        return int(self._epoch.numpy())
+    @functools.cached_property
+    def _writer(self) -> tf.summary.SummaryWriter:
+        return tf.summary.create_file_writer(str(self._log_dir / "images"))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self._epoch.assign(epoch + 1)
-        if time.monotonic() - self._saved_at >= self._seconds:
-            self._save()
+        if (epoch + 1) % self._epochs:
+            return
+        if epoch + 1 < self.params["epochs"]:
+            self._draw(epoch)
+        else:
+            self._left = epoch
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        self._save()
+    def draw_last(self) -> None:
+        """Draw what is left until the trained model has been saved."""
+        if self._left is not None:
+            self._draw(self._left)
 
-    def _save(self) -> None:
-        try:
-            self._manager.save(checkpoint_number=self._epoch)
-        except tf.errors.OpError as error:
-            raise InputError(
-                f"the checkpoint of epoch {int(self._epoch)} cannot be written "
-                f"to {self._manager.directory}: {error.message}. Make space, "
-                "then go on with --resume."
-            ) from None
-        self._saved_at = time.monotonic()
+    def _draw(self, epoch: int) -> None:
+        picture = figures.swap_grid(self.model, self._data)
+        with self._writer.as_default():
+            image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
+            tf.summary.image("swap", image, step=epoch)
+            self._writer.flush()

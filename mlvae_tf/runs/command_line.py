@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
 import importlib
+import io
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from absl import app, flags, logging
 
@@ -22,6 +25,7 @@ _DEFINE: dict[str, Callable[..., Any]] = {
     "bool": flags.DEFINE_bool,
     "str": flags.DEFINE_string,
     "tuple[int, ...]": flags.DEFINE_list,
+    "tuple[str, ...]": flags.DEFINE_list,
 }
 
 
@@ -58,12 +62,16 @@ def given_flags(*sections: type) -> dict[str, Any]:
     fields = [
         field for section in sections for field in dataclasses.fields(section)
     ]
-    values = {field.name: flags.FLAGS[field.name].value for field in fields}
-    return {
-        name: integers(name, value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
+    values = {}
+    for field in fields:
+        value = flags.FLAGS[field.name].value
+        if field.type == "tuple[int, ...]" and value is not None:
+            value = integers(field.name, value)
+        if value is not None:
+            values[field.name] = (
+                tuple(value) if isinstance(value, list) else value
+            )
+    return values
 
 
 def integers(name: str, values: list[str]) -> tuple[int, ...]:
@@ -98,10 +106,29 @@ def folder(name: str) -> pathlib.Path:
     return pathlib.Path(value).expanduser()
 
 
+def _line(message: object) -> str:
+    name = os.path.basename(sys.argv[0])
+    return f"{name}: {' '.join(str(message).split())}"
+
+
 def fail(error: Exception) -> NoReturn:
     """Print one line and exit with status 2."""
-    message = " ".join(str(error).split())
-    _exit(f"{os.path.basename(sys.argv[0])}: {message}\n", 2)
+    _exit(f"{_line(error)}\n", 2)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning as one line, above the progress bar if there is one."""
+    import tqdm
+
+    with contextlib.suppress(OSError):  # As Python: it may not end a command.
+        tqdm.tqdm.write(_line(f"warning: {message}"), file=file or sys.stderr)
 
 
 def _exit(message: str, status: int) -> NoReturn:
@@ -178,6 +205,10 @@ def run(
             _exit(f"\n{interrupted}\n", 130)
 
     sys.modules["__main__"].__doc__ = doc
+    warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal may know fewer letters than the paths and names printed.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parse = functools.partial(_parse, passes_on=passes_on)
     app.run(guarded, flags_parser=parse)
 

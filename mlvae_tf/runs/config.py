@@ -104,6 +104,16 @@ class TrainingConfig:
         "Passes over the training observations. The schedules span them all.",
         minimum=1,
     )
+    init_from: str | None = option(
+        None,
+        "Folder of another run: start from its model and settings, which other "
+        "flags override, such as --dataset or --learning_rate.",
+    )
+    freeze: tuple[str, ...] = option(
+        (),
+        "Networks that are not trained, comma-separated: encoder, decoder, "
+        "content_head, style_head, flow.",
+    )
     seed: int = option(
         0, "Seed of the splits, weights, batches and noise.", minimum=0
     )
@@ -175,7 +185,19 @@ class TrainingConfig:
         minimum=1,
     )
     checkpoint_seconds: int = option(
-        60, "Save a checkpoint at the first end of an epoch after so long."
+        60,
+        "Save a checkpoint after the first step after so many seconds, within "
+        "an epoch too, and at the end.",
+        minimum=0,
+    )
+    checkpoint_steps: int | None = option(
+        None, "Save a checkpoint also after every so many steps.", minimum=1
+    )
+    keep_versions: int = option(
+        2,
+        "Exported versions to keep, the newest among them. Older ones are "
+        "removed once it is whole.",
+        minimum=1,
     )
 
     def __post_init__(self) -> None:

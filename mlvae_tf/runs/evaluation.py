@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import shlex
 from typing import Any
+
+import numpy as np
 
 from mlvae_tf import files
 from mlvae_tf.checks import check_shapes
@@ -29,13 +32,37 @@ from mlvae_tf.runs.training import (
     training_groups,
 )
 
+MIN_SPARING = 3  # The least group of which 0.2 is an observation.
 
-def _check_held_out(splits: Splits, dataset: str) -> None:
-    if splits.evaluation is None and splits.unseen is None:
-        raise InputError(
-            f"{dataset} has no held-out observations to evaluate on. Train "
-            "with --holdout_observations, such as 0.2."
+
+def _measurable(splits: Splits, dataset: str) -> Splits:
+    """The same without held-out observations of one group alone.
+
+    Raises:
+        InputError: If nothing is left to evaluate on.
+    """
+    held_out = splits.evaluation
+    if held_out is not None and len(held_out.groups) < 2:
+        print(
+            f"held-out observations are of one group, {held_out.groups[0]}: "
+            "which group they are of is no question, and is not measured",
+            flush=True,
         )
+        splits = dataclasses.replace(splits, validation=None, test=None)
+    if splits.evaluation is None and splits.unseen is None:
+        sizes = np.bincount(splits.train.group_index)
+        small = np.median(sizes) < MIN_SPARING
+        raise InputError(
+            f"{dataset} has no held-out observations of two groups or more to "
+            f"evaluate on: its {len(sizes)} groups have {np.median(sizes):g} "
+            "observations at the median. Train with "
+            + (
+                "--holdout_groups=0.2."
+                if small
+                else "--holdout_observations=0.2."
+            )
+        )
+    return splits
 
 
 def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
@@ -111,10 +138,15 @@ def _measure_run(
     model = workdir.load_model(folder)
     config = _evaluated(run, settings)
     splits = loading.load(
-        config.data, config.training.seed, model.codec.likelihood
+        config.data,
+        config.training.seed,
+        model.codec.likelihood,
+        workdir.trained_on_if_known(folder),
     )
+    for note in splits.notes:
+        print(note, flush=True)
     check_shapes(splits.train.observations, model.observation_shape)
-    _check_held_out(splits, config.data.dataset)
+    splits = _measurable(splits, config.data.dataset)
     with as_input_error():
         measured = measure.measure(
             model,

@@ -5,42 +5,44 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
+import warnings
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
 
-from mlvae_tf import files, serving
+from mlvae_tf import checks, files, version
 from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.augmentation import check_images
+from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
-from mlvae_tf.runs import building, callbacks, workdir
+from mlvae_tf.runs import (
+    building,
+    callbacks,
+    exports,
+    identification,
+    starting,
+    workdir,
+)
 from mlvae_tf.runs import config as config_module
+from mlvae_tf.runs.checkpoints import Checkpoints
 from mlvae_tf.runs.config import Config, TrainingConfig
+from mlvae_tf.runs.fitting import fit, make_batches
 
 # What may differ between a run and its continuation.
 _FREE = {
     "epochs",
     "evaluate_epochs",
     "checkpoint_seconds",
+    "checkpoint_steps",
+    "keep_versions",
     "memory_gb",
     "chunk_size",  # Of no effect but on rounding.
 }
-MAX_STEPS_AT_ONCE = 10
-
-
-def make_batches(training: TrainingConfig) -> Batches:
-    """How a configuration batches."""
-    return Batches(
-        training.groups_per_batch,
-        training.observations_per_group,
-        training.batch_size,
-    )
+SCALED_OBSERVATIONS = 1000  # Whose values are set against the likelihood's.
 
 
 def training_groups(data: GroupedData, training: TrainingConfig) -> GroupedData:
@@ -90,10 +92,16 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         check_continues(config, config_module.load(folder / "config.json"))
     training = config.training
     _check_chunks(config)
-    splits = _load(config)
-    config = config.replace(
-        {"holdout_observations": splits.holdout_observations}
-    )
+    splits = _load(config, workdir.trained_on(folder) if resume else None)
+    keys, groups = splits.train.keys, splits.train.groups
+    if not resume:
+        config = config.replace(
+            {
+                "holdout_groups": splits.holdout_groups,
+                "holdout_observations": splits.holdout_observations,
+            }
+        )
+    loaded, splits = splits, _as_learned(splits, training)
     sampler = make_batches(training).sampler(splits.train.group_index)
     steps_per_epoch = len(sampler)
     model = building.make_model(
@@ -101,106 +109,141 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         splits.train.observations.shape[1:],
         steps_per_epoch * training.epochs,
     )
-    building.adapt(model, splits.train, training.seed)
+    starting.freeze(model, training.freeze)
     if not resume:
+        starting.start(model, splits.train, training)
         workdir.clear(folder)
-    checkpoints = callbacks.Checkpoints(
-        folder / "checkpoints", model, training.checkpoint_seconds
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        model,
+        training.checkpoint_seconds,
+        training.checkpoint_steps,
     )
-    epochs = checkpoints.restore(), training.epochs
-    _check_epochs(*epochs)
-    files.write_json(folder / "config.json", run_record(config))
-    _fit(model, splits, training, folder, checkpoints, steps_per_epoch, epochs)
+    steps = steps_per_epoch, training.epochs
+    step = _resume(checkpoints, folder, *steps) if resume else 0
+    if resume and not step:
+        starting.start(model, splits.train, training)
+    workdir.remember_trained(folder, keys)
+    record = run_record(config, splits.skipped)
+    files.write_json(folder / "config.json", record)
+    logs = folder / "logs"
+    pictures = fit(
+        model, splits, training, steps_per_epoch, step, checkpoints, logs
+    )
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
-    serving.export(model, folder / "export" / "1")
+    exports.write(folder, model, training.keep_versions, groups)
+    identification.keep(folder, model, loaded, training)
+    with callbacks.going_on("drawing the swap grid"):
+        pictures.draw_last()
     return model
 
 
-def _load(config: Config) -> Splits:
-    """The data, its training part as the model learns from it."""
+def _load(config: Config, trained: np.ndarray | None) -> Splits:
+    """The data; for a run that goes on, those that it has been trained on."""
     likelihood = building.make_likelihood(config.model)
-    splits = loading.load(config.data, config.training.seed, likelihood)
-    if config.training.augment_groups:
-        check_images("--augment_groups", splits.train.observations.shape[1:])
-    train = training_groups(splits.train, config.training)
-    return dataclasses.replace(splits, train=train)
+    splits = loading.load(
+        config.data, config.training.seed, likelihood, trained
+    )
+    if trained is not None:
+        _check_unchanged(splits.train.keys, trained)
+    elif config.data.holdout_observations and splits.validation is None:
+        raise InputError(_too_small(splits.train, config.data))
+    for note in splits.notes:
+        print(note, flush=True)
+    _check_learnable(splits)
+    some = splits.train.sample(SCALED_OBSERVATIONS, config.training.seed)
+    checks.warn_of_scale(some.values(), likelihood)
+    return splits
 
 
-def _check_epochs(seen: int, wanted: int) -> None:
-    if seen > wanted:
+def _too_small(train: GroupedData, data: DataConfig) -> str:
+    """What to say where a fraction of the observations is none of them."""
+    largest = int(np.bincount(train.group_index).max())
+    return (
+        f"--holdout_observations={data.holdout_observations:g} holds nothing "
+        f"out of groups of at most {largest} observations. Pass a larger "
+        "fraction, such as 0.5, or hold out whole groups: --holdout_groups=0.2."
+    )
+
+
+def _check_unchanged(keys: np.ndarray, trained: np.ndarray) -> None:
+    """Raise `InputError` unless a run can go on to the bit with these data."""
+    if np.array_equal(keys, trained):
+        return
+    gone = np.count_nonzero(~np.isin(trained, keys))
+    what = (
+        f"{gone} of the {len(trained)} observations that it trains on are gone"
+        if gone
+        else "the observations that it trains on are in another order"
+    )
+    raise InputError(
+        f"the data have changed since the run began: {what}. --resume goes on "
+        "with the very same ones: bring them back, or start over with "
+        "--overwrite."
+    )
+
+
+def _check_learnable(splits: Splits) -> None:
+    """Raise `InputError` where groups cannot tell content from style."""
+    train = splits.train
+    sizes = np.bincount(train.group_index)
+    if len(sizes) < 2:
+        one = (
+            f"there is one group to learn from, {train.groups.tolist()[0]!r}, "
+            f"of {len(train)} observations: expected two or more, which differ "
+            "in what each of them shares."
+        )
+        if splits.unseen is None:
+            raise InputError(one)
+        warnings.warn(one, stacklevel=2)
+    if sizes.max() < 2:
         raise InputError(
-            f"--epochs={wanted} is less than the {seen} epochs that the run "
-            "has seen."
+            f"every one of the {len(sizes)} groups to learn from has a single "
+            "observation: expected groups that share something. Check that "
+            "the ids name groups, not observations."
         )
 
 
-def _steps_at_once(steps_per_epoch: int) -> int:
-    """How many steps to take between two returns to Python, which cost time.
+def _as_learned(splits: Splits, training: TrainingConfig) -> Splits:
+    """The training part as the model learns from it."""
+    if training.augment_groups:
+        check_images("--augment_groups", splits.train.observations.shape[1:])
+    return dataclasses.replace(
+        splits, train=training_groups(splits.train, training)
+    )
 
-    They must divide the epoch: Keras would go on into the next.
+
+def _resume(
+    checkpoints: Checkpoints, folder: pathlib.Path, per_epoch: int, epochs: int
+) -> int:
+    """Take up a run, and say at which step it goes on."""
+    step = checkpoints.restore()
+    if not step and (folder / "model.keras").exists():
+        raise InputError(
+            f"{folder} holds a trained model but no checkpoint, from which "
+            "--resume could go on. Put its checkpoints back, or start over "
+            "with --overwrite instead."
+        )
+    if step > per_epoch * epochs:
+        raise InputError(
+            f"--epochs={epochs} ends at step {per_epoch * epochs}, and the run "
+            f"has come to step {step}. Pass --epochs={-(-step // per_epoch)} "
+            "or more."
+        )
+    with contextlib.suppress(OSError):
+        print(f"resuming at step {step} of {per_epoch * epochs}", flush=True)
+    return step
+
+
+def run_record(config: Config, skipped: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What `config.json` holds.
+
+    Args:
+        config: The configuration.
+        skipped: What `skip_bad` left out of the data, and why.
     """
-    counts = range(1, MAX_STEPS_AT_ONCE + 1)
-    return max(count for count in counts if steps_per_epoch % count == 0)
-
-
-def _fit(
-    model: MLVAE,
-    splits: Splits,
-    training: TrainingConfig,
-    folder: pathlib.Path,
-    checkpoints: callbacks.Checkpoints,
-    steps_per_epoch: int,
-    epochs: tuple[int, int],
-) -> None:
-    """Go from the first of the epochs to the last."""
-    first_epoch, last_epoch = epochs
-    progress = callbacks.Progress(steps_per_epoch, first_epoch)
-    tensorboard = callbacks.TensorBoard(
-        folder / "logs",
-        splits.evaluation or splits.train,
-        len(splits.train),
-        training.evaluate_epochs,
-    )
-    if not training.chunk_size:  # TensorFlow has no loop over datasets.
-        model.steps_per_execution = _steps_at_once(steps_per_epoch)
-    train, held_out = _datasets(splits, training, first_epoch)
-    with contextlib.closing(progress):
-        model.fit(
-            train,
-            epochs=last_epoch,
-            initial_epoch=first_epoch,
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,
-            verbose=0,
-            validation_data=held_out,
-            validation_freq=training.evaluate_epochs,
-            callbacks=[progress, tensorboard, checkpoints],
-        )
-
-
-def _datasets(
-    splits: Splits, training: TrainingConfig, first_epoch: int
-) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
-    """The batches to train on, and those to validate with."""
-    batches = make_batches(training)
-    train = make_dataset(
-        splits.train,
-        batches,
-        training.seed,
-        training.epochs,
-        first_epoch,
-        training.chunk_size,
-        training.augment_groups,
-    )
-    held_out = splits.evaluation
-    if held_out is None:
-        return train, None
-    return train, make_dataset(
-        held_out, batches, training.seed, chunk_size=training.chunk_size
-    )
-
-
-def run_record(config: Config) -> dict[str, Any]:
-    """What `config.json` holds."""
-    return {**config.to_json(), "versions": workdir.versions()}
+    record = {**config.to_json(), "versions": version.versions()}
+    if skipped:
+        record["skipped"] = {"count": len(skipped), "files": skipped}
+    return record

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import pathlib
-import platform
+import warnings
 import zipfile
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlvae_tf import files
 from mlvae_tf.errors import InputError
 from mlvae_tf.runs import config
-from mlvae_tf.version import VERSION
 
 if TYPE_CHECKING:
     from mlvae_tf.model import MLVAE
 
-_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
+IDENTIFICATION = "identification.npz"
+_TRAINED_ON = "trained_on.npy"
 _OUTPUTS = (
     "config.json",
+    _TRAINED_ON,
     "checkpoints",
     "logs",
     "model.keras",
     "export",
     "evaluation",
+    IDENTIFICATION,
     "seeds",
 )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {
-        "mlvae_tf": VERSION,
-        "python": platform.python_version(),
-        **found,
-    }
 
 
 def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
@@ -72,9 +65,49 @@ def prepare(folder: pathlib.Path, resume: bool, overwrite: bool) -> bool:
 
 
 def clear(folder: pathlib.Path) -> None:
-    """Remove the run in a folder; files that no run writes stay."""
+    """Remove the run in a folder; files that no run writes stay.
+
+    So does what is exported, which a server may be serving, until the next
+    version is whole.
+    """
     for name in _OUTPUTS:
-        files.remove(folder / name)
+        if name != "export":
+            files.remove(folder / name)
+
+
+def remember_trained(folder: pathlib.Path, keys: np.ndarray) -> None:
+    """Write down which observations a run is trained on, by their keys."""
+    with files.whole(folder / _TRAINED_ON) as partial:
+        np.save(partial, keys)
+
+
+def trained_on(folder: pathlib.Path) -> np.ndarray:
+    """The keys of what a run is trained on, uint64 `[T]`, as visited.
+
+    Raises:
+        InputError: If the run has no record of them.
+    """
+    path = folder / _TRAINED_ON
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise InputError(
+            f"{path}, which tells what the run was trained on from what was "
+            "held out, is missing or damaged. Bring it back, or train again."
+        ) from None
+
+
+def trained_on_if_known(folder: pathlib.Path) -> np.ndarray | None:
+    """The same; None, with a warning, where there is no such file."""
+    if (folder / _TRAINED_ON).exists():
+        return trained_on(folder)
+    warnings.warn(
+        f"{folder} does not say what it was trained on ({_TRAINED_ON} is "
+        "missing): the data are divided anew, which is the same only if they "
+        "have not changed since.",
+        stacklevel=2,
+    )
+    return None
 
 
 def load_model(folder: pathlib.Path) -> MLVAE:

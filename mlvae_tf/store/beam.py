@@ -4,9 +4,9 @@
                    -> RunInference with the exported model
                    -> evidence by group -> CombinePerKey -> the table
 
-What travels is small: row numbers on the way in, two vectors a group and batch
-on the way out. Each worker opens the dataset and the SavedModel itself, so
-that both have to lie where all workers reach them.
+What travels is small: row numbers on the way in, on the way out two vectors per
+group and batch and a key per observation. Each worker opens the dataset and the
+SavedModel itself, so that both have to lie where all workers reach them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from mlvae_tf import evidence
+from mlvae_tf import evidence, serving
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
@@ -45,9 +45,9 @@ class Range(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What some observations of a group add to it."""
+    """What some observations of a group add to it: keys `[n]`, evidence."""
 
-    count: int
+    keys: np.ndarray
     evidence: Evidence
 
 
@@ -97,11 +97,10 @@ class EncoderHandler(ModelHandler[Batch, list[KeyedShare], Step]):
         self._likelihood = likelihood
 
     def load_model(self) -> Step:
-        served = tf.saved_model.load(self._export)
+        saved = tf.saved_model.load(self._export)
 
         def propose(observations: tf.Tensor) -> Proposal:
-            encoded = served.signatures["encode"](observations=observations)
-            return encoded["content_loc"], encoded["content_scale"]
+            return saved.propose(observations)
 
         return encoding.compile_step(
             propose, self._batch_size, self._likelihood
@@ -114,32 +113,25 @@ class EncoderHandler(ModelHandler[Batch, list[KeyedShare], Step]):
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[list[KeyedShare]]:
         for one in batch:
-            counts = one.counts().tolist()
+            keys = np.split(one.keys_by_group(), np.cumsum(one.counts())[:-1])
             parts = map(Evidence, *model(one))
-            yield list(zip(one.groups.tolist(), map(Share, counts, parts)))
+            yield list(zip(one.groups.tolist(), map(Share, keys, parts)))
 
 
 def add_up(shares: Iterable[Share]) -> Share:
     """All shares of a group together: what `CombinePerKey` calls."""
 
-    def add(left: Share, right: Share) -> Share:
-        return Share(
-            left.count + right.count,
-            evidence.add(left.evidence, right.evidence),
-        )
-
-    return functools.reduce(add, shares)
+    keys, parts = zip(*((share.keys, share.evidence) for share in shares))
+    return Share(np.concatenate(keys), functools.reduce(evidence.add, parts))
 
 
 def write(known: list[KeyedShare], rule: str, model: str, path: str) -> None:
     """Write the table, on the one worker that has all groups."""
     groups, shares = zip(*known)
-    counts = [share.count for share in shares]
-    parts = [share.evidence for share in shares]
-    total = Evidence(*map(np.stack, zip(*parts)))
-    store = ContentStore.of(
-        np.array(groups), np.array(counts), total, rule, model
-    )
+    counts = np.array([len(share.keys) for share in shares])
+    total = Evidence(*map(np.stack, zip(*(v.evidence for v in shares))))
+    keys = np.concatenate([share.keys for share in shares])
+    store = ContentStore.of(np.array(groups), counts, total, keys, rule, model)
     store.save(pathlib.Path(path))
 
 
@@ -172,14 +164,15 @@ def encode(
         The store of all groups.
 
     Raises:
-        InputError: If Beam does not take the arguments, or a worker not the
-            observations.
+        InputError: If the SavedModel is another model's, if Beam does not take
+            the arguments, or a worker not the observations.
     """
     rule = model.levels[0].accumulation
     identity, likelihood = encoding.fingerprint(model), model.codec.likelihood
+    _check_export(export, identity)
     handler = EncoderHandler(str(export), batch_size, likelihood)
     parts = _opened(opener)
-    table = output.absolute().with_name(f".beam-{output.name}")
+    table = output.absolute().with_name(f".beam-{output.name}.parquet")
     with _pipeline(arguments) as pipeline:
         (
             pipeline
@@ -196,6 +189,16 @@ def encode(
         return ContentStore.load(table)
     finally:
         table.unlink(missing_ok=True)
+
+
+def _check_export(export: pathlib.Path, identity: str) -> None:
+    """Raise `InputError` if a SavedModel says that it is another model's."""
+    if serving.description(export).get("model", identity) != identity:
+        raise InputError(
+            f"{export} is of another model than the run's, such as that of a "
+            "training that was replaced. Write it anew: python train.py "
+            "--workdir=DIR --resume."
+        )
 
 
 @contextlib.contextmanager

@@ -1,16 +1,14 @@
 """From observations to a content store: encode, add up, forget.
 
 Observations stream through the encoder a batch at a time, in whatever order
-they lie, and leave the evidence of their groups. Nothing is kept an
-observation.
+they lie, and leave the evidence of their groups. Of each its key is kept, by
+which it would be noticed again, and nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -23,8 +21,10 @@ import tqdm
 from mlvae_tf import checks, evidence
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
+from mlvae_tf.store import multiset
 from mlvae_tf.store.table import ContentStore, check_rule
 
 
@@ -36,35 +36,32 @@ class Batch(NamedTuple):
         groups: The distinct groups `[g]`, ids or row numbers.
         segment_ids: int32 `[n]`, where in `groups` each has its own; negative
             for none.
+        keys: uint64 `[n]`: which observation is which.
     """
 
     observations: np.ndarray
     groups: np.ndarray
     segment_ids: np.ndarray
+    keys: np.ndarray
 
     def counts(self) -> np.ndarray:
         """How many of the observations each of the groups has, `[g]`."""
         ids = self.segment_ids[self.segment_ids >= 0]
         return np.bincount(ids, minlength=len(self.groups))
 
+    def keys_by_group(self) -> np.ndarray:
+        """Their keys, uint64 `[counts().sum()]`, group after group."""
+        return _by_group(self.keys, self.segment_ids)
+
+
+def _by_group(keys: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+    order = np.argsort(segment_ids, kind="stable")
+    none = np.count_nonzero(segment_ids < 0)
+    return keys[order[none:]]
+
 
 Proposal = tuple[tf.Tensor, tf.Tensor]
 Step = Callable[[Batch], Evidence]
-
-
-def fingerprint(model: MLVAE) -> str:
-    """Identity of what gives a model's evidence: 16 hexadecimal digits."""
-    config = model.get_config()
-    layers = model.encoder, model.codec.heads[model.levels[0].name]
-    names = "observation_shape", "trunk", "activation"
-    settings = [config[name] for name in names]
-    if config["encoder"] or config["missing_values"]:
-        settings += [config["encoder"], config["missing_values"]]
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for layer in layers:
-        for weight in layer.weights:
-            digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def propose(model: MLVAE, observations: tf.Tensor) -> Proposal:
@@ -105,14 +102,14 @@ def compile_step(
         )
 
     def step(batch: Batch) -> Evidence:
-        observations, groups, segment_ids = batch
+        observations, segment_ids = batch.observations, batch.segment_ids
         lacking = batch_size - len(observations)
         if lacking:
             widths = [(0, lacking)] + [(0, 0)] * (observations.ndim - 1)
             observations = np.pad(observations, widths)
             segment_ids = np.pad(segment_ids, (0, lacking), constant_values=-1)
         total = evidence_of(observations, segment_ids)
-        return Evidence(*(part.numpy()[: len(groups)] for part in total))
+        return Evidence(*(part.numpy()[: len(batch.groups)] for part in total))
 
     return step
 
@@ -135,7 +132,8 @@ def read_batch(
     known = likelihood.known(observations)
     if known is not None:
         segment_ids = np.where(known, segment_ids, -1)
-    return Batch(observations, groups, segment_ids.astype(np.int32))
+    segment_ids = segment_ids.astype(np.int32)
+    return Batch(observations, groups, segment_ids, part.keys[start:stop])
 
 
 def ranges(num_observations: int, size: int) -> Iterator[tuple[int, int]]:
@@ -149,12 +147,13 @@ def encode(
 ) -> ContentStore:
     """The content store of observations, which stream through the encoder.
 
-    Memory does not grow with the number of observations, but for the row
-    number of each one's group.
+    Memory does not grow with the number of observations, but for the key and
+    the row number of the group of each.
 
     Args:
         model: The model.
-        parts: Observations and their groups; a group may be in several.
+        parts: Observations and their groups; a group may be in several. Equal
+            observations all count.
         batch_size: Observations to encode at once.
 
     Returns:
@@ -171,14 +170,17 @@ def encode(
         functools.partial(propose, model), batch_size, model.codec.likelihood
     )
     total = sum(map(len, parts))
-    with contextlib.closing(_progress(total)) as bar:
+    with contextlib.closing(progress_bar(total)) as bar:
         stores = [
             encode_part(model, part, step, batch_size, bar) for part in parts
         ]
-    return functools.reduce(ContentStore.merge, stores)
+    return functools.reduce(
+        functools.partial(ContentStore.merge, twice=True), stores
+    )
 
 
-def _progress(total: int) -> tqdm.tqdm:
+def progress_bar(total: int) -> tqdm.tqdm:
+    """A bar of so many observations."""
     # Log files get a line a half-minute, terminals a live bar.
     seconds = 0.2 if sys.stderr.isatty() else 30
     return tqdm.tqdm(
@@ -198,15 +200,21 @@ def encode_part(
     counts = np.zeros(len(groups), np.int64)
     shape = len(groups), model.content_dim
     total = Evidence(np.zeros(shape), np.zeros(shape))
+    heard = []
     for batch in _ahead(_read(part, batch_size, model.codec.likelihood)):
         rows = batch.groups
         known = Evidence(*(column[rows] for column in total))
         for column, values in zip(total, evidence.add(known, step(batch))):
             column[rows] = values
         counts[rows] += batch.counts()
+        heard.append(batch.segment_ids >= 0)
         bar.update(len(batch.observations))
+    index = np.where(np.concatenate(heard), part.group_index, -1)
+    keys = _by_group(part.keys, index)
     rule = model.levels[0].accumulation
-    return ContentStore.of(groups, counts, total, rule, fingerprint(model))
+    return ContentStore.of(
+        groups, counts, total, keys, rule, fingerprint(model)
+    )
 
 
 def _read(
@@ -232,3 +240,25 @@ def check_adds_up(
     stored.check_model(model.levels[0].accumulation, fingerprint(model))
     for part in parts:
         stored.check_ids(part.groups)
+
+
+def check_held(
+    stored: ContentStore, parts: list[GroupedData], likelihood: Likelihood
+) -> None:
+    """Raise `InputError` unless a store has all these observations.
+
+    It has none of those of which no value is known.
+    """
+    for part, held in zip(parts, stored.held(parts)):
+        for batch in _read(part[~held], 1024, likelihood):
+            if batch.counts().any():
+                multiset.check_held(parts, stored)
+
+
+def without_held(
+    stored: ContentStore, parts: list[GroupedData]
+) -> list[GroupedData]:
+    """The parts without what a store has already, as far as any is left."""
+    masks = stored.held(parts)
+    left = [part[~held] for part, held in zip(parts, masks)]
+    return [part for part in left if len(part)]

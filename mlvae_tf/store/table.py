@@ -1,35 +1,36 @@
 """What is known of every group, kept: a table of accumulated evidence.
 
-A row a group: how many observations it has had, and the sum of their evidence
-(`mlvae_tf.evidence`) in float64. Since evidence adds up, new observations join
-a stored table without the old ones, two tables merge, and observations can be
-taken back out. On disk it is Parquet, with the posterior beside the evidence
-for whoever only reads it.
+A row per group: how many observations it has had, which ones, and the sum of
+their evidence (`mlvae_tf.evidence`) in float64. Since evidence adds up, new
+observations join a stored table without the old ones, two tables merge, and
+observations can be taken back out. Of each one its key is kept
+(`mlvae_tf.data.identity`), eight bytes by which it is noticed when it comes
+again. On disk it is Parquet, with the posterior beside the evidence for whoever
+only reads it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mlvae_tf import evidence, files
+from mlvae_tf import evidence
+from mlvae_tf.comparison import Comparison
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.layers import RULES, EvidenceAccumulation
+from mlvae_tf.model import MLVAE
+from mlvae_tf.store import disk, multiset
+from mlvae_tf.store.multiset import Identified
+from mlvae_tf.store.queries import Answers, evidence_of
 
-# Of a group's precision: less than that is rounding, in float64 sums ...
+# Of a group's precision: less than that is rounding, in float64 sums.
 MIN_SHARE = 1e-9
-# ... and what may be left of it when the last observation is taken out, which
-# may have been encoded in another batch, in float32.
-MAX_REMAINDER = 1e-3
-
-_COLUMNS = *Evidence._fields, "loc", "scale"
-_METADATA = b"mlvae_tf"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +41,9 @@ class ContentStore:
         groups: Distinct ids in sorted order, int64 or strings, `[G]`.
         counts: Observations of each group, int64 `[G]`, at least one.
         evidence: Their evidence, float64 `[G, content_dim]`.
+        keys: Which observations they are, uint64 `[N]`: the sorted keys of the
+            first group's, then those of the second's, ... Equal observations
+            have equal keys.
         rule: How evidence makes the content: `"product"` or
             `"product_with_prior"`.
         model: Identity of the model that encoded the observations; evidence
@@ -49,6 +53,7 @@ class ContentStore:
     groups: np.ndarray
     counts: np.ndarray
     evidence: Evidence
+    keys: np.ndarray
     rule: str
     model: str
 
@@ -58,6 +63,7 @@ class ContentStore:
         group_ids: np.ndarray,
         counts: np.ndarray,
         parts: Evidence,
+        keys: np.ndarray,
         rule: str,
         model: str,
     ) -> ContentStore:
@@ -67,6 +73,8 @@ class ContentStore:
             group_ids: The group of each part, integers or strings, `[P]`.
             counts: Observations of each part, integers `[P]`.
             parts: Their evidence, float64 `[P, content_dim]`.
+            keys: uint64 `[counts.sum()]`: which observations they are, those
+                of the first part, then those of the second, ...
             rule: As the attribute.
             model: As the attribute.
 
@@ -82,28 +90,76 @@ class ContentStore:
             Evidence(*(part[heard] for part in parts)), rows, len(groups)
         )
         total = Evidence(*(part.numpy() for part in total))
-        return cls(groups, sums, total, rule, model)
+        order = np.lexsort((keys, np.repeat(rows, counts[heard])))
+        return cls(groups, sums, total, keys[order], rule, model)
 
     def __len__(self) -> int:
         return len(self.groups)
+
+    @property
+    def group_index(self) -> np.ndarray:
+        """int32 `[N]`: the row of each observation's group."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), self.counts)
 
     def posterior(self) -> tuple[np.ndarray, np.ndarray]:
         """The content of every group: `(loc, scale)`, `[G, content_dim]`."""
         content = EvidenceAccumulation(self.rule).posterior(self.evidence)
         return content.loc.numpy(), content.scale.numpy()
 
-    def merge(self, other: ContentStore) -> ContentStore:
-        """The store of two disjoint sets of observations taken together.
+    def identify(
+        self,
+        model: MLVAE,
+        observations: np.ndarray,
+        comparison: Comparison | None = None,
+        threshold: float = -math.inf,
+        best: int = 3,
+    ) -> Answers:
+        """The groups that each of some observations is most like.
+
+        Args:
+            model: What encoded the stored observations.
+            observations: `[N, ...]`, values, or uint8 images.
+            comparison: What compares them, such as a run has learned; by
+                default their posteriors do.
+            threshold: The score from which on an observation's group is known.
+            best: How many groups to name.
 
         Raises:
-            InputError: If their models, rules or kinds of ids differ.
+            InputError: If the store is of another model or has no groups, or
+                if the observations do not fit the model.
+        """
+        rule = model.levels[0].accumulation
+        self.check_model(rule, fingerprint(model))
+        if not len(self):
+            raise InputError(
+                "the store has no groups, of which an observation could be: "
+                "encode some first."
+            )
+        by = comparison or Comparison(rule=rule)
+        asked = evidence_of(model, observations)
+        rows, scores = by.nearest(asked, self.evidence, self.counts, best)
+        return Answers(self.groups[rows], scores, scores[:, 0] >= threshold)
+
+    def merge(self, other: ContentStore, twice: bool = False) -> ContentStore:
+        """The store of two lots of observations taken together.
+
+        Args:
+            other: The other lot.
+            twice: Count observations twice that are in both.
+
+        Raises:
+            InputError: If their models, rules or kinds of ids differ, or if
+                they have observations in common that are not to count twice.
         """
         self.check_compatible(other)
+        if not twice:
+            multiset.check_new([other], self)
         stores = self, other
         return ContentStore.of(
             np.concatenate([store.groups for store in stores]),
             np.concatenate([store.counts for store in stores]),
             Evidence(*map(np.concatenate, zip(*(s.evidence for s in stores)))),
+            np.concatenate([store.keys for store in stores]),
             self.rule,
             self.model,
         )
@@ -115,30 +171,32 @@ class ContentStore:
         rounding has left of its evidence.
 
         Raises:
-            InputError: If the models, rules or kinds of ids differ, or if a
-                group has not all of these observations: as far as its count
-                and its precision tell, which must stay positive.
+            InputError: If the models, rules or kinds of ids differ, if a group
+                has not all of these observations, or if they are so much of it
+                that rounding hides the rest.
         """
         self.check_compatible(part)
-        unknown = part.groups[~np.isin(part.groups, self.groups)]
-        if len(unknown):
-            raise InputError(
-                f"cannot take observations out of {_name(unknown)}: the store "
-                "has no such group. Take out only what was added."
-            )
+        multiset.check_held([part], self)
+        (gone,) = multiset.contained([self], part)
         rows = np.searchsorted(self.groups, part.groups)
         before = Evidence(*(total[rows] for total in self.evidence))
         left = evidence.subtract(before, part.evidence)
-        counts_left = self.counts[rows] - part.counts
-        _check_left(part.groups, counts_left, before, left)
         counts = self.counts.copy()
-        counts[rows] = counts_left
+        counts[rows] -= part.counts
+        _check_left(part.groups, counts[rows], before, left)
         total = Evidence(*(total.copy() for total in self.evidence))
         for column, values in zip(total, left):
             column[rows] = values
         return ContentStore.of(
-            self.groups, counts, total, self.rule, self.model
+            self.groups, counts, total, self.keys[~gone], self.rule, self.model
         )
+
+    def held(self, parts: Sequence[Identified]) -> list[np.ndarray]:
+        """Which of some observations the store has, a mask for every part.
+
+        Equal observations count: of three, as many as the store has.
+        """
+        return multiset.contained(parts, self)
 
     def check_compatible(self, other: ContentStore) -> None:
         """Raise `InputError` unless the evidence of both adds up."""
@@ -168,24 +226,19 @@ class ContentStore:
             )
 
     def save(self, path: pathlib.Path) -> None:
-        """Write the table, whole or not at all."""
-        dim = self.evidence.precision.shape[1]
-        values = dict(zip(_COLUMNS, (*self.evidence, *self.posterior())))
-        columns = {
-            "group": pa.array(self.groups, _id_type(self.groups)),
-            "count": pa.array(self.counts),
-            **{
-                name: pa.FixedSizeListArray.from_arrays(column.ravel(), dim)
-                for name, column in values.items()
-            },
-        }
-        about = json.dumps({"model": self.model, "rule": self.rule})
-        schema = _schema(_id_type(self.groups), dim).with_metadata(
-            {_METADATA: about}
+        """Write the table, whole or not at all.
+
+        Args:
+            path: Ends in .parquet; or in .csv, which cannot be loaded again:
+                it lacks the observations' keys.
+        """
+        about = {"model": self.model, "rule": self.rule}
+        loc, scale = self.posterior()
+        vectors = {**self.evidence._asdict(), "loc": loc, "scale": scale}
+        contents = disk.Contents(
+            self.groups, self.counts, vectors, self.keys, about
         )
-        table = pa.table(columns, schema)
-        with files.whole(path) as partial:
-            pq.write_table(table, partial, write_page_checksum=True)
+        disk.write(path, contents)
 
     @classmethod
     def load(cls, path: pathlib.Path) -> ContentStore:
@@ -194,21 +247,10 @@ class ContentStore:
         Raises:
             InputError: If there is none, it is damaged, or of another kind.
         """
-        table = _read(path)
-        about = _about(table.schema, path)
-        ids = table["group"]
-        is_string = pa.types.is_string(ids.type)
-        shape = len(ids), table.schema.field("precision").type.list_size
-        parts = (
-            table[name].combine_chunks().flatten().to_numpy().reshape(shape)
-            for name in Evidence._fields
-        )
-        store = cls(
-            np.array(ids.to_pylist(), np.str_ if is_string else np.int64),
-            table["count"].to_numpy(),
-            Evidence(*parts),
-            **about,
-        )
+        groups, counts, vectors, keys, about = disk.read(path)
+        check_rule(about["rule"])
+        total = Evidence(*(vectors[name] for name in Evidence._fields))
+        store = cls(groups, counts, total, keys, about["rule"], about["model"])
         store._check_rows(path)
         return store
 
@@ -256,74 +298,15 @@ def as_ids(group_ids: np.ndarray) -> np.ndarray:
     return group_ids.astype(np.int64)
 
 
-def _name(groups: np.ndarray) -> str:
-    names = ", ".join(map(repr, groups[:3].tolist()))
-    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
-    return f"group{'s' * (len(groups) > 1)} {names}{more}"
-
-
 def _check_left(
     groups: np.ndarray, counts: np.ndarray, before: Evidence, left: Evidence
 ) -> None:
     """Raise `InputError` for groups that can't be left with that."""
     share: np.ndarray = left.precision / before.precision
-    valid = np.where(
-        counts > 0,
-        (share > MIN_SHARE).all(axis=1),
-        (np.abs(share) < MAX_REMAINDER).all(axis=1),
-    )
-    bad = groups[~valid | (counts < 0)]
+    bad = groups[(counts > 0) & ~(share > MIN_SHARE).all(axis=1)]
     if len(bad):
         raise InputError(
-            f"cannot take these observations out of {_name(bad)}: the store "
-            "has fewer, or others, or they are so much of its precision that "
-            "rounding hides the rest. Take out only what was added, or encode "
-            "anew what is to stay."
+            "cannot take these observations out of "
+            f"{multiset.named(bad)}: they are so much of its precision that "
+            "rounding hides the rest. Encode anew what is to stay."
         )
-
-
-def _id_type(groups: np.ndarray) -> pa.DataType:
-    return pa.string() if groups.dtype.kind == "U" else pa.int64()
-
-
-def _schema(id_type: pa.DataType, dim: int) -> pa.Schema:
-    vector = pa.list_(pa.float64(), dim)
-    types = {"group": id_type, "count": pa.int64()}
-    types |= dict.fromkeys(_COLUMNS, vector)
-    return pa.schema(
-        [pa.field(name, kind, nullable=False) for name, kind in types.items()]
-    )
-
-
-def _read(path: pathlib.Path) -> pa.Table:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such table of encode.py.")
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path} is damaged, or no Parquet table: {error}"
-        ) from None
-
-
-def _about(schema: pa.Schema, path: pathlib.Path) -> dict[str, str]:
-    """Model and rule, if it is the schema of such a table."""
-    try:
-        about = json.loads(schema.metadata[_METADATA])
-        about = {name: str(about[name]) for name in ("rule", "model")}
-        dim = schema.field("precision").type.list_size
-        ids = schema.field("group").type
-        known = ids in (pa.int64(), pa.string()) and schema.equals(
-            _schema(ids, dim)
-        )
-    except (TypeError, KeyError, ValueError, AttributeError):
-        known = False
-    if not known:
-        raise InputError(
-            f"{path} is no table of encode.py: expected group, count, "
-            f"{', '.join(_COLUMNS)} and the identity of their model: got "
-            f"{', '.join(schema.names[:8]) or 'no columns'}."
-        )
-    check_rule(about["rule"])
-    return about

@@ -1,257 +1,334 @@
-"""`folder:PATH`: PATH/GROUP/*.png|jpg, or PATH/SPLIT/GROUP/*."""
+"""`folder:PATH`: PATH/GROUP/* pictures, or PATH/SPLIT/GROUP/*."""
 
 from __future__ import annotations
 
 import array
 import bisect
-import contextlib
+import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tqdm
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mlvae_tf.data import identity, images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.observations import Encoded, progress
+from mlvae_tf.data.images import Look
+from mlvae_tf.data.observations import (
+    DamagedError,
+    Encoded,
+    UnreadableError,
+    progress,
+)
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
+from mlvae_tf.files import shown
 
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
-_OTHER_SUFFIXES = {".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic"}
-_MODES = {"grey": "L", "rgb": "RGB"}
-_ORIENTATION = 0x0112  # Of Exif; above 4, width and height change places.
+_SPLITS = {"train", "test"}
+_LIKE_SPLITS = _SPLITS | {
+    *("training", "testing", "val", "valid", "validation", "dev", "eval"),
+    *("holdout", "heldout", "held_out"),
+}
+# What systems and programs leave in folders, in lower case.
+_LITTER = {
+    *(".ds_store", ".directory", ".gitkeep", ".gitignore", ".localized"),
+    *(".nomedia", ".picasa.ini", "desktop.ini", "ehthumbs.db", "thumbs.db"),
+    *("__macosx", "@eadir", ".ipynb_checkpoints", ".thumbnails", ".git"),
+}
+
+
+def _is_litter(name: str) -> bool:
+    return name.lower() in _LITTER or name.startswith("._")
+
+
+def _entries(folder: pathlib.Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name, but for known litter."""
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if not _is_litter(entry.name)]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _subfolders(folder: pathlib.Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if entry.is_dir() and not entry.name.startswith(".")
-        )
+    return [
+        entry.name
+        for entry in _entries(folder)
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
 
 
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+def _others(folder: pathlib.Path, known: list[str]) -> list[str]:
+    """What else is in a folder."""
+    names = [entry.name for entry in _entries(folder)]
+    return [shown(folder / name) for name in names if name not in known]
 
 
-def _images(folder: pathlib.Path) -> list[str]:
-    """The names of a group's images, sorted.
+class _Listed:
+    """The pictures in group folders, and the files that are none.
 
-    Raises:
-        InputError: On what would be left out without a word.
-    """
-    images = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            path = folder / entry.name
-            if _suffix(entry.name) in _OTHER_SUFFIXES:
-                raise InputError(
-                    f"{path} is neither PNG nor JPEG. Convert it, or take it "
-                    "out."
-                )
-            if _suffix(entry.name) in _SUFFIXES:
-                images.append(entry.name)
-            elif entry.is_dir():
-                raise InputError(
-                    f"{path} is a folder within a group: expected PATH/GROUP/* "
-                    "or PATH/train/GROUP/* and PATH/test/GROUP/*."
-                )
-    if not images:
-        raise InputError(
-            f"{folder} has no PNG or JPEG images. Add some, or remove the "
-            "folder."
-        )
-    return images
-
-
-def decode(
-    path: pathlib.Path, size: int | None = None, colors: str | None = None
-) -> np.ndarray:
-    """One image as uint8 `[height, width, channels]`.
-
-    Args:
-        path: A PNG or JPEG file.
-        size: Resize to this height and width.
-        colors: `"grey"` or `"rgb"`; as the file has it by default.
-
-    Raises:
-        InputError: If the file is damaged or no image.
-    """
-    with _opened(path) as image:
-        image = _eight_bit(ImageOps.exif_transpose(image))
-        return convert(image, size, colors)
-
-
-def convert(
-    image: Image.Image, size: int | None, colors: str | None
-) -> np.ndarray:
-    """A grey or RGB image as uint8 `[height, width, channels]`."""
-    image = image.convert(_MODES[colors] if colors else image.mode)
-    if size:
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image)
-    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-
-
-def shape(
-    path: pathlib.Path, size: int | None = None, colors: str | None = None
-) -> tuple[int, ...]:
-    """The shape of what `decode` gives, as the header tells it."""
-    with _opened(path) as image:
-        width, height = image.size
-        # Pillow looks for the orientation of a PNG behind its pixels, which
-        # it decodes for that: here only what stands before them counts.
-        if "exif" in image.info and image.getexif().get(_ORIENTATION, 1) > 4:
-            width, height = height, width
-        if size:
-            width, height = size, size
-        mode = _MODES[colors] if colors else _mode(image)
-        return height, width, 1 if mode == "L" else 3
-
-
-@contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
-    """An image whose pixels are not read yet."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except UnidentifiedImageError:
-        raise InputError(f"{path} is no PNG or JPEG image.") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be decoded: {error}. Repair or remove the file."
-        ) from None
-
-
-def _mode(image: Image.Image) -> str:
-    """L, if it is grey, or RGB."""
-    grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-    return "L" if grey else "RGB"
-
-
-def _transparent(image: Image.Image) -> bool:
-    return image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """As grey or RGB, the transparent parts white."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() clips.
-        values = np.asarray(image).astype(np.int64) // 257
-        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
-    mode = _mode(image)
-    if _transparent(image):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)
-
-
-class _Images(Encoded):
-    """The images of group folders.
-
-    A file's name is a few bytes of one string; a million `pathlib` objects
+    A picture's name is a few bytes of one string; a million `pathlib` objects
     would take a gigabyte.
 
     Args:
         folder: Where the groups are.
-        groups: Their names.
-        images: The names of each group's images.
-        config: How to decode them.
     """
 
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        groups: list[str],
-        images: Iterable[list[str]],
-        config: DataConfig,
-    ) -> None:
-        self._folder = folder
-        self._groups = groups
-        self._settings = config.image_size, config.colors
-        names, ends, stops = bytearray(), array.array("q"), array.array("q")
-        for group in images:
-            for name in group:
-                names += os.fsencode(name)
-                ends.append(len(names))
-            stops.append(len(ends))
-        self._names, self._ends, self.stops = names, ends, stops
-        self.shape = (len(ends), *self.decode(0).shape)
-        self.dtype = np.dtype(np.uint8)
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.groups = _subfolders(folder)
+        self.passed: list[str] = []  # What is no picture, with its folder.
+        self._names, self._ends = bytearray(), array.array("q")
+        self.stops = array.array("q")
+        _check_names(folder, self.groups)
+        self.passed += _others(folder, self.groups)
+        for group in tqdm.tqdm(
+            self.groups, "listing groups", leave=False, delay=2
+        ):
+            for name in self._pictures(folder / group):
+                self._names += os.fsencode(name)
+                self._ends.append(len(self._names))
+            self.stops.append(len(self._ends))
+
+    def _pictures(self, folder: pathlib.Path) -> Iterator[str]:
+        """The names of a group's pictures, sorted.
+
+        Raises:
+            InputError: If there are none, or folders.
+        """
+        found = False
+        for entry in _entries(folder):
+            path = folder / entry.name
+            hidden = entry.name.startswith(".")
+            if entry.is_dir() and not hidden:
+                raise InputError(
+                    f"{shown(path)} is a folder within a group: expected "
+                    "PATH/GROUP/*, or PATH/train/GROUP/* and PATH/test/GROUP/*."
+                )
+            # Pipes would be waited for; a link that leads nowhere is damage.
+            is_file = entry.is_file() or entry.is_symlink()
+            if is_file and not hidden and images.is_picture(path):
+                found = True
+                yield entry.name
+            else:
+                self.passed.append(shown(path))
+        if not found:
+            raise InputError(
+                f"{shown(folder)} has no pictures. Add some, or remove the "
+                "folder."
+            )
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def sizes(self) -> np.ndarray:
+        """Pictures in each group."""
+        return np.diff(self.stops, prepend=0)
+
+    def name(self, row: int) -> bytes:
+        """A picture's own name."""
+        start = self._ends[row - 1] if row else 0
+        return bytes(self._names[start : self._ends[row]])
+
+    def group(self, row: int) -> str:
+        """The group of a picture."""
+        return self.groups[bisect.bisect_right(self.stops, row)]
 
     def path(self, row: int) -> pathlib.Path:
-        """The file of an image."""
-        name = self._names[self._ends[row - 1] if row else 0 : self._ends[row]]
-        group = self._groups[bisect.bisect_right(self.stops, row)]
-        return self._folder / group / os.fsdecode(bytes(name))
+        """The file of a picture."""
+        return self.folder / self.group(row) / os.fsdecode(self.name(row))
+
+
+def _check_names(folder: pathlib.Path, groups: list[str]) -> None:
+    """Raise `InputError` for folders whose names are no text."""
+    bad = [group for group in groups if shown(group) != group]
+    if bad:
+        raise InputError(
+            f"the names of {len(bad)} group folders are not UTF-8, the first "
+            f"{shown(folder / bad[0])}. Rename them: a folder's name is its "
+            "group's id. (convmv -f latin1 -t utf8 renames many at once.)"
+        )
+
+
+class _Images(Encoded):
+    """The pictures of group folders.
+
+    Args:
+        listed: Which ones.
+        config: How to decode them.
+
+    Raises:
+        InputError: If they differ in size, or none can be read.
+    """
+
+    def __init__(self, listed: _Listed, config: DataConfig) -> None:
+        self._listed = listed
+        self.shape = (len(listed),)
+        self.dtype = np.dtype(np.uint8)
+        self.keys = np.zeros(len(listed), np.uint64)
+        looks, damaged = self._look()
+        self._has_damage = bool(damaged)
+        if not looks:
+            raise UnreadableError(damaged, len(listed))
+        size, colors = config.size, config.colors
+        if not size:
+            self._check_sizes(looks)
+        if not colors:
+            colors = "grey" if all(v.grey for v in looks.values()) else "rgb"
+        first = next(iter(looks.values()))
+        height, width = size or first[:2]
+        self.shape = len(listed), height, width, 1 if colors == "grey" else 3
+        self.colors = colors
+        self._settings = size, colors, self._find_depth(looks)
+        self.notes = self._describe(looks, config, colors)
+
+    def _look(self) -> tuple[dict[int, Look], dict[int, str]]:
+        """By row, what the headers tell, or what is wrong with them."""
+        looks: dict[int, Look] = {}
+        damaged: dict[int, str] = {}
+
+        def keep(place: int, row: int) -> None:
+            path = self._listed.path(row)
+            looks[row] = images.look(path)
+            self.keys[row] = identity.of_file(path, self._listed.group(row))
+
+        for rows in progress(len(self), "looking at headers"):
+            numbers = np.arange(rows.start, rows.stop)
+            damaged |= self.in_parallel(keep, numbers)
+        return dict(sorted(looks.items())), damaged
+
+    def _check_sizes(self, looks: dict[int, Look]) -> None:
+        first = next(iter(looks))
+        for row, look in looks.items():
+            if look[:2] != looks[first][:2]:
+                raise self._differ(first, looks[first][:2], row, look[:2])
+
+    def _differ(
+        self,
+        first: int,
+        size: tuple[int, ...],
+        row: int,
+        other: tuple[int, ...],
+    ) -> InputError:
+        return InputError(
+            f"all images must have one size: {self.name(first)} is {size[0]} "
+            f"pixels high and {size[1]} wide, {self.name(row)} {other[0]} and "
+            f"{other[1]}. Pass --image_size, such as 64."
+        )
+
+    def _find_depth(self, looks: dict[int, Look]) -> int:
+        """The bits that pixels of more than eight hold."""
+        deep = np.array([row for row, v in looks.items() if v.deep], np.int64)
+        found = np.zeros(len(deep), np.int64)
+
+        def measure(place: int, row: int) -> None:
+            found[place] = images.largest(self._listed.path(row))
+
+        self.in_parallel(measure, deep)
+        largest = int(found.max(initial=0)) if len(deep) else 2**16 - 1
+        return images.depth_of(largest)
+
+    def _describe(
+        self, looks: dict[int, Look], config: DataConfig, colors: str
+    ) -> list[str]:
+        notes = []
+        grey = sum(look.grey for look in looks.values())
+        deep = sum(look.deep for look in looks.values())
+        several = sum(look.several for look in looks.values())
+        if not config.colors and 0 < grey < len(looks):
+            notes.append(
+                f"{grey} of {len(looks)} images are grey: all are read as RGB "
+                "(--colors=grey for the other way)"
+            )
+        if deep:
+            depth = self._settings[2]
+            notes.append(
+                f"{deep} of {len(looks)} images have more than 8 bits per "
+                f"pixel; they hold {depth}, of which 8 are kept"
+            )
+        if several:
+            notes.append(
+                f"{several} of {len(looks)} files hold several pictures: the "
+                "first is read"
+            )
+        return notes
+
+    def name(self, row: int) -> str:
+        return shown(self._listed.path(row))
 
     def decode(self, row: int) -> np.ndarray:
-        return decode(self.path(row), *self._settings)
+        return images.decode(self._listed.path(row), *self._settings)
 
     def mismatch(self, row: int, shape: tuple[int, ...]) -> InputError:
-        return InputError(
-            "all images must have one size and one kind of colour: "
-            f"{self.path(0)} is {self.shape[1:]}, {self.path(row)} is {shape}. "
-            "Pass --image_size, such as 64, and --colors=grey or rgb."
+        return DamagedError(
+            f"{self.name(row)} has changed: it was {self.shape[1:]}, it is "
+            f"{shape}"
         )
 
     def check(self) -> None:
-        """Look at the headers, unless sizes and colours are made one."""
-        if all(self._settings):
-            return
-
-        def look(row: int) -> None:
-            found = shape(self.path(row), *self._settings)
-            if found != self.shape[1:]:
-                raise self.mismatch(row, found)
-
-        for rows in progress(len(self), "looking at headers"):
-            self.in_parallel(look, range(rows.start, rows.stop))
+        if self._has_damage:
+            raise UnreadableError(self.unreadable(), len(self))
 
 
-def _read_groups(folder: pathlib.Path, config: DataConfig) -> GroupedData:
-    groups = _subfolders(folder)
-    listed = tqdm.tqdm(groups, "listing groups", leave=False, delay=2)
-    images = _Images(
-        folder, groups, (_images(folder / group) for group in listed), config
+def _grouped(listed: _Listed, pictures: _Images) -> GroupedData:
+    groups = np.array(listed.groups)
+    index = np.arange(len(groups), dtype=np.int32)
+    return GroupedData(
+        pictures, groups, np.repeat(index, listed.sizes()), pictures.keys
     )
-    sizes = np.diff(images.stops, prepend=0)
-    index = np.repeat(np.arange(len(groups), dtype=np.int32), sizes)
-    return GroupedData(images, np.array(groups), index)
 
 
 def load(path: str, config: DataConfig) -> Source:
-    """Each folder of images is a group; its name is the group's id.
+    """Each folder of pictures is a group; its name is the group's id.
 
     Folders named `train` and `test` hold the splits, in which the groups may
     differ.
     """
     folder = pathlib.Path(path)
     if not folder.is_dir():
-        raise InputError(f"folder:{path}: there is no such folder.")
+        raise InputError(f"folder:{shown(path)}: there is no such folder.")
     subfolders = _subfolders(folder)
     if not subfolders:
         raise InputError(
-            f"folder:{path} has no group folders: expected {path}/GROUP/*.png "
-            f"or *.jpg, or {path}/train/GROUP/* and {path}/test/GROUP/*."
+            f"folder:{shown(path)} has no group folders: expected "
+            f"{shown(path)}/GROUP/* with pictures, or {shown(path)}/train/"
+            f"GROUP/* and {shown(path)}/test/GROUP/*."
         )
-    splits = "train" in subfolders and set(subfolders) <= {"train", "test"}
-    if not splits or any(_has_images(folder / name) for name in subfolders):
-        return Source(_read_groups(folder, config))
-    return Source(
-        **{name: _read_groups(folder / name, config) for name in subfolders}
+    places, passed = {"train": folder}, []
+    if _holds_splits(folder, subfolders):
+        # That of training comes first: the other is read as it is.
+        splits = sorted(subfolders, reverse=True)
+        places = {split: folder / split for split in splits}
+        passed = _others(folder, subfolders)
+    parts: dict[str, GroupedData] = {}
+    notes: list[str] = []
+    for split, place in places.items():
+        listed = _Listed(place)
+        pictures = _Images(listed, config)
+        config = dataclasses.replace(config, colors=pictures.colors)
+        parts[split] = _grouped(listed, pictures)
+        notes += pictures.notes
+        passed += listed.passed
+    groups = np.unique(np.concatenate([v.groups for v in parts.values()]))
+    found = f"{sum(map(len, parts.values()))} images in {len(groups)} groups"
+    if passed:
+        found += f"; {len(passed)} files passed over (first: {passed[0]})"
+    return Source.of(parts, (found, *notes))
+
+
+def _holds_splits(folder: pathlib.Path, subfolders: list[str]) -> bool:
+    """Whether the folders are splits rather than groups.
+
+    Raises:
+        InputError: If they seem to be, under other names.
+    """
+    alike = {name.lower() for name in subfolders} <= _LIKE_SPLITS
+    if not alike or not all(_subfolders(folder / name) for name in subfolders):
+        return False
+    if "train" in subfolders and set(subfolders) <= _SPLITS:
+        return True
+    raise InputError(
+        f"{shown(folder)} has the folders {', '.join(subfolders)}, which hold "
+        "folders: expected train, and test if there is one. Rename them, such "
+        "as val to test, or move what is neither elsewhere."
     )
-
-
-def _has_images(folder: pathlib.Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(
-            _suffix(entry.name) in _SUFFIXES and not entry.name.startswith(".")
-            for entry in entries
-        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import pathlib
 import struct
 import zlib
@@ -14,33 +16,52 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
 
+_MAX_AXES = 8
 _SPLITS = {"train": "train", "test": "t10k"}
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
     """One IDX file of unsigned bytes (http://yann.lecun.com/exdb/mnist)."""
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with opened(path, "rb") as file:
+            return _parse(file, str(path))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
+
+
+def _parse(file: io.BufferedIOBase, path: str) -> np.ndarray:
+    head = file.read(4)
+    if len(head) < 4 or head[:3] != b"\0\0\x08" or head[3] > _MAX_AXES:
         raise InputError(
             f"{path} is no IDX file of unsigned bytes: expected it to begin "
-            f"with 00 00 08, got {content[:3].hex(' ') or 'nothing'}."
+            f"with 00 00 08 and a number of axes up to {_MAX_AXES}, got "
+            f"{head.hex(' ') or 'nothing'}."
         )
-    start = 4 + 4 * content[3]
-    if len(content) < start:
+    sizes = file.read(4 * head[3])
+    if len(sizes) < 4 * head[3]:
         raise InputError(f"{path} is truncated within its header.")
-    shape = struct.unpack(f">{content[3]}I", content[4:start])
-    size = int(np.prod(shape, dtype=np.int64))
-    if len(content) - start != size:
+    shape = struct.unpack(f">{head[3]}I", sizes)
+    size = math.prod(shape)
+    content = _read_most(file, size + 1)
+    if len(content) != size:
+        got = len(content) if len(content) < size else "more"
         raise InputError(
             f"{path} is truncated or damaged: expected {size} bytes for shape "
-            f"{list(shape)}, got {len(content) - start}."
+            f"{list(shape)}, got {got}."
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_most(file: io.BufferedIOBase, size: int) -> bytes:
+    """At most so many bytes, whatever a header says that there are."""
+    content = bytearray()
+    while len(content) < size:
+        part = file.read(min(size - len(content), 1 << 24))
+        if not part:
+            break
+        content += part
+    return bytes(content)
 
 
 def _find(folder: pathlib.Path, stem: str) -> pathlib.Path:
@@ -72,4 +93,4 @@ def load(path: str, config: DataConfig) -> Source:
         splits[split] = GroupedData.of(
             images[..., np.newaxis], labels.astype(np.int64)
         )
-    return Source(**splits)
+    return Source.of(splits)

@@ -7,12 +7,12 @@ import math
 import os
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.lib import format as npy
 
+from mlvae_tf.checks import as_float32
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Observations, Stored, in_memory
@@ -73,8 +73,19 @@ class _Member(Stored):
                             f"npz:{self._path} has become shorter."
                         )
                     start, place = start + count, place + count
-        observations = observations.astype(self.dtype, copy=False)
+        if self.dtype != np.uint8:
+            with _named(self._path):
+                observations = as_float32(observations)
         return observations.reshape(len(rows), *self.shape[1:])
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """An `InputError` about values, with the file that has them."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"npz:{path}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -84,16 +95,15 @@ def _readable(path: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise InputError(f"npz:{path} cannot be read: {error}") from None
-        raise InputError(
-            f"npz:{path} holds an array of Python objects, which is never "
-            "unpickled. Save numbers or fixed-width strings, such as "
-            "group_ids.astype(str)."
-        ) from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"npz:{path} cannot be read: {error}") from None
+    except Exception as error:  # zipfile and NumPy raise of any kind.
+        if "allow_pickle" in str(error):
+            raise InputError(
+                f"npz:{path} holds an array of Python objects, which is never "
+                "unpickled. Save numbers or fixed-width strings, such as "
+                "group_ids.astype(str)."
+            ) from None
+        reason = str(error) or type(error).__name__
+        raise InputError(f"npz:{path} cannot be read: {reason}") from None
 
 
 def _open(path: str, config: DataConfig) -> dict[str, Observations]:
@@ -160,7 +170,8 @@ def load(path: str, config: DataConfig) -> Source:
     observations = arrays["observations"]
     if isinstance(observations, np.ndarray):
         observations = _as_observations(observations, path)
-    data = GroupedData.of(observations, in_memory(arrays["group_ids"]))
+    with _named(path):
+        data = GroupedData.of(observations, in_memory(arrays["group_ids"]))
     if "split" not in arrays:
         return Source(data)
     return _split(data, in_memory(arrays["split"]), path)
@@ -173,7 +184,8 @@ def _as_observations(observations: np.ndarray, path: str) -> np.ndarray:
             f"shape {observations.shape} of {observations.dtype}."
         )
     if observations.dtype != np.uint8:
-        observations = observations.astype(np.float32)
+        with _named(path):
+            observations = as_float32(observations)
     if observations.ndim == 3:  # Images without an axis for their one channel.
         observations = observations[..., np.newaxis]
     return observations

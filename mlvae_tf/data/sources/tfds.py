@@ -13,11 +13,11 @@ import tqdm
 from google.protobuf.message import DecodeError
 from PIL import Image
 
+from mlvae_tf.data import images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.observations import Encoded
+from mlvae_tf.data.observations import DamagedError, Encoded
 from mlvae_tf.data.source import Source
-from mlvae_tf.data.sources import folder
 from mlvae_tf.errors import InputError
 
 # Bytes around a record of a TFRecord file: its length and two checksums.
@@ -100,9 +100,9 @@ class _Records(Encoded):
             record = _read_record(path, offset)
             example = self._features.deserialize_example_np(record)
         except (OSError, ValueError, SyntaxError, DecodeError) as error:
-            raise InputError(
+            raise DamagedError(
                 f"tfds:{self._name}: the example at byte {offset} of {path} "
-                f"cannot be decoded: {error}. Prepare the dataset again."
+                f"cannot be decoded: {error}. Prepare the dataset again"
             ) from None
         observation = np.asarray(example[config.observation_feature])
         is_image = observation.ndim == 3 and observation.dtype == np.uint8
@@ -111,7 +111,7 @@ class _Records(Encoded):
             image = Image.fromarray(
                 observation[..., 0] if grey else observation
             )
-            return folder.convert(image, config.image_size, config.colors)
+            return images.convert(image, config.size, config.colors)
         return observation
 
     def mismatch(self, row: int, shape: tuple[int, ...]) -> InputError:
@@ -135,21 +135,20 @@ def _read_record(path: str, offset: int) -> bytes:
 
 def _read_index(
     path: str, features: Any, group: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where each record of a TFRecord file begins, in bytes, and its group."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each record of a TFRecord file begins, in bytes, group and key."""
     examples = tf.data.TFRecordDataset(path).map(
         lambda record: (
             tf.strings.length(record),
             features.deserialize_example(record)[group],
+            tf.strings.to_hash_bucket_fast(record, 2**63 - 1),
         ),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     found = list(examples.batch(4096).as_numpy_iterator())
-    lengths, group_ids = map(np.concatenate, zip(*found))
-    if group_ids.dtype == object:
-        group_ids = np.char.decode(group_ids.astype(bytes))
+    lengths, group_ids, keys = map(np.concatenate, zip(*found))
     sizes = lengths.astype(np.int64) + _HEADER + _FOOTER
-    return np.cumsum(sizes) - sizes, group_ids
+    return np.cumsum(sizes) - sizes, group_ids, keys.astype(np.uint64)
 
 
 def _open(
@@ -172,11 +171,13 @@ def _open(
     found = [
         _read_index(file, features, config.group_feature) for file in listed
     ]
-    offsets, group_ids = zip(*found)
+    offsets, group_ids, keys = zip(*found)
     observations = _Records(
         name, files, offsets, only(config.observation_feature), config
     )
-    return GroupedData.of(observations, np.concatenate(group_ids))
+    return GroupedData.of(
+        observations, np.concatenate(group_ids), np.concatenate(keys)
+    )
 
 
 def load(name: str, config: DataConfig) -> Source:
@@ -210,4 +211,4 @@ def load(name: str, config: DataConfig) -> Source:
             f"tfds:{name} has no split train: got "
             f"{', '.join(builder.info.splits)}."
         )
-    return Source(**splits)
+    return Source.of(splits)

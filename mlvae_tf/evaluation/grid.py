@@ -1,0 +1,163 @@
+"""A grid of observations, as a PNG picture."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from mlvae_tf.evaluation.names import as_it_stands
+
+CELL = 0.8  # Inches.
+GAP = 0.3  # Between the originals and the grid, in cells.
+ORIGINAL = "#d1571b"  # The frame of what was not decoded.
+
+# An observation a cell, or None for an empty one; None for no margin.
+Margin = Sequence[np.ndarray | None] | np.ndarray | None
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG picture, its texts drawn as they stand."""
+    for text in figure.findobj(Text):
+        as_it_stands(text)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether an observation of this shape is drawn as an image."""
+    return len(shape) == 3 and shape[-1] in (1, 3)
+
+
+def _offset(index: int) -> float:
+    """Where a row or column begins, in cells; -1 is the margin's."""
+    return 0 if index < 0 else index + 1 + GAP
+
+
+def _draw(
+    axes: Axes,
+    row: int,
+    column: int,
+    observation: np.ndarray | None,
+    limits: tuple[float, float],
+    original: bool = False,
+) -> None:
+    """Draw an observation into its cell: an image, or a line a channel."""
+    if observation is None:
+        return
+    left, top, size = _offset(column), _offset(row), 0.96
+    if original:
+        frame = Rectangle(
+            (left, top), size, size, fill=False, edgecolor=ORIGINAL, lw=1.5
+        )
+        axes.add_patch(frame).set_zorder(3)
+    if is_image(observation.shape):
+        image = np.clip((observation - limits[0]) / np.ptp(limits), 0, 1)
+        if image.shape[-1] == 1:
+            image = np.repeat(image, 3, axis=-1)
+        axes.imshow(image, extent=(left, left + size, top + size, top))
+        return
+    series = observation.reshape(len(observation), -1).astype(float)
+    low, high = _range([series])
+    series = (series - low) / max(high - low, 1e-12)
+    steps = left + size * (0.04 + 0.92 * np.linspace(0, 1, len(series)))
+    axes.plot(
+        steps, top + size * (0.96 - 0.92 * series), linewidth=0.8, color="#333"
+    )
+
+
+def _limits(*margins: Margin) -> tuple[float, float]:
+    """What is drawn black and white: 0 and 1, or as far as originals go."""
+    originals = [
+        part
+        for margin in margins
+        for part in (() if margin is None else margin)
+        if part is not None
+    ]
+    low, high = _range(originals)
+    return min(low, 0.0), max(high, 1.0)
+
+
+def _range(observations: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The least and the greatest value known; 0 and 1 where none is."""
+    known = [part[np.isfinite(part)] for part in observations]
+    low = min((float(part.min()) for part in known if part.size), default=0.0)
+    high = max((float(part.max()) for part in known if part.size), default=1.0)
+    return low, high
+
+
+def grid(
+    cells: np.ndarray,
+    top: Margin,
+    left: Margin,
+    names: tuple[list[str], list[str]],
+    labels: tuple[str, str],
+    original_rows: tuple[int, ...] = (),
+) -> bytes:
+    """A grid of observations with originals, framed, on its margins.
+
+    Args:
+        cells: `[rows, columns, *observation_shape]`.
+        top: One a column, or None; `[columns, *observation_shape]`.
+        left: One a row, or None.
+        names: What to write above each column and beside each row.
+        labels: What the columns and the rows are.
+        original_rows: Rows of the grid that are originals too.
+
+    Returns:
+        A PNG picture.
+    """
+    rows, columns = cells.shape[:2]
+    width, height = _offset(columns), _offset(rows)
+    figure = Figure(figsize=(CELL * width, CELL * height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    limits = _limits(top, left, cells[list(original_rows)])
+    for column in range(columns):
+        if top is not None:
+            _draw(axes, -1, column, top[column], limits, original=True)
+        for row in range(rows):
+            original = row in original_rows
+            _draw(axes, row, column, cells[row, column], limits, original)
+    if left is not None:
+        for row in range(rows):
+            _draw(axes, row, -1, left[row], limits, original=True)
+    axes.set(
+        xlim=(0 if left is not None else _offset(0), width),
+        ylim=(height, 0 if top is not None else _offset(0)),
+        aspect="equal",
+    )
+    axes.set_xticks([_offset(i) + 0.5 for i in range(columns)], names[0])
+    axes.set_yticks([_offset(i) + 0.5 for i in range(rows)], names[1])
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.tick_params(length=0)
+    axes.set_frame_on(False)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    _turn(axes.get_xticklabels(), CELL * figure.dpi)
+    return png(figure)
+
+
+def _turn(labels: Sequence[Text], apart: float) -> None:
+    """Write labels upwards if they would run into each other.
+
+    Args:
+        labels: From left to right.
+        apart: How far their middles are, in pixels.
+    """
+    for label in labels:
+        as_it_stands(label)
+    widths = [label.get_window_extent().width for label in labels]
+    if any(
+        left and right and left + right > 1.9 * apart
+        for left, right in itertools.pairwise(widths)
+    ):
+        for label in labels:
+            label.set_rotation(90)

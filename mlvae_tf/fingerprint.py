@@ -1,0 +1,35 @@
+"""Which model it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Protocol
+
+import numpy as np
+
+from mlvae_tf.codec import Codec
+
+
+class Model(Protocol):
+    """What has networks and the arguments it was made with."""
+
+    @property
+    def codec(self) -> Codec: ...
+
+    def get_config(self) -> dict[str, Any]: ...
+
+
+def fingerprint(model: Model) -> str:
+    """Identity of what gives a model's evidence: 16 hexadecimal digits."""
+    config, codec = model.get_config(), model.codec
+    layers = codec.encoder, codec.heads[codec.levels[0].name]
+    names = "observation_shape", "trunk", "activation"
+    settings = [config[name] for name in names]
+    if config["encoder"] or config["missing_values"]:
+        settings += [config["encoder"], config["missing_values"]]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for layer in layers:
+        for weight in layer.weights:
+            digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    return digest.hexdigest()[:16]

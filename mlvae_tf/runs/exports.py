@@ -1,0 +1,69 @@
+"""The SavedModels of a run, numbered as TensorFlow Serving watches them.
+
+A server loads the highest number that it sees. So a version appears when it is
+whole, never changes under its number, and no number is given twice.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from mlvae_tf import files, serving
+from mlvae_tf.errors import InputError
+from mlvae_tf.fingerprint import Model
+
+
+def newest(workdir: pathlib.Path) -> pathlib.Path:
+    """The newest SavedModel of a run that is whole.
+
+    Raises:
+        InputError: If the training has not left one.
+    """
+    for number in reversed(_numbers(workdir / "export")):
+        folder = workdir / "export" / str(number)
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    raise InputError(
+        f"{workdir / 'export'} holds no model: the training has not come to "
+        f"its end. Go on with: python train.py --workdir={workdir} --resume"
+    )
+
+
+def write(
+    workdir: pathlib.Path,
+    model: Model,
+    keep: int,
+    groups: np.ndarray | None = None,
+) -> pathlib.Path:
+    """Write the next version, then remove old ones.
+
+    Args:
+        workdir: The run's folder.
+        model: The model.
+        keep: How many versions stay, the new one among them.
+        groups: The ids of the groups that it learned from.
+
+    Returns:
+        The new version's folder.
+    """
+    folder = workdir / "export"
+    numbers = _numbers(folder)
+    new = folder / str(max(numbers, default=0) + 1)
+    serving.export(model, new, groups)
+    for number in numbers[: max(len(numbers) + 1 - keep, 0)]:
+        files.remove(folder / str(number))
+    return new
+
+
+def _numbers(folder: pathlib.Path) -> list[int]:
+    """The versions in a folder; what has another name is none of them."""
+    if not folder.is_dir():
+        return []
+    names = [path.name for path in folder.iterdir()]
+    return sorted(int(name) for name in names if _is_version(name))
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and name == str(int(name))

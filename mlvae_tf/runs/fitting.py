@@ -1,0 +1,116 @@
+"""From a model and its data to `fit`, from any step on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pathlib
+
+import tensorflow as tf
+
+from mlvae_tf.data.pipeline import make_dataset
+from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.model import MLVAE
+from mlvae_tf.runs.callbacks import Beside, Pictures, Progress, TensorBoard
+from mlvae_tf.runs.checkpoints import Checkpoints
+from mlvae_tf.runs.config import TrainingConfig
+
+MAX_STEPS_AT_ONCE = 10
+
+
+def make_batches(training: TrainingConfig) -> Batches:
+    """How a configuration batches."""
+    return Batches(
+        training.groups_per_batch,
+        training.observations_per_group,
+        training.batch_size,
+    )
+
+
+def steps_at_once(*steps: int) -> int:
+    """How many steps to take between two returns to Python, which cost time.
+
+    Args:
+        *steps: What they must divide: the epoch, or Keras would go on into the
+            next, what was taken of it before, the steps between checkpoints.
+    """
+    counts = range(1, MAX_STEPS_AT_ONCE + 1)
+    return max(count for count in counts if math.gcd(*steps) % count == 0)
+
+
+def fit(
+    model: MLVAE,
+    splits: Splits,
+    training: TrainingConfig,
+    steps_per_epoch: int,
+    step: int,
+    checkpoints: Checkpoints,
+    logs: pathlib.Path,
+) -> Pictures:
+    """Train a model from a step to the end.
+
+    Args:
+        model: A compiled model, as it was after that step.
+        splits: What to learn from and to validate with.
+        training: How to train.
+        steps_per_epoch: Batches of an epoch.
+        step: How many steps have been taken.
+        checkpoints: What saves it on the way.
+        logs: Where event files go.
+
+    Returns:
+        What draws the last picture, once the model has been saved.
+    """
+    epoch, initial_step = divmod(step, steps_per_epoch)
+    if not training.chunk_size:  # TensorFlow has no loop over datasets.
+        model.steps_per_execution = steps_at_once(
+            steps_per_epoch, initial_step, training.checkpoint_steps or 0
+        )
+    train, held_out = _datasets(splits, training, epoch, initial_step)
+    progress = Progress(steps_per_epoch, step)
+    tensorboard = TensorBoard(logs, len(splits.train))
+    shown = splits.evaluation or splits.train
+    pictures = Pictures(logs, shown, training.evaluate_epochs)
+    with contextlib.closing(progress):
+        model.fit(
+            train,
+            epochs=training.epochs,
+            initial_epoch=epoch,
+            initial_step=initial_step,
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,
+            verbose=0,
+            validation_data=held_out,
+            validation_freq=training.evaluate_epochs,
+            callbacks=[
+                checkpoints,  # Before what may take a while, or fail.
+                Beside("showing the progress", progress),
+                Beside("writing for TensorBoard", tensorboard),
+                Beside("drawing the swap grid", pictures),
+            ],
+        )
+    return pictures
+
+
+def _datasets(
+    splits: Splits, training: TrainingConfig, first_epoch: int, first_step: int
+) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
+    """The batches to train on, and those to validate with."""
+    batches = make_batches(training)
+    train = make_dataset(
+        splits.train,
+        batches,
+        training.seed,
+        training.epochs,
+        first_epoch,
+        training.chunk_size,
+        training.augment_groups,
+        first_step,
+    )
+    held_out = splits.evaluation
+    if held_out is None:
+        return train, None
+    return train, make_dataset(
+        held_out, batches, training.seed, chunk_size=training.chunk_size
+    )

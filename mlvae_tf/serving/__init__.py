@@ -1,0 +1,8 @@
+"""The SavedModel: signatures that need TensorFlow alone."""
+
+from __future__ import annotations
+
+from mlvae_tf.serving.signatures import NAMES, Signatures, names
+from mlvae_tf.serving.writing import description, export
+
+__all__ = ["NAMES", "Signatures", "description", "export", "names"]

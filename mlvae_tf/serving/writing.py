@@ -1,0 +1,93 @@
+"""The SavedModel on a disk."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mlvae_tf import files
+from mlvae_tf.fingerprint import Model
+from mlvae_tf.serving.describing import describe
+from mlvae_tf.serving.signatures import Signatures, names
+
+_DESCRIPTION = pathlib.PurePath("assets", "model.json")
+
+
+def export(
+    model: Model, folder: pathlib.Path, groups: np.ndarray | None = None
+) -> None:
+    """Write a SavedModel with every signature, whole or not at all.
+
+    Args:
+        model: The model.
+        folder: Where it goes: `NAME/1` is what TensorFlow Serving watches.
+        groups: `[G]`, the ids of the groups that the model learned from, for
+            those who read `assets/model.json`.
+    """
+    signatures = Signatures(model)
+    served = {
+        name: tf.function(
+            signatures.endpoint(name),
+            list(signatures.spec(name).values()),
+            autograph=False,
+        )
+        for name in names(model)
+    }
+    served["serving_default"] = served["encode"]
+    with files.whole(folder) as partial:
+        tf.saved_model.save(
+            _Saved(model, signatures, served), str(partial), served
+        )
+        files.write_json(
+            partial / _DESCRIPTION, describe(model, signatures, groups)
+        )
+
+
+def description(folder: pathlib.Path) -> dict[str, Any]:
+    """What `assets/model.json` says of a SavedModel; nothing if it has none."""
+    path = folder / _DESCRIPTION
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+class _Saved(tf.Module):
+    """What a SavedModel holds besides its signatures.
+
+    Args:
+        model: The model.
+        signatures: Its signatures.
+        served: Them as functions.
+    """
+
+    def __init__(
+        self, model: Model, signatures: Signatures, served: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        # For programs that check observations themselves: without checks, so
+        # that XLA takes it.
+        self.propose = tf.function(
+            signatures.propose,
+            list(signatures.spec("encode").values()),
+            autograph=False,
+        )
+        graphs = [
+            function.get_concrete_function().graph
+            for function in (*served.values(), self.propose)
+        ]
+        self.read = list(
+            {id(v): v for graph in graphs for v in graph.variables}.values()
+        )
+        # What networks of a user hold besides weights, such as a vocabulary.
+        self.resources = [*_resources(model.codec.encoder)]
+        self.resources += _resources(model.codec.decoder)
+
+
+def _resources(network: tf.Module) -> Iterator[Any]:
+    kind = tf.saved_model.experimental.TrackableResource
+    for part in tf.train.TrackableView(network).descendants():
+        if isinstance(part, kind):
+            yield part
