@@ -87,6 +87,7 @@ def test_clearing_a_run_leaves_what_is_served(export, tmp_path):
         workdir.prepare(tmp_path, resume=False, overwrite=False)
 
 
+@pytest.mark.slow
 def test_trained_anew(dataset, tmp_path):
     """By the script; the version that is served never changes."""
     arguments = (

@@ -181,6 +181,7 @@ def test_names_are_no_mathematics(fonts, name):
     assert widths[0] == pytest.approx(widths[1], abs=2)
 
 
+@pytest.mark.slow
 def test_a_run_on_folders_of_any_name(tmp_path, generator):
     """No training ends at a picture, and nothing is said but the progress."""
     names = ["US$1_bill_$", "张伟", "_hidden", "<b>", "😀", "a\nb", "x" * 200]

@@ -49,6 +49,7 @@ def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
     assert "Traceback" not in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "evaluate_epochs"),
     [("product", 2), ("average", 3)],  # With validation, and without.
@@ -290,6 +291,7 @@ def test_unseen_groups_alone_are_evaluated(dataset, tmp_path):
     assert_fails(evaluated, "no held-out observations", "--holdout")
 
 
+@pytest.mark.slow
 def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
     folder = tmp_path / "run"
     precise = [*SMALL, "--dtype=mixed_bfloat16", "--holdout_observations=0.5"]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scripts import SMALL, assert_fails, script
 
+pytestmark = pytest.mark.slow  # Trainings, one after the other.
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory, dataset):
