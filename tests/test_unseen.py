@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from mlvae_tf.comparison import Normals
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import unseen
+from mlvae_tf.evaluation.bootstrap import estimate_of_units
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import contents
 from mlvae_tf.layers import EvidenceAccumulation
@@ -44,6 +45,17 @@ def test_identification_finds_what_is_there(generator):
     assert abs(result["noise"]["1"] - 0.125) < 0.06
     again = unseen.identification(gather, IDS, (1, 5, 6), episodes=300)
     assert again["dim"]["1"].mean() == result["dim"]["1"]
+
+
+def test_intervals_are_of_groups_not_of_episodes():
+    """One group always named right, one never: anything is possible."""
+    right = np.array([[True, False]] * 1000)
+    groups = np.array([["a", "b"]] * 1000)
+    assert estimate_of_units(right, groups) == (0.5, 0, 1)
+    many = np.tile(np.arange(100), (10, 1))
+    value, low, high = estimate_of_units(many % 2, many)
+    assert value == 0.5
+    assert 0.15 < high - low < 0.25  # 2 * 1.96 * 0.5 / sqrt(100) = 0.196
 
 
 def test_verification(generator):

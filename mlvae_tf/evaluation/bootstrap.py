@@ -63,6 +63,24 @@ def estimate_statistic(
     )
 
 
+def estimate_of_units(
+    scores: np.ndarray, units: np.ndarray, seed: int = 0
+) -> Estimate:
+    """The mean of what units scored, each several times; they are resampled.
+
+    Args:
+        scores: `[...]`.
+        units: The unit that each score is of, such as its group; integers or
+            strings, `[...]`.
+        seed: Seed of the draws.
+    """
+    _, index = np.unique(units.ravel(), return_inverse=True)
+    total, count = np.bincount(index, scores.ravel()), np.bincount(index)
+    return estimate_statistic(
+        lambda times: float(times @ total / (times @ count)), len(count), seed
+    )
+
+
 def _around(value: float, resampled: list[float]) -> Estimate:
     return Estimate(value, *np.nanquantile(resampled, [0.025, 0.975]).tolist())
 

@@ -16,7 +16,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
-    estimate,
+    estimate_of_units,
     estimate_statistic,
 )
 from mlvae_tf.evaluation.posteriors import Posteriors
@@ -53,7 +53,28 @@ def identification(
         queries that each episode named right, `[episodes]`. Numbers of shots
         that fewer than two groups have observations for are left out.
     """
-    result: dict[str, dict[str, np.ndarray]] = {name: {} for name in gather}
+    named = _identify(gather, group_ids, shots, episodes, max_groups, seed)
+    return {
+        name: {
+            count: right.mean(axis=1) for count, (right, _) in column.items()
+        }
+        for name, column in named.items()
+    }
+
+
+# Whether each query of each episode is named right, and its group.
+_Named = tuple[np.ndarray, np.ndarray]
+
+
+def _identify(
+    gather: dict[str, Gather],
+    group_ids: np.ndarray,
+    shots: tuple[int, ...] = (1, 3, 5),
+    episodes: int = 1000,
+    max_groups: int = 50,
+    seed: int = 0,
+) -> dict[str, dict[str, _Named]]:
+    result: dict[str, dict[str, _Named]] = {name: {} for name in gather}
     for count in shots:
         drawn = _episodes(group_ids, count, 0, episodes, max_groups, seed)
         if drawn is None:
@@ -66,7 +87,8 @@ def identification(
                 _name(queries[rows], gallery[rows])
                 for rows in np.arange(len(shown)).reshape(drawn.shape[:2])
             ]
-            result[name][str(count)] = np.mean(right, axis=1)
+            groups = group_ids[drawn[..., count]]
+            result[name][str(count)] = np.array(right), groups
     return result
 
 
@@ -163,7 +185,7 @@ def swaps(
         seed: Seed of the episodes.
 
     Returns:
-        By the number of shots, estimates over episodes: `judge_accuracy`, of
+        By the number of shots, estimates over groups: `judge_accuracy`, of
         real observations, `content_group` and `style_group`, the fractions of
         swaps given to the group of the content and of the style. Numbers that
         fewer than two groups have observations for are left out.
@@ -200,8 +222,9 @@ def swaps(
             real = cdist(points[queries], centers).argmin(axis=1)
             named = cdist(observe(swapped.numpy()), centers).argmin(axis=1)
             scores.append([real == own, named == own, named == donors])
-        for name, right in zip(found, np.mean(scores, axis=2).T):
-            found[name][str(count)] = estimate(right)
+        asked = index[drawn[..., count]]
+        for name, right in zip(found, np.swapaxes(scores, 0, 1), strict=True):
+            found[name][str(count)] = estimate_of_units(right, asked)
     return found
 
 
@@ -295,7 +318,7 @@ def measure(
 
     Returns:
         `(figures, curves)`. Figures are `identification`, estimates over
-        episodes by representation and number of shots; `verification_auc` by
+        groups by representation and number of shots; `verification_auc` by
         representation; in both, `content` is compared in the way that serves
         training groups best, `content_compared_by`; and `swap`, what `swaps`
         finds as seen by the linear discriminants of 100 principal components
@@ -311,7 +334,7 @@ def measure(
     learned = Posteriors.of(model, some)
     gather = representations(posteriors, unseen, learned, components)
     best = best_comparison(learned, seed)
-    episodes = identification(gather, unseen.group_ids, seed=seed)
+    named = _identify(gather, unseen.group_ids, seed=seed)
     curves = {
         name: verification(represent, unseen.group_ids, seed)
         for name, represent in gather.items()
@@ -319,8 +342,8 @@ def measure(
     found: dict[str, Any] = {
         "content_compared_by": best.removeprefix("content_"),
         "identification": {
-            name: {k: estimate(right) for k, right in column.items()}
-            for name, column in {"content": episodes[best], **episodes}.items()
+            name: {k: estimate_of_units(*found) for k, found in column.items()}
+            for name, column in {"content": named[best], **named}.items()
         },
         "verification_auc": {
             name: curve.area
