@@ -318,11 +318,16 @@ def cut(content):
     del content[-100:]
 
 
+def misname(content):
+    """A column's name is no text any more, in the footer."""
+    content[:] = content.replace(b"weighted_loc", b"\xffeighted_loc")
+
+
 def empty(content):
     content.clear()
 
 
-@pytest.mark.parametrize("change", [flip, cut, empty])
+@pytest.mark.parametrize("change", [flip, cut, empty, misname])
 def test_a_damaged_table(change, tmp_path):
     path = tmp_path / "a.parquet"
     store([[1.2345]], [[1]], ["a"]).save(path)

@@ -142,7 +142,7 @@ def read(path: pathlib.Path) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read()
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # Arrow raises others too, such as of text.
         raise InputError(
             f"{path} is damaged, or no Parquet table: {error}"
         ) from None
