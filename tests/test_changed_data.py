@@ -173,6 +173,7 @@ def test_groups_that_tell_nothing(tmp_path, images, ids, message):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_a_fraction_that_holds_nothing_out(tmp_path, images):
     ids = np.arange(60) // 2
     process = train(tmp_path, images, ids, "--holdout_observations=0.2")

@@ -104,6 +104,7 @@ def test_evaluation_is_that_of_the_whole(make_model, batch, settings):
     tf.nest.map_structure(assert_near, actual, expected)
 
 
+@pytest.mark.slow
 def test_fit_and_evaluate_take_chunks(make_model, batch):
     weights, results = [], []
     for convert in (lambda b: b, lambda b: in_chunks(b, 5)):

@@ -702,6 +702,7 @@ def test_keras_file_gives_the_same_outputs(
     np.testing.assert_allclose(a.history["elbo"], b.history["elbo"], 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_mixed_precision_keeps_evidence_in_full(make_model, batch, jit_compile):
     single = make_model(dtype="float32", style_flow=2)

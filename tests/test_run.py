@@ -294,6 +294,7 @@ def test_resume_refuses_other_settings(run):
     assert_fails(process, "--style_dim=5 (was 2)", "--overwrite")
 
 
+@pytest.mark.slow
 def test_reading_from_the_disk_changes_nothing(run, dataset, tmp_path):
     folder, _, kept = run
     streamed = tmp_path / "run"

@@ -256,6 +256,7 @@ def test_vectors_of_wine(tmp_path):
     assert {"swap", "interpolate", "generate", "map"} <= pictures
 
 
+@pytest.mark.slow
 def test_unseen_groups_alone_are_evaluated(dataset, tmp_path):
     folder = tmp_path / "run"
     arguments = [

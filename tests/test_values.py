@@ -176,6 +176,7 @@ def write_networks(folder, register):
     (folder / "mine.py").write_text(text)
 
 
+@pytest.mark.slow
 def test_networks_of_ones_own(dataset, tmp_path, monkeypatch):
     write_networks(tmp_path, REGISTERED)
     monkeypatch.chdir(tmp_path)
