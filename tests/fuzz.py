@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import gzip
 import io
-import itertools
 import multiprocessing
 import os
 import pathlib
@@ -199,40 +198,66 @@ def _in_time():
         signal.alarm(0)
 
 
-def _fuzz(kind: str, inputs: int, number: int, found: pathlib.Path) -> None:
-    """Read so many mutated files; what is found lies in a folder."""
-    warnings.simplefilter("ignore")
-    work = pathlib.Path(tempfile.mkdtemp(prefix="fuzz-"))
-    name, wholes, read, rest = _kinds(work)[kind]
-    for other, content in rest.items():
-        (work / other).parent.mkdir(parents=True, exist_ok=True)
-        (work / other).write_bytes(content)
-    (work / name).parent.mkdir(parents=True, exist_ok=True)
-    (work / name).write_bytes(wholes[0])
-    read(work)  # What the libraries take, and that whole files are read.
-    limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + MEMORY
-    counts = {"read": 0, "refused": 0}
-    slowest = 0.0
-    ids = itertools.count()
+class _Reading:
+    """Reads mutated files of a kind, and counts what becomes of them."""
 
-    def check(content: bytes) -> None:
-        nonlocal slowest
-        (work / name).write_bytes(content)
+    def __init__(self, kind: str, found: pathlib.Path) -> None:
+        self._kind, self._found = kind, found
+        self._work = pathlib.Path(tempfile.mkdtemp(prefix="fuzz-"))
+        name, self.wholes, self._read, rest = _kinds(self._work)[kind]
+        self._path = self._work / name
+        for other, content in {**rest, name: self.wholes[0]}.items():
+            (self._work / other).parent.mkdir(parents=True, exist_ok=True)
+            (self._work / other).write_bytes(content)
+        self._read(self._work)  # Whole files are read; libraries are in memory.
+        self._limit = _used() + MEMORY
+        self._counts = {"read": 0, "refused": 0, "found": 0}
+        self._slowest = 0.0
+
+    def check(self, content: bytes) -> None:
+        """Read a file of this content."""
+        self._path.write_bytes(content)
         began = time.perf_counter()
         try:
             with _in_time():
-                read(work)
-            counts["read"] += 1
+                self._read(self._work)
+            self._counts["read"] += 1
         except InputError:
-            counts["refused"] += 1
+            self._counts["refused"] += 1
         except BaseException as error:
-            _keep(error, work / name, found / f"{kind}-{next(ids)}")
-        slowest = max(slowest, time.perf_counter() - began)
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if used > limit:
-            error = MemoryError(f"{used >> 20} MiB are used")
-            _keep(error, work / name, found / f"{kind}-memory")
+            self._keep(error)
+        self._slowest = max(self._slowest, time.perf_counter() - began)
+        if _used() > self._limit:
+            self._keep(MemoryError(f"{_used() >> 20} MiB are used"))
             os._exit(1)
+
+    def _keep(self, error: BaseException) -> None:
+        number = self._counts["found"] = self._counts["found"] + 1
+        _keep(error, self._path, self._found / f"{self._kind}-{number}")
+
+    def close(self) -> None:
+        """Print what was seen."""
+        counts = ", ".join(f"{n} {what}" for what, n in self._counts.items())
+        print(
+            f"{self._kind:20} {sum(self._counts.values()):7} inputs: {counts}; "
+            f"slowest {self._slowest:.2f} s; at most {_used() >> 20} MiB",
+            flush=True,
+        )
+        shutil.rmtree(self._work)
+
+
+def _used() -> int:
+    """Bytes of memory that this process has used at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _fuzz(kind: str, inputs: int, number: int, found: pathlib.Path) -> None:
+    """Read so many mutated files; what is found lies in a folder."""
+    warnings.simplefilter("ignore")
+    reading = _Reading(kind, found)
+
+    def check(content: bytes) -> None:
+        reading.check(content)
 
     run = settings(
         max_examples=inputs,
@@ -240,16 +265,9 @@ def _fuzz(kind: str, inputs: int, number: int, found: pathlib.Path) -> None:
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-    )(seed(number)(given(_mutated(wholes))(check)))
+    )(seed(number)(given(_mutated(reading.wholes))(check)))
     run()
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(
-        f"{kind:20} {sum(counts.values()):7} inputs: {counts['read']} read, "
-        f"{counts['refused']} refused; slowest {slowest:.2f} s; at most "
-        f"{used} MiB",
-        flush=True,
-    )
-    shutil.rmtree(work)
+    reading.close()
 
 
 def _keep(error: BaseException, path: pathlib.Path, kept: pathlib.Path) -> None:

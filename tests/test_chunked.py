@@ -54,7 +54,13 @@ def in_one_piece(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("size", "jit_compile"), [(1, False), (5, True), (12, False)]
+    ("size", "jit_compile"),
+    [
+        (1, False),
+        pytest.param(5, True, marks=pytest.mark.slow),
+        (5, False),
+        (12, False),
+    ],
 )
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 def test_the_gradient_is_that_of_the_whole(

@@ -219,6 +219,14 @@ def test_a_store_without_groups(served, images):
     assert call(served("plain"), "identify", given)["scores"].shape == (6, 0)
 
 
+def test_observations_of_many_axes():
+    """TensorFlow shows three sizes of a long shape at either end."""
+    model = mlvae_tf.MLVAE((1, 2, 1, 2, 1, 2, 1), 3, 2, hidden_units=4)
+    encode = tf.function(serving.Signatures(model).endpoint("encode"))
+    given = tf.zeros((5, 1, 2, 1, 2, 1, 2, 1))
+    assert encode(observations=given)["content_loc"].shape == (5, 3)
+
+
 def test_evidence_is_taken_up_again(served, images):
     signatures = served("plain")
     groups = call(
@@ -227,7 +235,16 @@ def test_evidence_is_taken_up_again(served, images):
     stored = {
         key: groups[key][0].numpy() for key in ("precision", "weighted_loc")
     }
-    call(signatures, "accumulate", {"observations": images, **stored})
+    again = call(signatures, "accumulate", {"observations": images, **stored})
+    whole = call(
+        signatures,
+        "infer_groups",
+        {"observations": images, "group_ids": np.full(6, b"one")},
+    )
+    for key, part in stored.items():
+        np.testing.assert_allclose(
+            again[key], part + whole[key][0], rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", ["infer_groups", "reconstruct"])

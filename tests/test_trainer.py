@@ -33,7 +33,7 @@ def chunks_of(batch):
     [
         (dataset_of, False),
         (dataset_of, True),
-        (chunks_of, False),
+        pytest.param(chunks_of, False, marks=pytest.mark.slow),
         pytest.param(chunks_of, True, marks=pytest.mark.slow),
     ],
 )

@@ -76,17 +76,10 @@ def divide(
             the dataset has any of them, what is not among them is held out.
     """
     fractions = config.holdout_groups, config.holdout_observations
-    if trained is None:
-        return split(source, *fractions, seed)
-    if _holds(source, trained):
-        return split_as_trained(source, trained)
-    other = "none of these is among what the run was trained on"
-    source = dataclasses.replace(source, notes=(*source.notes, other))
+    if trained is not None:
+        splits = split_as_trained(source, trained)
+        if splits is not None:
+            return splits
+        other = "none of these is among what the run was trained on"
+        source = dataclasses.replace(source, notes=(*source.notes, other))
     return split(source, *fractions, seed)
-
-
-def _holds(source: Source, trained: np.ndarray) -> bool:
-    """Whether a dataset has observations with any of these keys."""
-    return any(
-        np.isin(part.keys, trained).any() for part in source.parts.values()
-    )

@@ -89,7 +89,7 @@ def split(
     return _noted(splits, _describe(splits))
 
 
-def split_as_trained(source: Source, trained: np.ndarray) -> Splits:
+def split_as_trained(source: Source, trained: np.ndarray) -> Splits | None:
     """Divide a dataset by what a model was trained on.
 
     Args:
@@ -98,7 +98,8 @@ def split_as_trained(source: Source, trained: np.ndarray) -> Splits:
 
     Returns:
         The observations that it was trained on; those of the same groups that
-        it was not trained on; and other groups. A note says what is gone.
+        it was not trained on; and other groups. A note says what is gone. None
+        where the dataset has nothing that it was trained on.
     """
     learned = {
         name: np.isin(part.keys, trained) for name, part in source.parts.items()
@@ -106,6 +107,8 @@ def split_as_trained(source: Source, trained: np.ndarray) -> Splits:
     if source.test is not None:
         # A copy of what is trained on may have been there from the start.
         learned["test"] &= ~np.isin(source.test.keys, source.train.keys)
+    if not any(mask.any() for mask in learned.values()):
+        return None
     splits = _divide(source, learned)
     gone = np.count_nonzero(~np.isin(trained, splits.train.keys))
     notes = [f"{gone} of the {len(trained)} observations trained on are gone"]

@@ -30,20 +30,22 @@ from mlvae_tf.model import MLVAE
 
 MAX_TRAIN_OBSERVATIONS = 20_000
 MAX_PAIRS = 200_000
+MAX_GROUPS = 50  # In an episode.
+SHOTS = 1, 3, 5
+EPISODES = 1000
 Observe = Callable[[np.ndarray], np.ndarray]
 
 
 def identification(
     gather: dict[str, Gather],
     group_ids: np.ndarray,
-    shots: tuple[int, ...] = (1, 3, 5),
-    episodes: int = 1000,
-    max_groups: int = 50,
+    shots: tuple[int, ...] = SHOTS,
+    episodes: int = EPISODES,
     seed: int = 0,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Few-shot identification: whether each query is named right.
 
-    In an episode every group (at most `max_groups`, drawn at random) shows
+    In an episode every group (at most `MAX_GROUPS`, drawn at random) shows
     `shots` observations, its gallery, and is asked for with another one. The
     query goes to the group whose gallery it resembles most. All
     representations see the same episodes.
@@ -53,7 +55,7 @@ def identification(
         queries that each episode named right, `[episodes]`. Numbers of shots
         that fewer than two groups have observations for are left out.
     """
-    named = _identify(gather, group_ids, shots, episodes, max_groups, seed)
+    named = _identify(gather, group_ids, shots, episodes, seed)
     return {
         name: {
             count: right.mean(axis=1) for count, (right, _) in column.items()
@@ -69,14 +71,13 @@ _Named = tuple[np.ndarray, np.ndarray]
 def _identify(
     gather: dict[str, Gather],
     group_ids: np.ndarray,
-    shots: tuple[int, ...] = (1, 3, 5),
-    episodes: int = 1000,
-    max_groups: int = 50,
-    seed: int = 0,
+    shots: tuple[int, ...],
+    episodes: int,
+    seed: int,
 ) -> dict[str, dict[str, _Named]]:
     result: dict[str, dict[str, _Named]] = {name: {} for name in gather}
     for count in shots:
-        drawn = _episodes(group_ids, count, 0, episodes, max_groups, seed)
+        drawn = _episodes(group_ids, count, 0, episodes, seed)
         if drawn is None:
             continue
         for name, represent in gather.items():
@@ -97,7 +98,6 @@ def _episodes(
     count: int,
     spare: int,
     episodes: int,
-    max_groups: int,
     seed: int,
 ) -> np.ndarray | None:
     """Draw `count` and one more of each group, `[episodes, groups, count + 1]`.
@@ -110,7 +110,7 @@ def _episodes(
         return None
     members = {g: np.flatnonzero(group_ids == g) for g in able.tolist()}
     generator = noise.generator(seed, noise.Stream.EPISODES, count)
-    ways = min(len(able), max_groups)
+    ways = min(len(able), MAX_GROUPS)
     return np.array(
         [
             [
@@ -162,14 +162,13 @@ def swaps(
     posteriors: Posteriors,
     unseen: GroupedData,
     observe: Observe,
-    shots: tuple[int, ...] = (1, 3, 5),
+    shots: tuple[int, ...] = SHOTS,
     episodes: int = 200,
-    max_groups: int = 50,
     seed: int = 0,
 ) -> dict[str, dict[str, Estimate]]:
     """Whom swapped observations resemble.
 
-    In an episode every group (at most `max_groups`, drawn at random) gives its
+    In an episode every group (at most `MAX_GROUPS`, drawn at random) gives its
     content, from `shots` observations, and the style of another one goes to
     another group. What is decoded is given to the group whose other
     observations it is nearest to in the mean, as `observe` sees them.
@@ -181,7 +180,6 @@ def swaps(
         observe: From observations `[N, ...]` to points `[N, dim]`.
         shots: How many observations a content is of.
         episodes: How many episodes.
-        max_groups: Groups in an episode at most.
         seed: Seed of the episodes.
 
     Returns:
@@ -198,9 +196,7 @@ def swaps(
         name: {} for name in ("judge_accuracy", "content_group", "style_group")
     }
     for count in shots:
-        drawn = _episodes(
-            unseen.group_ids, count, 1, episodes, max_groups, seed
-        )
+        drawn = _episodes(unseen.group_ids, count, 1, episodes, seed)
         if drawn is None:
             continue
         generator = noise.generator(seed, noise.Stream.RECEIVERS, count)
@@ -334,7 +330,7 @@ def measure(
     learned = Posteriors.of(model, some)
     gather = representations(posteriors, unseen, learned, components)
     best = best_comparison(learned, seed)
-    named = _identify(gather, unseen.group_ids, seed=seed)
+    named = _identify(gather, unseen.group_ids, SHOTS, EPISODES, seed)
     curves = {
         name: verification(represent, unseen.group_ids, seed)
         for name, represent in gather.items()

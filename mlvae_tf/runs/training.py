@@ -92,26 +92,51 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         check_continues(config, config_module.load(folder / "config.json"))
     training = config.training
     _check_chunks(config)
-    splits = _load(config, workdir.trained_on(folder) if resume else None)
-    keys, groups = splits.train.keys, splits.train.groups
+    loaded = _load(config, workdir.trained_on(folder) if resume else None)
     if not resume:
-        config = config.replace(
-            {
-                "holdout_groups": splits.holdout_groups,
-                "holdout_observations": splits.holdout_observations,
-            }
-        )
-    loaded, splits = splits, _as_learned(splits, training)
-    sampler = make_batches(training).sampler(splits.train.group_index)
-    steps_per_epoch = len(sampler)
+        fractions = "holdout_groups", "holdout_observations"
+        config = config.replace({f: getattr(loaded, f) for f in fractions})
+    splits = _as_learned(loaded, training)
+    per_epoch = len(make_batches(training).sampler(splits.train.group_index))
     model = building.make_model(
         config,
         splits.train.observations.shape[1:],
-        steps_per_epoch * training.epochs,
+        per_epoch * training.epochs,
     )
     starting.freeze(model, training.freeze)
+    checkpoints, step = _begin(
+        model, splits.train, training, folder, per_epoch, resume
+    )
+    workdir.remember_trained(folder, loaded.train.keys)
+    record = run_record(config, loaded.skipped)
+    files.write_json(folder / "config.json", record)
+    pictures = fit(
+        model, splits, training, per_epoch, step, checkpoints, folder / "logs"
+    )
+    with files.whole(folder / "model.keras") as partial:
+        model.save(partial)
+    exports.write(folder, model, training.keep_versions, loaded.train.groups)
+    identification.keep(folder, model, loaded, training)
+    with callbacks.going_on("drawing the swap grid"):
+        pictures.draw_last()
+    return model
+
+
+def _begin(
+    model: MLVAE,
+    train: GroupedData,
+    training: TrainingConfig,
+    folder: pathlib.Path,
+    per_epoch: int,
+    resume: bool,
+) -> tuple[Checkpoints, int]:
+    """Give a model the weights to go on from.
+
+    Returns:
+        What saves it on the way, and the steps that have been taken.
+    """
     if not resume:
-        starting.start(model, splits.train, training)
+        starting.start(model, train, training)
         workdir.clear(folder)
     checkpoints = Checkpoints(
         folder / "checkpoints",
@@ -119,24 +144,12 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         training.checkpoint_seconds,
         training.checkpoint_steps,
     )
-    steps = steps_per_epoch, training.epochs
-    step = _resume(checkpoints, folder, *steps) if resume else 0
-    if resume and not step:
-        starting.start(model, splits.train, training)
-    workdir.remember_trained(folder, keys)
-    record = run_record(config, splits.skipped)
-    files.write_json(folder / "config.json", record)
-    logs = folder / "logs"
-    pictures = fit(
-        model, splits, training, steps_per_epoch, step, checkpoints, logs
-    )
-    with files.whole(folder / "model.keras") as partial:
-        model.save(partial)
-    exports.write(folder, model, training.keep_versions, groups)
-    identification.keep(folder, model, loaded, training)
-    with callbacks.going_on("drawing the swap grid"):
-        pictures.draw_last()
-    return model
+    if not resume:
+        return checkpoints, 0
+    step = _resume(checkpoints, folder, per_epoch, training.epochs)
+    if not step:
+        starting.start(model, train, training)
+    return checkpoints, step
 
 
 def _load(config: Config, trained: np.ndarray | None) -> Splits:

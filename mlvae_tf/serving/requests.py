@@ -84,7 +84,8 @@ def _observations(given: Tensors) -> Tensors:
 def _require_shape(name: str, given: tf.Tensor, spec: tf.TensorSpec) -> Found:
     # Compared as text: TensorFlow believes the signature of numbers of axes,
     # and so does `tf.shape`.
-    shape = tf.strings.format("{}", tf.raw_ops.Shape(input=given))
+    shape = tf.raw_ops.Shape(input=given)
+    shape = tf.strings.format("{}", shape, summarize=-1)  # All of it.
     sizes = (r"\d+" if size is None else str(size) for size in spec.shape)
     good = tf.strings.regex_full_match(shape, rf"\[{' '.join(sizes)}\]")
     expected = checks.shape_text(tuple(spec.shape))
@@ -120,7 +121,7 @@ def _require_as_many(
         lambda: guards.text(
             words,
             " and ".join(expected),
-            tf.strings.format("{} and {}", shapes),
+            tf.strings.format("{} and {}", shapes, summarize=-1),
         ),
     )
 
