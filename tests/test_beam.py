@@ -44,7 +44,13 @@ def both(folder, output, arguments):
     )
 
 
-@pytest.mark.parametrize("groups", [["b", "ä", "c"], [7, -1, 2**40]])
+@pytest.mark.parametrize(
+    "groups",
+    [
+        pytest.param(["b", "ä", "c"], marks=pytest.mark.slow),
+        [7, -1, 2**40],
+    ],
+)
 def test_equals_the_streaming_job(make_run, groups, tmp_path):
     folder = make_run(groups)
     known, expected = both(folder, tmp_path / "a.parquet", THREADS)
@@ -75,6 +81,7 @@ def test_equals_the_streaming_job_by_two_processes(make_run, tmp_path):
     assert_equal(known, expected)
 
 
+@pytest.mark.slow
 def test_script(make_run, tmp_path):
     """Onto a table of some of the observations, which only the others join."""
     folder, path = make_run([1, 2, 3]), tmp_path / "a.parquet"

@@ -61,6 +61,7 @@ def encoded(folder, split):
     return process.stdout
 
 
+@pytest.mark.slow
 def test_new_observations_are_held_out(changed):
     for group in ("ann", "bob", "cat"):
         draw(changed / "data", group, range(50, 53))
@@ -81,6 +82,7 @@ def resumed(folder, *flags):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_run_goes_on_with_what_it_was_trained_on(changed):
     draw(changed / "data", "ann", [50])
     draw(changed / "data", "dan", range(4))
@@ -89,6 +91,7 @@ def test_a_run_goes_on_with_what_it_was_trained_on(changed):
     assert "30 observations of 3 groups to learn from" in process.stdout
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_without(changed):
     for name in range(12):
         (changed / "data" / "bob" / f"{name:02d}.png").unlink()
@@ -100,6 +103,7 @@ def test_a_run_does_not_go_on_without(changed):
     )
 
 
+@pytest.mark.slow
 def test_a_dataset_that_has_been_replaced(changed):
     shutil.rmtree(changed / "data")
     for group in ("ann", "bob", "cat"):
@@ -111,6 +115,7 @@ def test_a_dataset_that_has_been_replaced(changed):
     assert "30 observations" in encoded(changed, "train")
 
 
+@pytest.mark.slow
 def test_without_the_record_nothing_is_taken_for_held_out(changed):
     (changed / "run" / "trained_on.npy").write_bytes(b"\x93NUMPY")
     process = script("evaluate.py", f"--workdir={changed / 'run'}")
@@ -203,6 +208,7 @@ def test_one_group_of_many_is_not_measured(tmp_path, images):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_damaged_files_are_listed_in_the_record(changed):
     (changed / "data" / "bob" / "03.png").write_bytes(b"\x89PNG")

@@ -57,6 +57,7 @@ def rates(model, counts, ids):
     return model.decode(tf.gather(content.loc, ids), style.loc)
 
 
+@pytest.mark.slow
 def test_poisson_recovers_the_rates(simulated):
     truth, ids = simulated
     counts = np.random.default_rng(1).poisson(truth)

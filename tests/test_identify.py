@@ -91,6 +91,7 @@ def known(here):
     return model, identification.load(here / "run", model), store
 
 
+@pytest.mark.slow
 def test_stored_people_are_named_and_strangers_unknown(here, known):
     process = identify(here)
     assert process.returncode == 0, process.stderr
@@ -128,6 +129,7 @@ def test_stored_people_are_named_and_strangers_unknown(here, known):
         assert row[2::2] == [f"{score:.6g}" for score in scores]
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_and_not_replaced_unasked(here, tmp_path):
     output = tmp_path / "new" / "answers.csv"
     process = identify(here, f"--output={output}")
@@ -160,12 +162,14 @@ def test_the_file_is_the_same_and_not_replaced_unasked(here, tmp_path):
     assert output.read_text() == text
 
 
+@pytest.mark.slow
 def test_one_picture(here):
     process = identify(here, images="asked/cy-10.png")
     _, (path, *answer) = rows(process.stdout)
     assert (path, answer[0]) == (str(here / "asked" / "cy-10.png"), "cy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "unknown"), [("-inf", 0), ("1e9", 10)])
 def test_a_threshold_of_ones_own(here, threshold, unknown):
     process = identify(here, f"--threshold={threshold}")
@@ -174,6 +178,7 @@ def test_a_threshold_of_ones_own(here, threshold, unknown):
     assert named.count("unknown") == unknown
 
 
+@pytest.mark.slow
 def test_arrays_are_asked_for_by_row(here, tmp_path):
     images = [photograph(p, 12) for p in ("cy", "eve", "ann")]
     np.savez(tmp_path / "a.npz", observations=images, group_ids=[0, 0, 0])
@@ -201,6 +206,7 @@ def test_arrays_are_asked_for_by_row(here, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_folder_of_groups_is_asked_for_by_file(here):
     process = identify(here, f"--dataset=folder:{here / 'people'}", images="")
     header, *answers = rows(process.stdout)
@@ -210,6 +216,7 @@ def test_a_folder_of_groups_is_asked_for_by_file(here):
     assert [row[1] for row in answers] == [p for p in STORED for _ in range(4)]
 
 
+@pytest.mark.slow
 def test_pictures_of_twelve_bits_in_sixteen_are_as_bright(here, tmp_path):
     for person in ("ann", "cy"):
         pixels = photograph(person, 10).astype(np.uint16) * 16 + 8
@@ -229,6 +236,7 @@ def test_pictures_of_twelve_bits_in_sixteen_are_as_bright(here, tmp_path):
     assert [row[1] for row in rows(process.stdout)[1:]] == ["ann", "cy"]
 
 
+@pytest.mark.slow
 def test_colours_and_sizes_are_made_those_of_the_model(here, tmp_path):
     picture = Image.fromarray(photograph("bob, jr.", 10)).convert("RGB")
     picture.resize((32, 32)).save(tmp_path / "large.png")
@@ -236,6 +244,7 @@ def test_colours_and_sizes_are_made_those_of_the_model(here, tmp_path):
     assert rows(process.stdout)[1][1] == "bob, jr."
 
 
+@pytest.mark.slow
 def test_all_damaged_pictures_are_named(here, tmp_path):
     draw(tmp_path, ["ann"], range(2))
     for name in ("a.png", "b.jpg"):
@@ -245,6 +254,7 @@ def test_all_damaged_pictures_are_named(here, tmp_path):
     assert process.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -277,6 +287,7 @@ def test_mistakes(here, flags, words):
     assert process.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_store_of_another_model(here, make_run, tmp_path):
     other = make_run(["ann"])
     process = script(
@@ -300,6 +311,7 @@ def of_groups(store, rows):
     )
 
 
+@pytest.mark.slow
 def test_a_store_of_one_or_of_none(here, known, tmp_path):
     *_, store = known
     path = tmp_path / "few.parquet"
@@ -325,6 +337,7 @@ def changed(here, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_learned_it(changed):
     (changed / "run" / "identification.npz").unlink()
     process = identify(changed)
@@ -335,6 +348,7 @@ def test_a_run_that_has_not_learned_it(changed):
     assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_resuming_learns_it(changed):
     (changed / "run" / "identification.npz").unlink()
@@ -363,6 +377,7 @@ def damage(path, kind):
         path.write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["empty", "cut", "npy", "lacking", "shape"])
 def test_what_was_learned_is_damaged(here, known, tmp_path, kind):
     path = shutil.copy(here / "run" / "identification.npz", tmp_path)
@@ -371,6 +386,7 @@ def test_what_was_learned_is_damaged(here, known, tmp_path, kind):
         identification.load(tmp_path, known[0])
 
 
+@pytest.mark.slow
 def test_what_was_learned_is_of_another_model(known, tmp_path):
     model, found, _ = known
     identification.save(tmp_path, found, "0123456789abcdef")
@@ -378,6 +394,7 @@ def test_what_was_learned_is_of_another_model(known, tmp_path):
         identification.load(tmp_path, model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["as found", "means"])
 def test_what_was_learned_is_kept(known, tmp_path, way):
     model, found, _ = known
@@ -398,6 +415,7 @@ def test_what_was_learned_is_kept(known, tmp_path, way):
     assert found.groups == 16
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_without(known, tmp_path, monkeypatch):
     model, _, _ = known
 

@@ -255,7 +255,9 @@ def test_groups_of_one_teach_the_flow_nothing(flowing, batch):
     np.testing.assert_allclose(extra, 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_a_model_with_a_flow_fits(make_model, batch, jit_compile):
     model = make_model(style_flow=2, evidence_dropout=0.5, dtype="float32")
     model.compile(optimizer="adam", jit_compile=jit_compile)

@@ -51,7 +51,9 @@ def elbo(model, batch):
     return model.evaluate(batch, verbose=0, return_dict=True)["elbo"]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_they_are_trained_saved_cloned_and_exported(
     make_model, batch, tmp_path, jit_compile
 ):
@@ -187,7 +189,9 @@ def test_dropout_draws_anew_by_the_step_alone(make_model, batch, in_chunks):
     assert first[0] != first[1]
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "rate", [pytest.param(0.0, marks=pytest.mark.slow), 0.3]
+)
 def test_the_gradient_of_chunks_is_that_of_their_loss(make_model, batch, rate):
     between = [layers.Dropout(rate, dtype="float64")] if rate else []
     model = make_model(**dense_pair(between, "l2", "float64"))

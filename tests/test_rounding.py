@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from mlvae_tf import evidence
 from mlvae_tf.rounding import update
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_updates_of_what_is_stored(generator):
     """Rounded to the nearest each time, the worst ends 1.1 deviations off."""
     loc = tf.constant(generator.normal(size=16))

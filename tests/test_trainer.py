@@ -274,8 +274,15 @@ def test_a_distribution_strategy_is_refused(make_model, batch):
             model.fit(batch, verbose=0)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "as_text"),
+    [
+        ("float32", True),
+        pytest.param("float32", False, marks=pytest.mark.slow),
+        ("float64", False),
+        pytest.param("float64", True, marks=pytest.mark.slow),
+    ],
+)
 def test_export_writes_the_signatures(
     make_model, batch, tmp_path, dtype, as_text
 ):

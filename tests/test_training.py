@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from sklearn.decomposition import PCA
 
 from mlvae_tf.data.grouped import GroupedData
@@ -17,6 +18,7 @@ def test_training_groups_are_doubled_on_request(generator):
     assert len(mirrored.groups) == 4
 
 
+@pytest.mark.slow
 def test_training_starts_at_the_principal_components(generator, tmp_path):
     images = generator.integers(0, 256, (60, 4, 4, 1), np.uint8)
     path = tmp_path / "data.npz"

@@ -185,6 +185,7 @@ def gappy(groups):
     )
 
 
+@pytest.mark.slow
 def test_with_gaps_the_bound_comes_close_to_the_exact_marginal(gappy, groups):
     observations, ids = (part[:150] for part in groups)
     gaps = with_gaps(observations, ids)
