@@ -30,11 +30,22 @@ class Part(NamedTuple):
         segment_ids: By level, int32 `[n]`: the group of each; negative for
             padding.
         start: Where in the batch the first of them stands.
+        whole_ids: Of which group of the dataset each group of the batch's
+            first level is a piece, `[G]` or longer; None where they are whole.
+        heard: The segment ids with -1 for the evidence that a training step
+            leaves out; None where it takes in all.
     """
 
     observations: tf.Tensor
     segment_ids: SegmentIds
     start: int | tf.Tensor = 0
+    whole_ids: tf.Tensor | None = None
+    heard: SegmentIds | None = None
+
+    @property
+    def evident(self) -> SegmentIds:
+        """The segment ids of the evidence that is taken in."""
+        return self.segment_ids if self.heard is None else self.heard
 
     @property
     def first_ids(self) -> tf.Tensor:
@@ -57,10 +68,28 @@ class Batch(NamedTuple):
     Attributes:
         chunks: Dataset of observations `[n, *observation_shape]`.
         segment_ids: By level, int32 `[N]`: the group of each observation.
+        whole_ids: As in `Part`.
+        heard: As in `Part`.
     """
 
     chunks: tf.data.Dataset
     segment_ids: SegmentIds
+    whole_ids: tf.Tensor | None = None
+    heard: SegmentIds | None = None
+
+    def part(self, observations: tf.Tensor, start: tf.Tensor) -> Part:
+        """The rows from `start` on, whose observations these are."""
+        stop = start + tf.shape(observations)[0]
+
+        def cut(segment_ids: SegmentIds) -> SegmentIds:
+            return {
+                level: ids[start:stop] for level, ids in segment_ids.items()
+            }
+
+        heard = None if self.heard is None else cut(self.heard)
+        return Part(
+            observations, cut(self.segment_ids), start, self.whole_ids, heard
+        )
 
     @property
     def first_ids(self) -> tf.Tensor:
@@ -73,6 +102,20 @@ def number(group_ids: dict[str, tf.Tensor]) -> SegmentIds:
     return {
         level: evidence.index_groups(ids)[1] for level, ids in group_ids.items()
     }
+
+
+def wholes(rows: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
+    """Of which group of the dataset every group of a batch is a piece.
+
+    Args:
+        rows: `[N]`, that of each observation, as a number.
+        segment_ids: int32 `[N]`, the group within the batch.
+
+    Returns:
+        As many rows as observations padded, the groups first.
+    """
+    size = padded(tf.size(rows))
+    return tf.math.unsorted_segment_max(rows, segment_ids, size)
 
 
 def num_groups(segment_ids: SegmentIds) -> tf.Tensor:
@@ -96,11 +139,15 @@ def pad(part: Part) -> Part:
     size = tf.shape(part.observations)[0]
     extra = padded(size) - size
     axes = len(part.observations.shape) - 1
-    return Part(
-        tf.pad(part.observations, [[0, extra]] + [[0, 0]] * axes),
-        {
+
+    def with_none(segment_ids: SegmentIds) -> SegmentIds:
+        return {
             level: tf.pad(ids, [[0, extra]], constant_values=-1)
-            for level, ids in part.segment_ids.items()
-        },
-        part.start,
+            for level, ids in segment_ids.items()
+        }
+
+    return part._replace(
+        observations=tf.pad(part.observations, [[0, extra]] + [[0, 0]] * axes),
+        segment_ids=with_none(part.segment_ids),
+        heard=None if part.heard is None else with_none(part.heard),
     )

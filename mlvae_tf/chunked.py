@@ -11,11 +11,10 @@ chunks together is the evidence E = sum_i E_i of each group:
                 E_i to the weights.
 
 By the chain rule the two gradients add up to that of the whole batch. Memory is
-that of one chunk. A flow of the style adds a pass for its moments. Every pass
-draws the same noise (`mlvae_tf.noise`), which is also that of the batch in one
-piece: the size of the chunks changes nothing but rounding. Two things that
-networks of one's own may have are theirs alone: Dropout draws by chunk, and
-BatchNormalization takes the statistics of a chunk.
+that of one chunk. Every pass draws the same noise (`mlvae_tf.noise`), which is
+also that of the batch in one piece: the size of the chunks changes nothing but
+rounding. Two things that networks of one's own may have are theirs alone:
+Dropout draws by chunk, and BatchNormalization takes the statistics of a chunk.
 
 The paper subsamples a large group instead, which biases its objective
 (Bouchacourt et al. 2018, section 3).
@@ -32,15 +31,13 @@ import tensorflow as tf
 
 from mlvae_tf import evidence, guards, objective
 from mlvae_tf.batches import Batch, Part, num_groups, pad, padded
-from mlvae_tf.codec import Latents, Totals
+from mlvae_tf.codec import Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
-from mlvae_tf.style_flow import Moments, StyleFlow
 
 State = TypeVar("State")
 Tensors = tuple[tf.Tensor, ...]
-FlowLoss = Callable[[Part, Latents], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +66,9 @@ class Chunked:
         posteriors = elbo.codec.posteriors(totals)
 
         def add_terms(sums: Tensors, part: Part) -> Tensors:
-            encoded = elbo.encode(part, seed, training=False)
+            proposals = elbo.propose(part, seed, training=False)
             of_rows = elbo.observation_terms(
-                part, posteriors, encoded, seed, training=False
+                part, posteriors, proposals, seed, training=False
             )
             return _add(sums, tuple(map(part.sum, of_rows)))
 
@@ -92,18 +89,15 @@ class Chunked:
         Returns:
             `(loss, terms, gradients)`, the gradients being of the scaled loss.
         """
-        heard = batch._replace(
-            segment_ids=self.elbo.heard(batch.segment_ids, step.seed)
+        batch = batch._replace(
+            heard=self.elbo.heard(batch.segment_ids, step.seed)
         )
         with _unchanged(step.states):
-            totals = self._totals(heard, step.seed, training=True)
-            flow_loss = self._flow_loss(batch, step.seed)
+            totals = self._totals(batch, step.seed, training=True)
         kl, gradients = self._of_groups(batch, step, totals)
-        sums, gradients = self._of_observations(
-            batch, step, totals, flow_loss, gradients
-        )
+        sums, gradients = self._of_observations(batch, step, totals, gradients)
         with _unchanged(step.states):
-            gradients = self._pull_back(heard, step, totals, gradients)
+            gradients = self._pull_back(batch, step, totals, gradients)
         reconstruction, style_kl, extra = sums
         terms = self._mean(reconstruction, style_kl, kl, batch)
         loss = objective.loss(terms, step.kl_weights) + extra
@@ -133,7 +127,6 @@ class Chunked:
         batch: Batch,
         step: Step,
         totals: Totals,
-        flow_loss: FlowLoss,
         gradients: Tensors,
     ) -> tuple[Tensors, Tensors]:
         """Pass two: what the observations cost, and its gradient.
@@ -144,21 +137,23 @@ class Chunked:
         """
         elbo = self.elbo
         style_weight = step.kl_weights[elbo.codec.style.name]
+        count = num_groups(batch.segment_ids)
         leaves = *step.variables, *tf.nest.flatten(totals)
 
         def add(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
                 tape.watch(totals)
-                encoded = elbo.encode(part, step.seed, training=True)
+                proposals = elbo.propose(part, step.seed, training=True)
                 posteriors = elbo.codec.posteriors(totals)
                 of_rows = elbo.observation_terms(
-                    part, posteriors, encoded, step.seed, training=True
+                    part, posteriors, proposals, step.seed, training=True
                 )
                 reconstruction, style_kl = map(part.sum, of_rows)
-                extra = flow_loss(part, encoded)
+                contrasts = elbo.contrasts(part, proposals, totals)
+                extra = tf.reduce_sum(contrasts) / _as(count, contrasts)
                 extra += _share(part, batch, extra) * step.output_penalty()
                 cost = style_weight * style_kl - reconstruction
-                cost = cost / _as(num_groups(batch.segment_ids), cost) + extra
+                cost = cost / _as(count, cost) + extra
                 scaled = step.scale_loss(cost)
             parts = reconstruction, style_kl, extra
             return _add(sums, (*parts, *_gradient(tape, scaled, leaves)))
@@ -182,11 +177,8 @@ class Chunked:
             before: tuple[tf.Tensor, State], observations: tf.Tensor
         ) -> tuple[tf.Tensor, State]:
             start, state = before
+            part = batch.part(observations, start)
             stop = start + tf.shape(observations)[0]
-            segment_ids = {
-                name: ids[start:stop] for name, ids in batch.segment_ids.items()
-            }
-            part = Part(observations, segment_ids, start)
             observations = guards.assert_chunk(observations, part.first_ids)
             part = part._replace(observations=observations)
             return stop, step(state, pad(part) if self.padded else part)
@@ -201,9 +193,9 @@ class Chunked:
         num_rows = padded(num_groups(batch.segment_ids))
 
         def add_evidence(totals: Totals, part: Part) -> Totals:
-            encoded = elbo.encode(part, seed, training)
+            latents, _ = elbo.propose(part, seed, training)
             more = elbo.codec.evidence(
-                part.observations, encoded, part.segment_ids, num_rows
+                part.observations, latents, part.evident, num_rows
             )
             return {
                 name: evidence.add(totals[name], more[name]) for name in totals
@@ -216,12 +208,12 @@ class Chunked:
         return self._fold(add_evidence, zero, batch)
 
     def _pull_back(
-        self, heard: Batch, step: Step, totals: Totals, gradients: Tensors
+        self, batch: Batch, step: Step, totals: Totals, gradients: Tensors
     ) -> Tensors:
         """Pass three: add what the weights have to do with the evidence.
 
         Args:
-            heard: The batch, with the evidence that counts.
+            batch: The batch.
             step: The step.
             totals: The evidence of the groups.
             gradients: For the variables, then for the totals.
@@ -235,52 +227,16 @@ class Chunked:
 
         def add(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
-                encoded = elbo.encode(part, step.seed, training=True)
+                latents, _ = elbo.propose(part, step.seed, training=True)
                 parts = elbo.codec.evidence(
-                    part.observations, encoded, part.segment_ids, num_rows
+                    part.observations, latents, part.evident, num_rows
                 )
             leaves = tf.nest.flatten(parts)
             return _add(
                 sums, _gradient(tape, leaves, step.variables, of_totals)
             )
 
-        return self._fold(add, gradients[:count], heard)
-
-    def _flow_loss(self, batch: Batch, seed: tf.Tensor) -> FlowLoss:
-        """The loss of the style's flow as a function of a part."""
-        elbo, codec = self.elbo, self.elbo.codec
-        flow, level, style = codec.flow, codec.levels[0], codec.style
-        if not isinstance(flow, StyleFlow):
-            return lambda part, encoded: tf.zeros((), codec.dtype)
-        num_rows = padded(num_groups(batch.segment_ids))
-
-        def add_evidence(
-            total: evidence.Evidence, part: Part
-        ) -> evidence.Evidence:
-            encoded = elbo.encode(part, seed, training=True)
-            more = elbo.flow_evidence(part, encoded, num_rows)
-            return evidence.add(total, more)
-
-        nothing = evidence.zero((num_rows, level.dim), codec.dtype)
-        total = self._fold(add_evidence, nothing, batch)
-
-        def add_moments(moments: Moments, part: Part) -> Moments:
-            encoded = elbo.encode(part, seed, training=True)
-            more = flow.moments(
-                part, encoded[level.name], encoded[style.name], total
-            )
-            return Moments(*_add(moments, more))
-
-        zero = flow.zero_moments(style.dim, codec.dtype)
-        moments = self._fold(add_moments, zero, batch)
-        return lambda part, encoded: flow.loss(
-            part,
-            encoded[level.name],
-            encoded[style.name],
-            total,
-            moments,
-            seed,
-        )
+        return self._fold(add, gradients[:count], batch)
 
     def _mean(
         self,

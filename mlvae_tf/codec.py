@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,19 @@ Latents = dict[str, tfd.Normal]  # By level.
 Totals = dict[str, Evidence | Moments]  # By level of groups.
 
 
+class Proposals(NamedTuple):
+    """What observations say, before they know of each other.
+
+    Attributes:
+        latents: By level of groups, what each proposes for its groups' latent,
+            batch shape `[n, dim]`.
+        features: What their styles are read from, `[n, features]`.
+    """
+
+    latents: Latents
+    features: tf.Tensor
+
+
 @dataclasses.dataclass(frozen=True)
 class Codec:
     """What encodes observations and decodes latents.
@@ -27,12 +41,14 @@ class Codec:
     Attributes:
         encoder: From what the likelihood shows of observations to features
             `[N, features]`.
-        heads: By level, the style's last: from features to a normal.
+        heads: By level, the style's last: from features to a normal, the
+            style's from features and contents where it is given these.
         decoder: From all latents, in that order, to the parameters of the
             likelihood.
         likelihood: All about the values of observations.
         levels: The levels of groups.
         style: The level of single observations.
+        style_given_content: Whether a style is q(s_i | x_i, contents).
         flow: What makes of the style that is learned the one that is given.
         observation_shape: Shape of one observation.
         dtype: Of latents and parameters, whatever computes the networks.
@@ -44,34 +60,63 @@ class Codec:
     likelihood: Likelihood
     levels: tuple[Level, ...]
     style: Level
+    style_given_content: bool
     flow: NoStyleFlow
     observation_shape: tuple[int, ...]
     dtype: str
 
     def propose(
         self, observations: tf.Tensor, training: bool = False
-    ) -> Latents:
-        """What each observation says of its latents, the style before the flow.
+    ) -> Proposals:
+        """What each observation says of its latents.
 
         Args:
             observations: `[N, *observation_shape]`.
             training: Whether the networks are trained.
 
-        Returns:
-            By level, batch shape `[N, dim]`: what it proposes for its groups,
-            and its own style posterior.
         """
         features = self.encoder(
             self.likelihood.encoded(observations), training=training
         )
-        return {name: head(features) for name, head in self.heads.items()}
+        latents = {
+            level.name: self.heads[level.name](features)
+            for level in self.levels
+        }
+        return Proposals(latents, features)
+
+    def learned_style(
+        self, features: tf.Tensor, contents: dict[str, tf.Tensor]
+    ) -> tfd.Normal:
+        """The style posteriors before the flow.
+
+        Args:
+            features: Of the observations, `[N, features]`.
+            contents: By level of groups, the latent of each, `[N, dim]`.
+
+        Returns:
+            Batch shape `[N, style_dim]`.
+        """
+        if self.style_given_content:
+            joined = tf.cast(self.joined(contents), features.dtype)
+            features = tf.concat([features, joined], axis=-1)
+        return self.heads[self.style.name](features)
+
+    def given_style(
+        self, features: tf.Tensor, contents: dict[str, tf.Tensor]
+    ) -> tfd.Normal:
+        """The same after the flow, as users know it."""
+        style = self.learned_style(features, contents)
+        return self.flow.after(style, self.joined(contents))
 
     def encode(self, observations: tf.Tensor) -> Latents:
-        """The same with the style after the flow."""
-        proposed = self.propose(observations)
-        content = self._joined({n: p.loc for n, p in proposed.items()})
-        style = self.flow.after(proposed[self.style.name], content)
-        return {**proposed, self.style.name: style}
+        """What each observation says on its own of all its latents.
+
+        Its style is the one given its own contents.
+        """
+        latents, features = self.propose(observations)
+        contents = {name: proposed.loc for name, proposed in latents.items()}
+        style = self.given_style(features, contents)
+        return {**latents, self.style.name: style}
 
     def evidence(
         self,
@@ -86,7 +131,7 @@ class Codec:
         Args:
             observations: `[n, *observation_shape]`; one of which no value is
                 known says nothing.
-            proposed: What `propose` or `encode` gave for them.
+            proposed: By level, what they propose.
             segment_ids: By level, int32 `[n]`; negative leaves one out.
             num_rows: Rows of the sums, at least the number of groups.
             dtype: Of the sums.
@@ -126,12 +171,10 @@ class Codec:
 
     def decode(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
         """The same with a style after the flow."""
-        style = self.flow.before(
-            latents[self.style.name], self._joined(latents)
-        )
+        style = self.flow.before(latents[self.style.name], self.joined(latents))
         return self.parameters({**latents, self.style.name: style})
 
-    def _joined(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
+    def joined(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
         """The latents of all groups, side by side."""
         parts = [latents[level.name] for level in self.levels]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)

@@ -42,18 +42,21 @@ def _encoded(
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Means of the latents of groups, `[G, dim]`, and of styles, `[N, dim]`.
 
+    Styles are those given the latents of their groups.
+
     Args:
         codec: What encodes.
         observations: Checked ones.
         rows: int32 `[N]`, the group of each.
         num_groups: How many there are.
     """
-    encoded = codec.encode(observations)
+    latents, features = codec.propose(observations)
     ids = {level.name: rows for level in codec.levels}
-    totals = codec.evidence(observations, encoded, ids, num_groups)
+    totals = codec.evidence(observations, latents, ids, num_groups)
     posteriors = codec.posteriors(totals)
     means = {name: posterior.loc for name, posterior in posteriors.items()}
-    return means, encoded[codec.style.name].loc
+    of_rows = {name: tf.gather(loc, rows) for name, loc in means.items()}
+    return means, codec.given_style(features, of_rows).loc
 
 
 def _content(codec: Codec, observations: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -15,9 +15,9 @@ import dataclasses
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import evidence, noise, objective
+from mlvae_tf import contrast, evidence, noise, objective
 from mlvae_tf.batches import Part, SegmentIds
-from mlvae_tf.codec import Codec, Latents
+from mlvae_tf.codec import Codec, Latents, Proposals, Totals
 from mlvae_tf.evidence import Evidence
 
 
@@ -34,35 +34,29 @@ class Elbo:
     codec: Codec
     per_observation: bool = False
 
-    def encode(self, part: Part, seed: tf.Tensor, training: bool) -> Latents:
+    def propose(self, part: Part, seed: tf.Tensor, training: bool) -> Proposals:
         """What a part's observations say of their latents.
-
-        Training has the style before the flow, evaluation the one after it.
 
         Args:
             part: Rows of a batch.
             seed: int32 `[2]`, of the step.
             training: Whether this is a training step.
         """
-        if not training:
-            return self.codec.encode(part.observations)
-        self.codec.seed_networks(seed, part.start)
-        return self.codec.propose(part.observations, training=True)
+        if training:
+            self.codec.seed_networks(seed, part.start)
+        return self.codec.propose(part.observations, training)
 
     def heard(self, segment_ids: SegmentIds, seed: tf.Tensor) -> SegmentIds:
-        """Whose evidence a training step takes in; -1 leaves a row out."""
+        """Whose evidence a training step takes in; -1 leaves a row out.
+
+        Args:
+            segment_ids: Of the whole batch.
+            seed: int32 `[2]`, of the step.
+        """
         return {
             level.name: level.heard(segment_ids[level.name], seed)
             for level in self.codec.levels
         }
-
-    def flow_evidence(
-        self, part: Part, encoded: Latents, num_rows: int | tf.Tensor
-    ) -> Evidence:
-        """What the style's flow has to know of the first level's groups."""
-        proposed = encoded[self.codec.levels[0].name]
-        parts = evidence.from_normal(proposed.loc, proposed.scale)
-        return evidence.accumulate(parts, part.first_ids, num_rows)
 
     @staticmethod
     def kl(posteriors: Latents) -> dict[str, tf.Tensor]:
@@ -76,31 +70,34 @@ class Elbo:
         self,
         part: Part,
         posteriors: Latents,
-        encoded: Latents,
+        proposals: Proposals,
         seed: tf.Tensor,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The second sum's terms, one per row of a part.
 
+        Training has the style before the flow, evaluation the one after it.
+
         Args:
             part: Rows of a batch.
             posteriors: Of all groups of the batch.
-            encoded: What `encode` gave for the part.
+            proposals: What `propose` gave for the part.
             seed: int32 `[2]`, of the step.
-            training: As for `encode`.
+            training: Whether this is a training step.
 
         Returns:
             `(log_likelihood, style_kl)`, `[n]` each, nats; of padding, too.
         """
         codec = self.codec
         of_groups, of_style = noise.split(seed)
-        style = encoded[codec.style.name]
         latents = {
             name: self._of_rows(
                 normal, part.segment_ids[name], of_groups, part.start
             )
             for name, normal in posteriors.items()
         }
+        read = codec.learned_style if training else codec.given_style
+        style = read(proposals.features, latents)
         latents[codec.style.name] = noise.sample(
             style.loc, style.scale, of_style, part.start
         )
@@ -115,6 +112,40 @@ class Elbo:
             tf.reduce_sum(log_prob, axis=axes),
             objective.standard_normal_kl(style.loc, style.scale),
         )
+
+    def contrasts(
+        self, part: Part, proposals: Proposals, totals: Totals
+    ) -> tf.Tensor:
+        """The contrasts of the levels, each with its weight, one per row.
+
+        Args:
+            part: Rows of a batch.
+            proposals: What `propose` gave for the part.
+            totals: What is heard of all groups of the batch.
+
+        Returns:
+            `[n]`, nats; zero for padding.
+        """
+        codec = self.codec
+        rows = tf.zeros_like(part.first_ids, codec.dtype)
+        for level in codec.levels:
+            total = totals[level.name]
+            if level.contrast and isinstance(total, Evidence):
+                proposed = proposals.latents[level.name]
+                rows += level.contrast * contrast.nats(
+                    proposed.loc,
+                    proposed.scale,
+                    evidence.cast(total, codec.dtype),
+                    part.segment_ids[level.name],
+                    part.evident[level.name] >= 0,
+                    part.whole_ids,
+                )
+        return rows
+
+    @property
+    def has_contrast(self) -> bool:
+        """Whether contrasts are minimised beside it."""
+        return any(level.contrast for level in self.codec.levels)
 
     def _of_rows(
         self,

@@ -33,6 +33,15 @@ def unpack(data: Any) -> tuple[Any, Any]:
     return data["observations"], data["group_ids"]
 
 
+def whole_ids(data: Any) -> tf.Tensor | None:
+    """`[N]` numbers: of which group each observation's is a piece, if said.
+
+    Batches may have them where a large group is cut into several.
+    """
+    batch = data[0] if isinstance(data, tuple) else data
+    return batch.get("whole_ids")
+
+
 def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:
     """A batch of arrays, checked; its ids as numbers, which Keras can hold.
 

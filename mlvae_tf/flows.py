@@ -12,6 +12,7 @@ from keras import layers
 from mlvae_tf.errors import InputError
 
 MAX_LOG_STRETCH = 2.0
+_LEAST_DEVIATION = 1e-3
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
@@ -28,7 +29,8 @@ class ConditionalFlow(layers.Layer):
     With `negative_log_likelihood` as its loss it learns the density of u given
     c: then z has one normal distribution whatever the condition, which is to
     say that z knows nothing of c. Nothing is lost, since the map is
-    invertible. A new flow is the identity.
+    invertible. A new flow is the identity. `adapt` has it read conditions as
+    multiples of their deviations from their mean.
 
     Args:
         dim: Dimensions of u and z.
@@ -47,7 +49,7 @@ class ConditionalFlow(layers.Layer):
         dim: int,
         condition_dim: int,
         num_layers: int = 8,
-        units: int = 128,
+        units: int = 64,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,10 +68,34 @@ class ConditionalFlow(layers.Layer):
             place = place[order]
         self._last, self._first = np.argsort(place), place
         self._kept = dim // 2
-        signs = generator.choice([-1.0, 1.0], size=(2, dim))
-        self._signs = [*signs, *-signs]
         self._couplings = [self._coupling() for _ in range(num_layers)]
+        self._mean, self._deviation = (
+            self.add_weight(
+                shape=(condition_dim,),
+                initializer=initializer,
+                trainable=False,
+                name=name,
+            )
+            for name, initializer in (("mean", "zeros"), ("deviation", "ones"))
+        )
         self.built = True
+
+    def adapt(self, conditions: tf.Tensor) -> tf.Tensor:
+        """Say what conditions there are, `[N, condition_dim]`.
+
+        Returns:
+            Their standard deviations.
+        """
+        mean, variance = tf.nn.moments(conditions, axes=[0])
+        self._mean.assign(mean)
+        # A dimension that is the same everywhere says nothing.
+        self._deviation.assign(tf.sqrt(variance) + _LEAST_DEVIATION)
+        return tf.convert_to_tensor(self._deviation)
+
+    @property
+    def variables_to_fit(self) -> list[keras.Variable]:
+        """The weights of the couplings, trainable or not."""
+        return [v for part in self._couplings for v in part.weights]
 
     def _coupling(self) -> keras.Sequential:
         policy = self.dtype_policy
@@ -89,9 +115,9 @@ class ConditionalFlow(layers.Layer):
     def _shift_and_log_stretch(
         self, coupling: keras.Sequential, kept: tf.Tensor, condition: tf.Tensor
     ) -> list[tf.Tensor]:
-        shift, raw = tf.split(
-            coupling(tf.concat([kept, condition], axis=-1)), 2, axis=-1
-        )
+        condition = (condition - self._mean) / self._deviation
+        inputs = tf.concat([kept, condition], axis=-1)
+        shift, raw = tf.split(coupling(inputs), 2, axis=-1)
         bound = MAX_LOG_STRETCH
         return [shift, bound * tf.tanh(raw / bound)]
 
@@ -152,57 +178,6 @@ class ConditionalFlow(layers.Layer):
             tf.square(z / scale) + np.log(2 * np.pi)
         ) - tf.math.log(scale)
         return -tf.reduce_sum(log_normal, axis=-1) - log_det
-
-    def normal(
-        self, loc: tf.Tensor, scale: tf.Tensor, condition: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where N(loc, scale^2) of u goes, as a diagonal normal of z.
-
-        Among diagonal normals q of z the nearest in KL(q || .), the divergence
-        that an ELBO has, is where its precision is the expected curvature of
-        the energy of u:
-
-            1 / scale_z,k^2 = E_q sum_d (du_d / dz_k)^2 / scale_d^2
-
-        with the map taken as linear around each z. The expectation is that of
-        a few points at one scale from the mean in every dimension, where the
-        scale is that of the curvature at the mean.
-
-        Args:
-            loc: `[N, dim]`.
-            scale: `[N, dim]`.
-            condition: `[N, condition_dim]`.
-
-        Returns:
-            `(loc, scale)` of z, each `[N, dim]`.
-
-        References:
-            Opper and Archambeau 2009, The Variational Gaussian Approximation
-            Revisited (Neural Computation 21), section 2.
-        """
-
-        def curvature(z: tf.Tensor, copies: int) -> tf.Tensor:
-            scales = tf.tile(scale, [copies, 1])
-            with tf.GradientTape() as tape:
-                tape.watch(z)
-                u = self.inverse(z, tf.tile(condition, [copies, 1]))
-            jacobian = tape.batch_jacobian(u, z) / scales[:, :, tf.newaxis]
-            return tf.reduce_sum(tf.square(jacobian), axis=1)
-
-        rows = tf.shape(loc)[0]
-        # `batch_jacobian` divides by the number of rows.
-        lacking = tf.maximum(1 - rows, 0)
-        loc, scale, condition = (
-            tf.concat([part, tf.ones((lacking, part.shape[1]), part.dtype)], 0)
-            for part in (loc, scale, condition)
-        )
-        z, _ = self.forward(loc, condition)
-        step = tf.math.rsqrt(curvature(z, 1))
-        points = tf.concat([z + sign * step for sign in self._signs], axis=0)
-        copies = len(self._signs)
-        curvatures = tf.split(curvature(points, copies), copies)
-        mean = tf.add_n(curvatures) / copies
-        return z[:rows], tf.math.rsqrt(mean)[:rows]
 
     def get_config(self) -> dict[str, Any]:
         return {

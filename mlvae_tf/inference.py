@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import checks, control, evidence, feeding, guards, serving
+from mlvae_tf import (
+    checks,
+    control,
+    evidence,
+    feeding,
+    guards,
+    noise,
+    serving,
+)
 from mlvae_tf.codec import Codec
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
-from mlvae_tf.levels import Level
+from mlvae_tf.levels import LAST_STEP, Level
+from mlvae_tf.style_flow import STEPS, Pairs, StyleFlow
 from mlvae_tf.trainer import GroupedTrainer
+
+BATCH = 1024  # Observations to encode at once.
+FEW = 4  # Observations whose content the flow of the style learns from.
 
 
 class GroupedModel(GroupedTrainer):
@@ -40,10 +54,29 @@ class GroupedModel(GroupedTrainer):
         self._encode_batch = tf.function(
             self._encode_to_tensors, input_signature=[batch]
         )
+        width = sum(level.dim for level in elbo.codec.levels)
+        content = tf.TensorSpec((None, width), elbo.codec.dtype)
+        self._given_style, self._learned_style = (
+            tf.function(
+                functools.partial(self._style_to_tensors, read),
+                input_signature=[batch, content],
+            )
+            for read in (elbo.codec.given_style, elbo.codec.learned_style)
+        )
 
     def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
         content, style = self.encode(observations)
         return [content.loc, content.scale, style.loc, style.scale]
+
+    def _style_to_tensors(
+        self,
+        read: Callable[[tf.Tensor, dict[str, tf.Tensor]], tfd.Normal],
+        observations: tf.Tensor,
+        content: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        _, features = self.codec.propose(observations)
+        style = read(features, {self.levels[0].name: content})
+        return [style.loc, style.scale]
 
     def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
         """What each observation says of its content and of its style.
@@ -54,7 +87,8 @@ class GroupedModel(GroupedTrainer):
         Returns:
             `(content, style)`: the normal that each observation proposes for
             its group's content, batch shape `[N, content_dim]`, and its style
-            posterior, batch shape `[N, style_dim]`.
+            posterior, given its own content where styles are given contents,
+            batch shape `[N, style_dim]`.
         """
         encoded = self.codec.encode(tf.convert_to_tensor(observations))
         return encoded[self.levels[0].name], encoded[self.style.name]
@@ -79,7 +113,7 @@ class GroupedModel(GroupedTrainer):
         return self.codec.likelihood.of_observations(parameters)
 
     def infer_observations(
-        self, observations: Any, group_ids: Any = None, batch_size: int = 1024
+        self, observations: Any, group_ids: Any = None, batch_size: int = BATCH
     ) -> tuple[tfd.Normal, tfd.Normal]:
         """`encode` for any number of observations, checked, batch by batch.
 
@@ -139,11 +173,17 @@ class GroupedModel(GroupedTrainer):
         )
         return group_ids[first], self.codec.posteriors(totals)[name]
 
-    def infer_style(self, observations: Any) -> tfd.Normal:
+    def infer_style(
+        self, observations: Any, group_ids: Any = None
+    ) -> tfd.Normal:
         """The style posterior of every observation.
+
+        Where styles are given contents, or a flow makes them, they are given
+        the content mean of each observation alone, or of its group.
 
         Args:
             observations: `[N, *observation_shape]`, any number.
+            group_ids: `[N]`, integers or strings, in any order.
 
         Returns:
             The posterior, batch shape `[N, style_dim]`.
@@ -151,7 +191,83 @@ class GroupedModel(GroupedTrainer):
         Raises:
             ValueError: If the shapes or values do not fit the model.
         """
-        return self.infer_observations(observations)[1]
+        if group_ids is None:
+            return self.infer_observations(observations)[1]
+        group_ids = checks.as_group_ids(group_ids)
+        _, content = self.infer_content(observations, group_ids)
+        _, rows = evidence.index_groups(tf.constant(group_ids))
+        of_rows = tf.gather(content.loc, rows)
+        return self._read_styles(self._given_style, observations, of_rows)
+
+    def _read_styles(
+        self,
+        read: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
+        observations: Any,
+        content: tf.Tensor,
+    ) -> tfd.Normal:
+        """Batch by batch, the styles of checked observations."""
+        observations = tf.constant(observations, self.variable_dtype)
+        parts = [
+            read(
+                observations[start : start + BATCH],
+                content[start : start + BATCH],
+            )
+            for start in range(0, len(observations), BATCH)
+        ]
+        return tfd.Normal(*(tf.concat(part, 0) for part in zip(*parts)))
+
+    def fit_style_flow(
+        self,
+        observations: Any,
+        group_ids: Any,
+        seed: int = 0,
+        steps: int = STEPS,
+    ) -> float:
+        """Learn to take out of the style what the content tells, after `fit`.
+
+        The networks stay as they are. Their styles given the contents of single
+        observations are what the flow learns from, and given draws of contents
+        that a few of a group's make together.
+
+        Args:
+            observations: `[N, *observation_shape]` of those trained on, the
+                more the better; some ten thousands are enough.
+            group_ids: `[N]`, integers or strings, in any order.
+            seed: Of its draws.
+            steps: How many to take.
+
+        Returns:
+            What is left of -log p(style | content) at the end, nats.
+
+        Raises:
+            ValueError: If the model has no flow, or the shapes or values do not
+                fit the model.
+        """
+        flow = self.codec.flow
+        if not isinstance(flow, StyleFlow):
+            raise InputError(
+                "fit_style_flow needs a model with a flow: make it with "
+                "style_flow=6."
+            )
+        group_ids = checks.as_group_ids(group_ids)
+        alone, _ = self.infer_observations(observations, group_ids)
+        generator = noise.generator(seed, noise.Stream.STYLE_FLOW)
+        hands = _deal(group_ids, FEW, generator)
+        _, together = self.infer_content(observations, hands)
+        drawn = noise.sample(
+            together.loc,
+            together.scale,
+            noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP),
+        )
+        _, rows = evidence.index_groups(tf.constant(hands))
+        contents = alone.loc, tf.gather(drawn, rows)
+        styles = [
+            self._read_styles(self._learned_style, observations, content)
+            for content in contents
+        ]
+        pairs = [Pairs(q.loc, c) for q, c in zip(styles, contents)]
+        one, other = pairs
+        return flow.fit(one, other, styles[0].scale[0], seed, steps)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""
@@ -179,6 +295,24 @@ class GroupedModel(GroupedTrainer):
                 f"folder only, got format={format!r}, {', '.join(kwargs)}."
             )
         serving.export(self, pathlib.Path(filepath))
+
+
+def _deal(
+    group_ids: np.ndarray, count: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Cut every group into hands of up to `count`, at random.
+
+    Returns:
+        int64 `[N]`, the number of the hand of each.
+    """
+    _, groups = np.unique(group_ids, return_inverse=True)
+    order = generator.permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]
+    starts = np.searchsorted(groups[order], groups[order])
+    within = np.arange(len(order)) - starts
+    hands = np.empty(len(groups), np.int64)
+    hands[order] = starts + within // count  # A hand is smaller than it starts.
+    return hands
 
 
 def _check_latents(

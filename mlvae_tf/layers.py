@@ -29,7 +29,10 @@ class NormalHead(keras.layers.Layer):
 
     Args:
         dim: Number of latent dimensions.
-        kernel_initializer: Initializer of both kernels.
+        shared_scale: Whether all inputs have one scale, without W_scale.
+        hidden_units: Units of a hidden layer before the map; 0 for none.
+        activation: Its activation.
+        kernel_initializer: Initializer of all kernels.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -48,13 +51,18 @@ class NormalHead(keras.layers.Layer):
     def __init__(
         self,
         dim: int,
+        shared_scale: bool = False,
+        hidden_units: int = 0,
+        activation: str | None = None,
         kernel_initializer: str = "lecun_normal",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if dim < 1:
             raise InputError(f"dim must be at least 1: got {dim}.")
-        self.dim = dim
+        self.dim, self.shared_scale = dim, shared_scale
+        self.hidden_units = hidden_units
+        self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def __call__(self, inputs: tf.Tensor, **kwargs: Any) -> tfd.Normal:
@@ -62,9 +70,23 @@ class NormalHead(keras.layers.Layer):
         return super().__call__(inputs, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        features = input_shape[-1]
+        if self.hidden_units:
+            self.hidden_kernel = self.add_weight(
+                shape=(features, self.hidden_units),
+                initializer=self.kernel_initializer,
+                name="hidden_kernel",
+            )
+            self.hidden_bias = self.add_weight(
+                shape=(self.hidden_units,),
+                initializer="zeros",
+                name="hidden_bias",
+            )
+            features = self.hidden_units
         # One matrix for both outputs: one product instead of two.
+        outputs = self.dim if self.shared_scale else 2 * self.dim
         self.kernel = self.add_weight(
-            shape=(input_shape[-1], 2 * self.dim),
+            shape=(features, outputs),
             initializer=self.kernel_initializer,
             name="kernel",
         )
@@ -73,7 +95,13 @@ class NormalHead(keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor) -> tfd.Normal:
-        outputs = tf.matmul(inputs, self.kernel) + self.bias
+        if self.hidden_units:
+            hidden = tf.matmul(inputs, self.hidden_kernel) + self.hidden_bias
+            inputs = self.activation(hidden)
+        outputs = tf.matmul(inputs, self.kernel)
+        if self.shared_scale:
+            outputs = tf.concat([outputs, tf.zeros_like(outputs)], axis=-1)
+        outputs = outputs + self.bias
         # Evidence is kept in full, whatever precision computes the features.
         outputs = tf.cast(outputs, self.variable_dtype)
         loc, log_variance = tf.split(outputs, 2, axis=-1)
@@ -86,6 +114,9 @@ class NormalHead(keras.layers.Layer):
         return {
             **super().get_config(),
             "dim": self.dim,
+            "shared_scale": self.shared_scale,
+            "hidden_units": self.hidden_units,
+            "activation": keras.activations.serialize(self.activation),
             "kernel_initializer": initializer,
         }
 

@@ -35,6 +35,9 @@ class Level:
             `mlvae_tf.layers.EvidenceAccumulation`.
         evidence_dropout: Probability of leaving an observation's evidence out
             of its group's posterior in a training step; one at least stays.
+        contrast: Weight in the loss, for every observation, of the nats that
+            it lacks to tell its group from the others of the batch
+            (`mlvae_tf.contrast`); 0 for none.
         kl_weight: Factor of the level's KL in the loss, a number or a schedule
             of the step.
     """
@@ -43,6 +46,7 @@ class Level:
     dim: int
     accumulation: str = "product"
     evidence_dropout: float = 0.0
+    contrast: float = 0.0
     kl_weight: float | Schedule = 1.0
 
     def __post_init__(self) -> None:
@@ -59,6 +63,16 @@ class Level:
             raise InputError(
                 f"evidence_dropout must be in [0, 1]: got "
                 f"{self.evidence_dropout}."
+            )
+        if not 0 <= self.contrast < float("inf"):
+            raise InputError(
+                f"{self.name}_contrast must be a number from 0: got "
+                f"{self.contrast}."
+            )
+        if self.contrast and self.accumulation == "average":
+            raise InputError(
+                f"{self.name}_contrast takes evidence that adds up: got "
+                'accumulation="average". Use "product".'
             )
         self.sums  # noqa: B018 - An unknown rule is refused here.
 

@@ -27,7 +27,7 @@ class MLVAE(GroupedModel):
     Observations x_i come in groups. Every group G has one latent content c_G,
     every observation one latent style s_i, both with prior N(0, I):
 
-        q(s_i | x_i) = N(mu_s(x_i), sigma_s(x_i)^2)
+        q(s_i | x_i) = N(mu_s(x_i), sigma_s(x_i)^2), or given c_G as well
         q(c_G | X_G) = product over i in G of N(mu_c(x_i), sigma_c(x_i)^2)
 
     Training maximises the mean over the groups of a batch of their ELBO
@@ -69,9 +69,19 @@ class MLVAE(GroupedModel):
             1 the content comes from a single observation of the group, so
             that every single one learns to say all. The objective remains a
             lower bound (`mlvae_tf.evidence.drop`).
+        style_given_content: Whether the style is read from the observation and
+            a content: q(s_i | x_i, c) = N(mu_s(x_i, c), sigma_s^2), c being a
+            draw of its group's content in training. What the content says
+            already then need not be said again.
         style_flow: Coupling layers of a normalizing flow that takes out of the
             style what the content tells of it, or 0 for none
-            (`mlvae_tf.style_flow`). The networks are trained as without it.
+            (`mlvae_tf.style_flow`). `fit` trains the networks as without it;
+            `fit_style_flow` afterwards learns it. With it, or given the
+            content, all styles have one scale, which otherwise tells of the
+            group.
+        content_contrast: Weight, for every observation, of the nats that its
+            content lacks to tell its group from the others of the batch
+            (`mlvae_tf.contrast`), or 0 for none.
         content_samples: `"group"` samples the content once per group,
             `"observation"` once per observation (the paper's footnote 1).
         content_kl_weight: Factor of the content KL in the loss, a number or a
@@ -111,7 +121,9 @@ class MLVAE(GroupedModel):
         missing_values: bool = False,
         accumulation: str = "product",
         evidence_dropout: float = 0.0,
+        style_given_content: bool = False,
         style_flow: int = 0,
+        content_contrast: float = 0.0,
         content_samples: str = "group",
         content_kl_weight: float | Schedule = 1.0,
         style_kl_weight: float | Schedule = 1.0,
@@ -121,14 +133,23 @@ class MLVAE(GroupedModel):
         super().__init__(**kwargs)
         _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        content = "content", content_dim, accumulation, evidence_dropout
-        self.levels = (Level(*content, kl_weight=content_kl_weight),)
+        self.levels = (
+            Level(
+                "content",
+                content_dim,
+                accumulation,
+                evidence_dropout,
+                content_contrast,
+                content_kl_weight,
+            ),
+        )
         self.style = Level("style", style_dim, kl_weight=style_kl_weight)
         self.trunk = _choose("trunk", trunk, networks.TRUNKS)
         self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
         self.activation = activation
         self.likelihood = likelihoods.get(likelihood, scale=observation_scale)
         self.missing_values = missing_values
+        self.style_given_content = style_given_content
         self.style_flow = style_flow
         self.content_samples = _choose(
             "content_samples", content_samples, ("group", "observation")
@@ -175,6 +196,7 @@ class MLVAE(GroupedModel):
             shown,
             self.levels,
             self.style,
+            self.style_given_content,
             self._make_flow(),
             self.observation_shape,
             self.variable_dtype,
@@ -200,12 +222,29 @@ class MLVAE(GroupedModel):
     def _make_heads(self, features: int) -> dict[str, NormalHead]:
         """By level, what reads its latent, as an attribute of its own."""
         heads = {}
-        for level in (*self.levels, self.style):
-            head = level.head(dtype=self.dtype_policy)
+        for level in self.levels:
+            heads[level.name] = head = level.head(dtype=self.dtype_policy)
             head.build((None, features))
+        heads[self.style.name] = head = self._make_style_head()
+        contents = self.content_dim if self.style_given_content else 0
+        head.build((None, features + contents))
+        for head in heads.values():
             setattr(self, head.name, head)
-            heads[level.name] = head
         return heads
+
+    def _make_style_head(self) -> NormalHead:
+        given = self.style_given_content
+        hidden = {}
+        if given and self.trunk != "linear":
+            hidden = {
+                "hidden_units": self.hidden_units[-1],
+                "activation": self.activation,
+            }
+        return self.style.head(
+            shared_scale=given or self.style_flow > 0,
+            dtype=self.dtype_policy,
+            **hidden,
+        )
 
     def _make_flow(self) -> NoStyleFlow:
         if not self.style_flow:
@@ -216,19 +255,14 @@ class MLVAE(GroupedModel):
             self.style_flow,
             dtype=self.variable_dtype,
         )
+        self.flow.trainable = False  # By `fit`.
         return StyleFlow(self.flow)
 
     @property
     def networks(self) -> dict[str, keras.layers.Layer]:
-        """By name, what is trained: encoder, decoder, heads and the flow."""
+        """By name, what is trained: encoder, decoder and heads."""
         heads = {head.name: head for head in self.codec.heads.values()}
-        flow = {"flow": self.flow} if self.style_flow else {}
-        return {
-            "encoder": self.encoder,
-            "decoder": self.decoder,
-            **heads,
-            **flow,
-        }
+        return {"encoder": self.encoder, "decoder": self.decoder, **heads}
 
     def __setattr__(self, name: str, value: Any) -> None:
         made = "elbo" in self.__dict__
@@ -309,7 +343,9 @@ class MLVAE(GroupedModel):
             "missing_values": self.missing_values,
             "accumulation": level.accumulation,
             "evidence_dropout": level.evidence_dropout,
+            "style_given_content": self.style_given_content,
             "style_flow": self.style_flow,
+            "content_contrast": level.contrast,
             "content_samples": self.content_samples,
             "content_kl_weight": serialize(level.kl_weight),
             "style_kl_weight": serialize(self.style.kl_weight),
@@ -334,6 +370,12 @@ class MLVAE(GroupedModel):
             )
             if isinstance(config.get(name), dict)
         }
+        if config.get("style_flow") and "style_given_content" not in config:
+            raise InputError(
+                "the model was saved by mlvae_tf 0.1, whose styles after a "
+                "flow had scales of their own. Train it again, or load it with "
+                "mlvae-tf==0.1.0."
+            )
         arguments = {**config, **objects}
         frozen = arguments.pop("frozen", ())
         model = cls(**arguments)

@@ -42,13 +42,13 @@ class Stream(enum.IntEnum):
     HALVES = 18
     RECEIVERS = 19
     IDENTIFICATION = 20
+    STYLE_FLOW = 21
 
 
 class Draw(enum.IntEnum):
     """What a step draws besides contents and styles, which come first."""
 
     EVIDENCE_DROPOUT = 2
-    STYLE_FLOW = 3
     NETWORKS = 4
 
 

@@ -1,37 +1,43 @@
 """What stands between the style that is learned and the style that is given.
 
 The networks are trained on a style that may tell of the content. A flow takes
-that out: it learns, beside them, the density of that style given the content of
-the rest of the group, and maps it to one normal distribution whatever the
-content. What users infer is the style after the flow; what they decode goes
-back through it. No gradient passes between the flow and the networks.
+that out: once they are trained, it learns the density of the style's means
+given the content that their observation shows, and maps it to one normal
+distribution whatever the content. Where an observation tells of its group what
+its content does, the style after the flow says nothing of the group. It has the
+scale of the style before, which all observations share: a scale of its own
+would tell. What users infer is the style after the flow; what they decode goes
+back through it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import evidence, noise
-from mlvae_tf.batches import Part
-from mlvae_tf.evidence import Evidence
+from mlvae_tf import noise
 from mlvae_tf.flows import ConditionalFlow
 
 FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
+STEPS, ROWS, RATE, WEIGHT_DECAY = 3000, 512, 1e-3, 0.1  # To fit it.
+CONTENT_NOISE = 0.1  # Of their deviations, on the contents it is given.
+TOGETHER = 0.3  # Share of the contents that are of groups.
+_LEAST_VARIANCE = 0.01  # Of the means, in a dimension that is not used.
 
 
-class Moments(NamedTuple):
-    """Sums over the observations that the flow learns from.
+class Pairs(NamedTuple):
+    """What a flow learns from.
 
     Attributes:
-        count: How many they are.
-        variance: Of their styles' posterior variances, `[style_dim]`.
+        style: Means of styles before the flow, `[N, style_dim]`.
+        content: The contents that they are given, `[N, content_dim]`.
     """
 
-    count: tf.Tensor
-    variance: tf.Tensor
+    style: tf.Tensor
+    content: tf.Tensor
 
 
 class NoStyleFlow:
@@ -59,90 +65,86 @@ class StyleFlow(NoStyleFlow):
         self._flow = flow
 
     def after(self, style: tfd.Normal, content: tf.Tensor) -> tfd.Normal:
-        return tfd.Normal(*self._flow.normal(style.loc, style.scale, content))
+        loc, _ = self._flow.forward(style.loc, content)
+        return tfd.Normal(loc, style.scale)
 
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         return self._flow.inverse(style, content)
 
-    @staticmethod
-    def zero_moments(dim: int, dtype: str) -> Moments:
-        """The moments of no observation."""
-        return Moments(tf.zeros((), dtype), tf.zeros(dim, dtype))
-
-    def moments(
+    def fit(
         self,
-        part: Part,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        total: Evidence,
-    ) -> Moments:
-        """How many observations the flow learns from; their style variances.
+        alone: Pairs,
+        together: Pairs,
+        scale: tf.Tensor,
+        seed: int = 0,
+        steps: int = STEPS,
+    ) -> float:
+        """Learn p(style | content) from what trained networks say.
 
         Args:
-            part: Rows of a batch.
-            proposed: What each proposes for its group's content.
-            style: Their style posteriors, before the flow.
-            total: The evidence of the groups, of the whole batch.
-        """
-        _, known = _rest(part, proposed, total)
-        weight = tf.cast(known, style.dtype)
-        spread = tf.linalg.matvec(style.variance(), weight, transpose_a=True)
-        return Moments(tf.reduce_sum(weight), spread)
-
-    def loss(
-        self,
-        part: Part,
-        proposed: tfd.Normal,
-        style: tfd.Normal,
-        total: Evidence,
-        moments: Moments,
-        seed: tf.Tensor,
-    ) -> tf.Tensor:
-        """-log p(style | content of the rest of the group), the mean in nats.
-
-        The rest, since an observation's own content may tell more of its style
-        than the group's does, and that is to stay in the style. It is sampled
-        with the scale of one observation's evidence, since at inference the
-        flow is conditioned on one observation.
-
-        Args:
-            part: Rows of a batch.
-            proposed: What each proposes for its group's content.
-            style: Their style posteriors, before the flow.
-            total: The evidence of the groups, of the whole batch.
-            moments: Those of the whole batch.
-            seed: int32 `[2]`, of the step.
+            alone: Of every observation, given the content that it shows.
+            together: Of the same, given a content of its group, so that the
+                flow is used to these as well.
+            scale: The one scale of the posteriors, `[dim]`.
+            seed: Of the draws.
+            steps: Of AdamW, on as many rows as `ROWS` each.
 
         Returns:
-            A scalar; over the parts of a batch it adds up to the mean.
+            The last steps' mean of -log p(style | content), nats.
         """
-        seeds = noise.split(noise.fold_in(seed, noise.Draw.STYLE_FLOW))
-        others, known = _rest(part, proposed, total)
-        precision = tf.where(known[:, tf.newaxis], others.precision, 1)
-        condition = noise.sample(
-            others.weighted_loc / precision,
-            proposed.scale,
-            seeds[0],
-            part.start,
+        style, content = (
+            tf.concat(both, axis=0) for both in zip(alone, together)
         )
-        # The means, with some of the posterior's noise: what is far below it
-        # is not worth stretching. With prior variance 1, the means have what
-        # the posteriors leave of it.
-        noisy = noise.sample(
-            style.loc, FLOW_NOISE * style.scale, seeds[1], part.start
-        )
-        count = tf.maximum(moments.count, 1)
-        variance = tf.nn.relu(1 - moments.variance / count)
-        variance += FLOW_NOISE**2 * moments.variance / count
-        loss = self._flow.negative_log_likelihood(
-            *map(tf.stop_gradient, (noisy, condition, tf.sqrt(variance)))
-        )
-        return tf.reduce_sum(tf.where(known, loss, 0)) / count
+        count = tf.shape(alone.content)[0]
+        deviations = self._flow.adapt(content)
+        rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
+        variables = [weight.value for weight in self._flow.variables_to_fit]
+        optimizer.build(self._flow.variables_to_fit)
 
+        def step(of_step: tf.Tensor) -> tf.Tensor:
+            seeds = noise.split(of_step, 3)
+            chosen = tf.unstack(noise.uniform(seeds[0], ROWS, 2), axis=-1)
+            rows = tf.cast(chosen[0] * tf.cast(count, "float32"), tf.int32)
+            rows += count * tf.cast(chosen[1] < TOGETHER, tf.int32)
+            near = noise.sample(
+                tf.gather(content, rows), CONTENT_NOISE * deviations, seeds[2]
+            )
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                nats = self.nats(
+                    Pairs(tf.gather(style, rows), near), scale, seeds[1]
+                )
+                loss = tf.reduce_mean(nats)
+            gradients = tape.gradient(loss, variables)
+            optimizer.apply_gradients(
+                zip(gradients, self._flow.variables_to_fit, strict=True)
+            )
+            return loss
 
-def _rest(
-    part: Part, proposed: tfd.Normal, total: Evidence
-) -> tuple[Evidence, tf.Tensor]:
-    """The evidence of every observation's group without its own."""
-    parts = evidence.from_normal(proposed.loc, proposed.scale)
-    return evidence.rest(parts, total, part.first_ids)
+        compiled = tf.function(step, autograph=False, jit_compile=True)
+        losses = [
+            compiled(noise.of_step(seed, noise.Stream.STYLE_FLOW, number))
+            for number in range(steps)
+        ]
+        return float(tf.reduce_mean(losses[-100:]))
+
+    def nats(
+        self, pairs: Pairs, scale: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """-log p(style | content), `[n]`.
+
+        Of the means, with some of the posterior's noise: what is far below it
+        is not worth stretching. With prior variance 1, the means have what the
+        posteriors leave of it.
+
+        Args:
+            pairs: `[n, dim]` each.
+            scale: The one scale of the posteriors, `[dim]`.
+            seed: int32 `[2]`.
+        """
+        variance = tf.square(scale)
+        left = tf.maximum(1 - variance, _LEAST_VARIANCE)
+        noisy = noise.sample(pairs.style, FLOW_NOISE * scale, seed)
+        spread = tf.sqrt(left + FLOW_NOISE**2 * variance)
+        return self._flow.negative_log_likelihood(noisy, pairs.content, spread)

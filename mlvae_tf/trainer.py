@@ -166,11 +166,17 @@ class GroupedTrainer(keras.Model):
         checks.check_shapes(elements, shape, group_ids)
         levels = self.elbo.codec.levels
         segment_ids = batches.number({levels[0].name: group_ids})
+        whole_ids = feeding.whole_ids(data)
+        if whole_ids is not None:
+            whole_ids = batches.wholes(whole_ids, batches.first(segment_ids))
         if in_chunks:
-            batch = Batch(observations.map(self._ready), segment_ids)
+            chunks = observations.map(self._ready)
+            batch = Batch(chunks, segment_ids, whole_ids)
             loss = step_in_chunks(batch)
         else:
-            part = Part(self._ready(observations), segment_ids)
+            part = Part(
+                self._ready(observations), segment_ids, whole_ids=whole_ids
+            )
             if self.compiles_step:
                 if not self._own_networks:
                     part = batches.pad(part)

@@ -8,11 +8,9 @@ import tensorflow as tf
 
 from mlvae_tf import objective
 from mlvae_tf.batches import Part, num_groups
-from mlvae_tf.codec import Latents
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
-from mlvae_tf.style_flow import StyleFlow
 
 
 class Rows(NamedTuple):
@@ -23,13 +21,13 @@ class Rows(NamedTuple):
         style_kl: Likewise.
         kl: By level, of every group, nats; as many rows as there are
             observations, since XLA wants a static number, and zeros beyond.
-        encoded: What every observation says.
+        contrast: What training minimises beside the ELBO, `[N]`.
     """
 
     log_likelihood: tf.Tensor
     style_kl: tf.Tensor
     kl: dict[str, tf.Tensor]
-    encoded: Latents
+    contrast: tf.Tensor
 
 
 def rows(elbo: Elbo, part: Part, seed: tf.Tensor, training: bool) -> Rows:
@@ -43,21 +41,23 @@ def rows(elbo: Elbo, part: Part, seed: tf.Tensor, training: bool) -> Rows:
         seed: int32 `[2]`; equal seeds give equal estimates.
         training: Whether this is a training step.
     """
-    encoded = elbo.encode(part, seed, training)
-    heard = part.segment_ids
+    proposals = elbo.propose(part, seed, training)
     if training:
-        heard = elbo.heard(heard, seed)
+        part = part._replace(heard=elbo.heard(part.segment_ids, seed))
     num_rows = tf.shape(part.first_ids)[0]
     # What is trained in one piece has too few rows for its sums to drift.
     dtype = elbo.codec.dtype if training else "float64"
     totals = elbo.codec.evidence(
-        part.observations, encoded, heard, num_rows, dtype
+        part.observations, proposals.latents, part.evident, num_rows, dtype
     )
     posteriors = elbo.codec.posteriors(totals)
     log_likelihood, style_kl = elbo.observation_terms(
-        part, posteriors, encoded, seed, training
+        part, posteriors, proposals, seed, training
     )
-    return Rows(log_likelihood, style_kl, elbo.kl(posteriors), encoded)
+    contrast = tf.zeros_like(style_kl)
+    if training:
+        contrast = elbo.contrasts(part, proposals, totals)
+    return Rows(log_likelihood, style_kl, elbo.kl(posteriors), contrast)
 
 
 def _mean(elbo: Elbo, part: Part, of_rows: Rows) -> Terms:
@@ -109,26 +109,16 @@ def loss(elbo: Elbo, part: Part, step: Step) -> tuple[tf.Tensor, Terms]:
         step: The step.
 
     Returns:
-        `(loss, terms)`: a scalar, with the style flow's loss where there is
-        one, and scalar `Terms`, nats per group.
+        `(loss, terms)`: a scalar, contrasts included, and scalar `Terms`, nats
+        per group.
     """
     of_rows = rows(elbo, part, step.seed, training=True)
     terms = _mean(elbo, part, of_rows)
     value = objective.loss(terms, step.kl_weights)
-    flow = elbo.codec.flow
-    if isinstance(flow, StyleFlow):
-        value = value + _flow_loss(flow, elbo, part, of_rows.encoded, step.seed)
-    return value, terms
-
-
-def _flow_loss(
-    flow: StyleFlow, elbo: Elbo, part: Part, encoded: Latents, seed: tf.Tensor
-) -> tf.Tensor:
-    codec = elbo.codec
-    proposed, style = encoded[codec.levels[0].name], encoded[codec.style.name]
-    total = elbo.flow_evidence(part, encoded, tf.shape(part.first_ids)[0])
-    moments = flow.moments(part, proposed, style, total)
-    return flow.loss(part, proposed, style, total, moments, seed)
+    if not elbo.has_contrast:
+        return value, terms
+    count = tf.cast(num_groups(part.segment_ids), value.dtype)
+    return value + tf.reduce_sum(of_rows.contrast) / count, terms
 
 
 def loss_and_gradients(

@@ -48,61 +48,6 @@ def test_log_det(flow, inputs):
     np.testing.assert_allclose(actual, expected, atol=1e-7)
 
 
-def test_normal_has_the_mean_curvature_as_precision(flow, inputs):
-    u, condition = inputs
-    scale = tf.exp(0.3 * u)
-    z, z_scale = flow.normal(u, scale, condition)
-    np.testing.assert_allclose(z, flow.forward(u, condition)[0])
-
-    def curvature(points):
-        matrices = jacobian(
-            lambda x: flow.inverse(tf.constant(x), condition).numpy(), points
-        )
-        return np.sum((matrices / scale.numpy()[:, :, np.newaxis]) ** 2, axis=1)
-
-    step = curvature(z.numpy()) ** -0.5
-    signs = np.array(flow._signs)
-    assert set(signs.ravel()) <= {-1, 1}
-    assert not np.any(signs.sum(axis=0))  # The points' mean is that of q.
-    mean = np.mean([curvature(z.numpy() + s * step) for s in signs], axis=0)
-    np.testing.assert_allclose(z_scale, mean**-0.5, 1e-5)
-
-
-def test_normal_is_near_what_the_flow_makes_of_a_normal(flow, inputs):
-    """Nearer, by KL(q || .) up to a constant, than with the curvature at z."""
-    u, condition = inputs
-    scale = 0.3 * tf.ones_like(u)
-    z, z_scale = flow.normal(u, scale, condition)
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        back = flow.inverse(z, condition)
-    curvature = tf.square(tape.batch_jacobian(back, z)) / 0.3**2
-    at_the_mean = tf.math.rsqrt(tf.reduce_sum(curvature, axis=1))
-    noise = tf.random.stateless_normal((4000, flow.dim), [0, 0], dtype=z.dtype)
-
-    def divergence(z_scale):
-        total = 0
-        for index in range(len(z)):
-            draws = z[index] + z_scale[index] * noise
-            conditions = tf.repeat(condition[index : index + 1], 4000, axis=0)
-            back = flow.inverse(draws, conditions)
-            _, log_det = flow.forward(back, conditions)
-            energy = tf.square((back - u[index]) / scale[index]) / 2
-            total += tf.reduce_mean(tf.reduce_sum(energy, -1) + log_det)
-        return total - tf.reduce_sum(tf.math.log(z_scale))
-
-    if flow.dim == 1:  # Affine, with one curvature everywhere.
-        np.testing.assert_allclose(z_scale, at_the_mean)
-    else:
-        assert divergence(z_scale) < divergence(at_the_mean)
-
-
-def test_nothing_becomes_nothing(flow, inputs):
-    u, condition = inputs
-    for part in flow.normal(u[:0], tf.ones_like(u[:0]), condition[:0]):
-        assert part.shape == (0, flow.dim)
-
-
 def test_a_new_flow_is_the_identity(inputs):
     u, condition = inputs
     flow = ConditionalFlow(u.shape[1], 3, dtype="float64")
@@ -159,5 +104,5 @@ def test_config_round_trip():
 
 
 def test_impossible_sizes():
-    with pytest.raises(ValueError, match="at least 1: got 2, 0, 8 and 128"):
+    with pytest.raises(ValueError, match="at least 1: got 2, 0, 8 and 64"):
         ConditionalFlow(2, 0)

@@ -14,7 +14,7 @@ FLOORS = (
     "likelihoods.categorical likelihoods.missing likelihoods",
     "checks guards feeding noise evidence rounding objective batches",
     "schedules networks flows layers levels style_flow codec",
-    "comparison fingerprint elbo steps whole chunked",
+    "comparison contrast fingerprint elbo steps whole chunked",
     "control serving.requests serving.signatures serving.describing",
     "serving.writing serving trainer inference model",
     "data.config data.observations data.images data.identity",

@@ -7,9 +7,10 @@ import tensorflow_probability as tfp
 from sklearn.decomposition import PCA
 
 import mlvae_tf
-from mlvae_tf import batches, evidence, noise, objective, whole
+from mlvae_tf import batches, evidence, inference, noise, objective, whole
 from mlvae_tf.batches import Part
 from mlvae_tf.steps import Step
+from mlvae_tf.style_flow import Pairs
 
 SEED = tf.constant([3, 4])
 
@@ -184,7 +185,9 @@ def flowing(make_model, generator):
 
 def test_the_flow_cancels_where_content_stays(flowing, batch):
     content, style = flowing.encode(batch["observations"])
-    raw = flowing.codec.propose(batch["observations"])["style"]
+    _, features = flowing.codec.propose(batch["observations"])
+    raw = flowing.codec.learned_style(features, {"content": content.loc})
+    np.testing.assert_array_equal(style.scale, raw.scale)
     assert not np.allclose(style.loc, raw.loc)
     logits = flowing.decoder(tf.concat([content.loc, raw.loc], axis=-1))
     np.testing.assert_allclose(
@@ -194,79 +197,98 @@ def test_the_flow_cancels_where_content_stays(flowing, batch):
     )
 
 
-def test_the_flow_learns_beside_the_networks(flowing, batch):
-    rows = rows_of(batch)
-    flow = {id(v) for v in flowing.flow.trainable_variables}
-    networks = [v for v in flowing.trainable_variables if id(v) not in flow]
-    flow = flowing.flow.trainable_variables
-    with tf.GradientTape(persistent=True) as tape:
-        value, terms = training_loss(flowing, batch["observations"], rows)
-        elbo, extra = terms.elbo, value + terms.elbo
-    assert all(g is None for g in tape.gradient(elbo, flow))
-    for gradient in tape.gradient(extra, networks):
-        np.testing.assert_allclose(gradient, 0, atol=1e-9)  # Nothing is left.
-    assert all(np.any(g.numpy()) for g in tape.gradient(extra, flow))
-    assert all(g is not None for g in tape.gradient(elbo, networks))
+def test_fit_leaves_the_flow_alone(flowing, batch):
+    flow = {id(v) for v in flowing.flow.weights}
+    assert not flow & {id(v) for v in flowing.trainable_variables}
+    assert flow <= {id(v) for v in flowing.weights}
 
 
-def test_the_flow_is_conditioned_on_the_rest_of_the_group(flowing, batch):
-    rows = rows_of(batch).numpy()
-    proposed = flowing.codec.propose(batch["observations"])
-    content, style = proposed["content"], proposed["style"]
-    paired = np.bincount(rows)[rows] > 1
-    spread = style.variance().numpy()[paired].mean(axis=0)
-    scale = np.sqrt(np.maximum(1 - spread, 0) + 0.1**2 * spread)
-    seeds = noise.split(noise.fold_in(SEED, 3))
-    content_noise, style_noise = (
-        noise.normal(seed, 12, dim, dtype="float64")
-        for dim, seed in zip((3, 2), seeds)
+def test_the_flow_learns_from_each_observation_alone(flowing, batch):
+    latents, features = flowing.codec.propose(batch["observations"])
+    own = latents["content"].loc
+    style = flowing.codec.learned_style(features, {"content": own})
+    scale = style.scale.numpy()
+    assert np.ptp(scale, axis=0).max() == 0  # All have one.
+    noisy = style.loc + 0.1 * scale * noise.normal(SEED, 12, 2, dtype="float64")
+    left = np.maximum(1 - scale[0] ** 2, 0.01)
+    expected = flowing.flow.negative_log_likelihood(
+        noisy, own, np.sqrt(left + 0.1**2 * scale[0] ** 2)
     )
-    noisy = style.loc + 0.1 * style.scale * style_noise
-    losses = []
-    for index, row in enumerate(rows):
-        others = np.flatnonzero(rows == row)
-        others = others[others != index]
-        if len(others) == 0:
-            continue
-        _, loc, _ = reference.accumulate(
-            content.loc.numpy()[others],
-            content.scale.numpy()[others],
-            [0] * len(others),
-        )
-        losses.append(
-            flowing.flow.negative_log_likelihood(
-                noisy[index : index + 1],
-                tf.constant(loc) + (content.scale * content_noise)[index],
-                scale,
-            )
-        )
-    assert len(losses) == 10  # Two are alone in their groups.
-    padded = np.append(rows, [-1, -1])
-    observations = np.append(
-        batch["observations"], np.zeros((2, 4, 4, 1)), axis=0
+    nats = flowing.codec.flow.nats(Pairs(style.loc, own), scale[0], SEED)
+    np.testing.assert_allclose(nats, expected, rtol=1e-10)
+    before = [w.numpy() for w in flowing.weights]
+    fitted = {id(w) for w in flowing.flow.weights}
+    last = flowing.fit_style_flow(**batch, steps=150)
+    assert last < np.mean(expected) - 1
+    for weight, value in zip(flowing.weights, before, strict=True):
+        if id(weight) not in fitted:
+            np.testing.assert_array_equal(weight, value)
+
+
+def test_hands_are_of_one_group_and_as_large_as_can_be(generator):
+    ids = np.array(list("abacabaaac"))
+    hands = inference._deal(ids, 3, generator)
+    sizes = {}
+    for hand in set(hands.tolist()):
+        (group,) = set(ids[hands == hand].tolist())
+        sizes.setdefault(group, []).append(np.count_nonzero(hands == hand))
+    assert {g: sorted(s) for g, s in sizes.items()} == {
+        "a": [3, 3],
+        "b": [2],
+        "c": [2],
+    }
+
+
+def test_only_a_flow_is_fitted(make_model, batch):
+    with pytest.raises(ValueError, match="style_flow=6"):
+        make_model().fit_style_flow(**batch)
+
+
+def test_a_style_given_its_content(make_model, batch):
+    model = make_model(style_given_content=True)
+    images, ids = batch["observations"], batch["group_ids"]
+    alone = model.infer_style(images)
+    together = model.infer_style(images, ids)
+    assert np.all(alone.scale == alone.scale[0])
+    groups, content = model.infer_content(images, ids)
+    of_rows = content.loc.numpy()[[list(groups).index(g) for g in ids]]
+    _, features = model.codec.propose(tf.constant(images))
+    head = model.style_head
+    joined = np.concatenate([features, of_rows], axis=1)
+    hidden = np.tanh(joined @ head.hidden_kernel + head.hidden_bias)
+    expected = hidden @ head.kernel.numpy() + head.bias.numpy()[:2]
+    np.testing.assert_allclose(together.loc, expected, rtol=1e-6)
+    counts = np.array([list(ids).count(g) for g in ids])
+    assert np.all(np.any(alone.loc != together.loc, axis=1)[counts > 1])
+    np.testing.assert_allclose(  # Groups of one are the observation alone.
+        alone.loc.numpy()[counts == 1],
+        together.loc.numpy()[counts == 1],
+        rtol=1e-6,
     )
-    extra = flow_loss(flowing, observations, tf.constant(padded, tf.int32))
-    np.testing.assert_allclose(extra, np.mean(losses), rtol=1e-8)
 
 
-def test_groups_of_one_teach_the_flow_nothing(flowing, batch):
-    rows = tf.range(12)
-    extra = flow_loss(flowing, batch["observations"], rows)
-    np.testing.assert_allclose(extra, 0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
-def test_a_model_with_a_flow_fits(make_model, batch, jit_compile):
-    model = make_model(style_flow=2, evidence_dropout=0.5, dtype="float32")
-    model.compile(optimizer="adam", jit_compile=jit_compile)
-    before = [w.copy() for w in model.flow.get_weights()]
-    dataset = tf.data.Dataset.from_tensors(batch)
-    history = model.fit(dataset, epochs=2, verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
-    assert not np.allclose(model.flow.get_weights()[-1], before[-1])
-    assert np.isfinite(model.evaluate(dataset, verbose=0)).all()
+def test_the_bound_holds_a_style_given_a_draw_of_the_content(make_model, batch):
+    """In the mean over many draws, at the oracle's."""
+    model = make_model(style_given_content=True)
+    part = part_of(batch["observations"], rows_of(batch))
+    seeds = [tf.constant([3, i]) for i in range(2)]
+    for seed in seeds:
+        of_groups, of_style = noise.split(seed)
+        latents, features = model.codec.propose(part.observations)
+        totals = model.codec.evidence(
+            part.observations, latents, part.segment_ids, 12
+        )
+        content = model.codec.posteriors(totals)["content"]
+        drawn = noise.sample(content.loc, content.scale, of_groups)
+        drawn = tf.gather(drawn, part.first_ids)
+        style = model.codec.learned_style(features, {"content": drawn})
+        styles = noise.sample(style.loc, style.scale, of_style)
+        distribution = model.decode(drawn, styles)
+        log_prob = distribution.log_prob(batch["observations"])
+        found = whole.mean_terms(model.elbo, part, seed)
+        np.testing.assert_allclose(
+            found.reconstruction, np.sum(log_prob) / 5, rtol=1e-8
+        )
 
 
 def test_padding_changes_nothing(make_model, batch):
@@ -286,10 +308,10 @@ def test_padding_changes_nothing(make_model, batch):
 
 @pytest.mark.parametrize("size", [1, 7, 8, 100, 129, 250, 256, 1000, 1024])
 def test_few_padded_sizes(size):
-    observations, ids, _ = batches.pad(
+    part = batches.pad(
         Part(tf.ones((size, 2)), {"content": tf.zeros(size, tf.int32)})
     )
-    rows = ids["content"]
+    observations, rows = part.observations, part.first_ids
     assert len(rows) == len(observations) <= size * 9 / 8
     assert np.count_nonzero(rows == 0) == np.sum(observations) / 2 == size
     unit = 2 ** max(size.bit_length() - 4, 0)

@@ -54,7 +54,8 @@ def _visit(
         num_observations: Of an epoch.
 
     Returns:
-        A function to a dataset of `(rows, groups)`, int64 `[n]` each.
+        A function to a dataset of `(rows, groups, wholes)` as in `Plan`, int64
+        `[n]` each.
     """
     per_batch = -(-num_observations // len(sampler))
     at_once = max(1, _PLANNED // per_batch)
@@ -68,18 +69,16 @@ def _visit(
         plan = sampler.plan(orders[epoch], first, first + at_once)
         return [part.astype(np.int64) for part in plan]
 
-    def batches_of(
-        rows: tf.Tensor, groups: tf.Tensor, splits: tf.Tensor
-    ) -> tf.data.Dataset:
+    def batches_of(*planned: tf.Tensor) -> tf.data.Dataset:
+        *parts, splits = planned
         return tf.data.Dataset.range(tf.size(splits, tf.int64) - 1).map(
-            lambda batch: (
-                rows[splits[batch] : splits[batch + 1]],
-                groups[splits[batch] : splits[batch + 1]],
+            lambda batch: tuple(
+                part[splits[batch] : splits[batch + 1]] for part in parts
             )
         )
 
     def planned(epoch: tf.Tensor, first: tf.Tensor) -> list[tf.Tensor]:
-        parts = tf.numpy_function(plan, [epoch, first], [tf.int64] * 3)
+        parts = tf.numpy_function(plan, [epoch, first], [tf.int64] * 4)
         return [tf.ensure_shape(part, [None]) for part in parts]
 
     def epoch_of(epoch: tf.Tensor, step: tf.Tensor) -> tf.data.Dataset:
@@ -99,7 +98,12 @@ def _augmentation(
         step: tf.Tensor, batch: dict[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         of_step = noise.of_step(seed, noise.Stream.AUGMENTATION, step)
-        others = augment_groups(**batch, seed=of_step, probability=probability)
+        others = augment_groups(
+            batch["observations"],
+            batch["group_ids"],
+            seed=of_step,
+            probability=probability,
+        )
         return {**batch, "observations": others}
 
     return augment
@@ -208,9 +212,14 @@ def _gathered(
             lambda start: read(rows[start : start + chunk_size])
         ).prefetch(1)
 
-    def gather(rows: tf.Tensor, groups: tf.Tensor) -> dict[str, tf.Tensor]:
-        observations = read_chunks(rows) if chunk_size else read(rows)
-        return {"observations": observations, "group_ids": groups}
+    def gather(
+        rows: tf.Tensor, groups: tf.Tensor, wholes: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        return {
+            "observations": read_chunks(rows) if chunk_size else read(rows),
+            "group_ids": groups,
+            "whole_ids": wholes,
+        }
 
     return places.flat_map(_visit(sampler, seed, len(data))).map(
         gather, num_parallel_calls=2, deterministic=True

@@ -28,11 +28,13 @@ class Plan(NamedTuple):
         rows: `[n]`, the row numbers of their observations.
         groups: `[n]`, the group of each; equal numbers within a batch mean the
             same group.
+        wholes: `[n]`, the group of the dataset that it is a piece of.
         splits: `[B + 1]`, where each batch begins and ends.
     """
 
     rows: np.ndarray
     groups: np.ndarray
+    wholes: np.ndarray
     splits: np.ndarray
 
 
@@ -105,7 +107,8 @@ class ShuffledSampler(Sampler):
     ) -> Plan:
         rows = order[0][first * self._batch_size : last * self._batch_size]
         splits = _splits(len(rows), self._batch_size)
-        return Plan(rows, self._group_index[rows], splits)
+        groups = self._group_index[rows]
+        return Plan(rows, groups, groups, splits)
 
 
 def _splits(count: int, per_batch: int) -> np.ndarray:
@@ -183,6 +186,7 @@ class GroupSampler(Sampler):
         return Plan(
             dealt[np.repeat(starts, sizes) + within],
             np.repeat(np.arange(len(pieces)), sizes),
+            np.repeat(group, sizes),
             stops[_splits(len(pieces), per_batch)],
         )
 

@@ -107,7 +107,7 @@ def importance_weighted_bound(
     """A lower bound on log p(X_G), tight as `num_samples` grows.
 
         log 1/K sum_k  p(X_G | c_k, s_k) p(c_k) p(s_k)
-                       / (q(c_k | X_G) q(s_k | X_G)),
+                       / (q(c_k | X_G) q(s_k | X_G, c_k)),
 
     with contents c_k and styles s_k drawn from their posteriors.
 
@@ -125,23 +125,22 @@ def importance_weighted_bound(
     References:
         Burda, Grosse, Salakhutdinov 2016 (arXiv 1509.00519), Eq. 8.
     """
-    _, style = model.infer_observations(observations)
     groups, content = model.infer_content(observations, group_ids)
     _, rows = evidence.index_groups(tf.constant(group_ids))
     targets = tf.cast(observations, model.variable_dtype)
 
     codec = model.codec
+    _, features = codec.propose(targets)
 
     @tf.function
     def log_weights(draw: tf.Tensor) -> tf.Tensor:
         of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
         of_contents, of_styles = noise.split(of_draw)
         contents = noise.sample(content.loc, content.scale, of_contents)
+        latents = {codec.levels[0].name: tf.gather(contents, rows)}
+        style = codec.given_style(features, latents)
         styles = noise.sample(style.loc, style.scale, of_styles)
-        latents = {
-            codec.levels[0].name: tf.gather(contents, rows),
-            codec.style.name: styles,
-        }
+        latents[codec.style.name] = styles
         log_prob = codec.likelihood.log_prob(codec.decode(latents), targets)
         per_observation = tf.reduce_sum(log_prob, range(1, targets.shape.rank))
         per_observation += _prior_to_posterior(styles, style)

@@ -73,11 +73,22 @@ class ModelConfig:
         minimum=0.0,
         maximum=1.0,
     )
+    style_given_content: bool = option(
+        False,
+        "Read the style from the observation and its content, so that it need "
+        "not say again what the content says.",
+    )
     style_flow: int = option(
         0,
         "Coupling layers of a normalizing flow that takes out of the style "
         "what the content tells of it; 0 for none.",
         minimum=0,
+    )
+    content_contrast: float = option(
+        0.0,
+        "Weight, for every observation, of the nats that its content lacks to "
+        "tell its group from the others of the batch; 0 for none.",
+        minimum=0.0,
     )
     content_samples: str = option(
         "group",
@@ -112,7 +123,7 @@ class TrainingConfig:
     freeze: tuple[str, ...] = option(
         (),
         "Networks that are not trained, comma-separated: encoder, decoder, "
-        "content_head, style_head, flow.",
+        "content_head, style_head.",
     )
     seed: int = option(
         0, "Seed of the splits, weights, batches and noise.", minimum=0

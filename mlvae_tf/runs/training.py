@@ -42,6 +42,7 @@ _FREE = {
     "memory_gb",
     "chunk_size",  # Of no effect but on rounding.
 }
+FLOW_OBSERVATIONS = 60_000  # That the flow of the style learns from, at most.
 SCALED_OBSERVATIONS = 1000  # Whose values are set against the likelihood's.
 
 
@@ -113,6 +114,9 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     pictures = fit(
         model, splits, training, per_epoch, step, checkpoints, folder / "logs"
     )
+    if model.style_flow:
+        some = loaded.train.sample(FLOW_OBSERVATIONS, training.seed)
+        model.fit_style_flow(some.values(), some.group_ids, training.seed)
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
     exports.write(folder, model, training.keep_versions, loaded.train.groups)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import control, evidence, rounding
-from mlvae_tf.codec import Codec, Latents
+from mlvae_tf.codec import Codec, Proposals
 from mlvae_tf.comparison import log_ratio
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.serving.requests import Tensors, check_answer, check_request
@@ -27,6 +27,7 @@ NAMES = (
     "swap",
     "identify",
 )
+_Normals = dict[str, list[tf.Tensor]]  # Loc and scale by level.
 _OF_EVIDENCE = ("accumulate", "identify")  # What averages do not have.
 BY_ROW = ("encode", "decode")  # What they say of a row is of that row alone.
 
@@ -53,16 +54,17 @@ class _TracedOnce(Codec):
         )
 
     @functools.cached_property
-    def _encode(self) -> Callable[[tf.Tensor], dict[str, list[tf.Tensor]]]:
+    def _propose(self) -> Callable[[tf.Tensor], tuple[_Normals, tf.Tensor]]:
         observations = tf.TensorSpec(
             (None, *self.observation_shape), self.dtype
         )
 
-        def encode(observations: tf.Tensor) -> dict[str, list[tf.Tensor]]:
-            encoded = Codec.encode(self, observations)
-            return {name: [q.loc, q.scale] for name, q in encoded.items()}
+        def propose(observations: tf.Tensor) -> tuple[_Normals, tf.Tensor]:
+            latents, features = Codec.propose(self, observations)
+            normals = {name: [q.loc, q.scale] for name, q in latents.items()}
+            return normals, features
 
-        return _traced(encode, observations)
+        return _traced(propose, observations)
 
     @functools.cached_property
     def _decode(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
@@ -76,9 +78,13 @@ class _TracedOnce(Codec):
 
         return _traced(decode, latents)
 
-    def encode(self, observations: tf.Tensor) -> Latents:
-        encoded = self._encode(observations)
-        return {name: tfd.Normal(*parts) for name, parts in encoded.items()}
+    def propose(
+        self, observations: tf.Tensor, training: bool = False
+    ) -> Proposals:
+        del training  # What is served is not trained.
+        normals, features = self._propose(observations)
+        latents = {name: tfd.Normal(*parts) for name, parts in normals.items()}
+        return Proposals(latents, features)
 
     def decode(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
         return self._decode(latents)
@@ -147,7 +153,7 @@ class Signatures:
     def propose(self, observations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The `loc` and `scale` that each proposes for its group's content."""
         observations = tf.cast(observations, self._codec.dtype)
-        content = self._codec.propose(observations)[self._level.name]
+        content = self._codec.propose(observations).latents[self._level.name]
         return content.loc, content.scale
 
     def _encode(

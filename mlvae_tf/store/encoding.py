@@ -67,7 +67,7 @@ Step = Callable[[Batch], Evidence]
 def propose(model: MLVAE, observations: tf.Tensor) -> Proposal:
     """The `loc` and `scale` that observations propose for their content."""
     observations = tf.cast(observations, model.variable_dtype)
-    content = model.codec.propose(observations)[model.levels[0].name]
+    content = model.codec.propose(observations).latents[model.levels[0].name]
     return content.loc, content.scale
 
 

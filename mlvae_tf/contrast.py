@@ -1,0 +1,86 @@
+"""What an observation lacks to tell its group from the others of a batch.
+
+The ELBO asks of a content no more than what helps to draw the observations:
+that a single one names its group is worth few nats beside those of its values.
+This term asks for it. The content mean m_i of an observation is compared with
+the prototype of every group of the batch, the mean of the content that its
+other observations make together:
+
+    contrast_i = -log softmax_G( -|m_i - mu_G|^2 / 2 ) at i's own group
+
+It is the loss of prototypical networks (Snell, Swersky, Zemel 2017, arXiv
+1703.05175, Eq. 2), the groups of the batch being the classes, and minus it,
+plus log G, bounds the information that observation and group share from below
+(Poole et al. 2019, arXiv 1905.06922, Eq. 10). Groups never seen are told apart
+by the same distances. Its weight puts it beside the ELBO; the two no longer add
+up to a bound of the evidence, which is what is reported.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from mlvae_tf import evidence
+from mlvae_tf.evidence import MIN_SHARE, Evidence
+
+
+def nats(
+    loc: tf.Tensor,
+    scale: tf.Tensor,
+    total: Evidence,
+    segment_ids: tf.Tensor,
+    heard: tf.Tensor,
+    whole_ids: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The contrast of every observation.
+
+    Args:
+        loc: What each proposes for its group, `[n, dim]`.
+        scale: Likewise.
+        total: What is heard of the groups, `[G, dim]`; zeros for no group.
+        segment_ids: int32 `[n]`, the group of each; negative for padding.
+        heard: bool `[n]`, whether its evidence is in the total.
+        whole_ids: `[G]` or longer: groups of one number are pieces of one
+            group, and are not told apart.
+
+    Returns:
+        `[n]`, nats; zero for padding, and for an observation of whose group
+        nothing else is heard.
+    """
+    num_groups = tf.shape(total.precision)[0]
+    rows = tf.maximum(segment_ids, 0)
+    group = Evidence(*(tf.gather(part, rows) for part in total))
+    own = Evidence(
+        *(
+            tf.where(heard[:, tf.newaxis], part, 0)
+            for part in evidence.from_normal(loc, scale)
+        )
+    )
+    others = evidence.subtract(group, own)
+    least = MIN_SHARE * group.precision
+    known = (others.precision > least) & (group.precision > 0)
+    known = tf.reduce_all(known, axis=-1) & (segment_ids >= 0)
+    # Where nothing is known nothing may be divided by, gradients included.
+    safe = tf.where(known[:, tf.newaxis], others.precision, 1)
+    own_score = _score(loc - others.weighted_loc / safe)
+    prototypes, _ = evidence.to_normal(total)
+    scores = (
+        tf.matmul(loc, prototypes, transpose_b=True)
+        + _score(prototypes)
+        + _score(loc)[:, tf.newaxis]
+    )
+    is_own = tf.equal(rows[:, tf.newaxis], tf.range(num_groups))
+    told_apart = ~is_own & tf.reduce_all(total.precision > 0, axis=-1)
+    if whole_ids is not None:
+        wholes = whole_ids[:num_groups]
+        same = tf.equal(tf.gather(wholes, rows)[:, tf.newaxis], wholes)
+        told_apart &= ~same
+    least_score = tf.constant(scores.dtype.min / 2, scores.dtype)
+    scores = tf.where(told_apart, scores, least_score)
+    # Of the own group and all others: log (1 + sum of exp of differences).
+    ratio = tf.reduce_logsumexp(scores, axis=-1) - own_score
+    return tf.where(known, tf.math.softplus(ratio), 0)
+
+
+def _score(difference: tf.Tensor) -> tf.Tensor:
+    return -0.5 * tf.reduce_sum(tf.square(difference), axis=-1)

@@ -1,0 +1,135 @@
+"""What an observation lacks to tell its group, by loops in float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mlvae_tf import contrast, evidence
+from mlvae_tf.errors import InputError
+
+ROWS = [0, 1, 0, 2, 0, 1, -1]  # The group 2 is of one; the last row pads.
+HEARD = [True, True, False, True, True, True, False]
+
+
+@pytest.fixture
+def proposed(generator):
+    loc, scale = generator.normal(size=(2, 7, 3))
+    return loc, np.exp(scale)
+
+
+def prototype(loc, scale, rows):
+    weights = 1 / scale[rows] ** 2
+    return (weights * loc[rows]).sum(axis=0) / weights.sum(axis=0)
+
+
+def by_loops(loc, scale, whole_ids):
+    result = np.zeros(len(loc))
+    heard = [i for i in range(7) if HEARD[i]]
+    for i, group in enumerate(ROWS):
+        others = [j for j in heard if ROWS[j] == group and j != i]
+        if group < 0 or not others:
+            continue
+        own = np.sum((loc[i] - prototype(loc, scale, others)) ** 2) / -2
+        scores = [own]
+        for other in {0, 1, 2} - {group}:
+            if whole_ids[other] == whole_ids[group]:
+                continue
+            members = [j for j in heard if ROWS[j] == other]
+            distance = loc[i] - prototype(loc, scale, members)
+            scores.append(np.sum(distance**2) / -2)
+        result[i] = np.log(np.sum(np.exp(scores))) - own
+    return result
+
+
+def nats(loc, scale, whole_ids=None, num_groups=4):
+    loc, scale = map(tf.convert_to_tensor, (loc, scale))
+    rows, heard_rows = tf.constant(ROWS), tf.constant(HEARD)
+    parts = evidence.from_normal(loc, scale)
+    heard = tf.where(heard_rows, rows, -1)
+    total = evidence.accumulate(parts, heard, num_groups)
+    if whole_ids is not None:
+        whole_ids = tf.constant([*whole_ids, -5, -5, -5, -5])
+    return contrast.nats(loc, scale, total, rows, heard_rows, whole_ids)
+
+
+@pytest.mark.parametrize("whole_ids", [(8, 9, 7), (8, 9, 8), (3, 3, 3)])
+def test_it_is_that_of_loops(proposed, whole_ids):
+    expected = by_loops(*proposed, whole_ids)
+    np.testing.assert_allclose(
+        nats(*proposed, whole_ids), expected, 1e-10, 1e-14
+    )
+    assert np.count_nonzero(np.abs(expected) > 1e-14) == (
+        0 if whole_ids == (3, 3, 3) else 5
+    )
+
+
+def test_groups_are_whole_unless_said(proposed):
+    np.testing.assert_array_equal(
+        nats(*proposed), nats(*proposed, whole_ids=(0, 1, 2))
+    )
+
+
+def test_more_rows_than_groups_change_nothing(proposed):
+    np.testing.assert_allclose(
+        nats(*proposed), nats(*proposed, num_groups=7), rtol=1e-12
+    )
+
+
+def test_its_gradient_is_that_of_differences(proposed):
+    loc, scale = map(tf.Variable, proposed)
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(nats(loc, scale))
+    gradients = tape.gradient(value, [loc, scale])
+    step = 1e-6
+    for number, gradient in enumerate(gradients):
+        assert np.all(np.isfinite(gradient))
+        for place in np.ndindex(7, 3):
+            values = []
+            for sign in (1, -1):
+                moved = [part.copy() for part in proposed]
+                moved[number][place] += sign * step
+                values.append(np.sum(nats(*moved)))
+            slope = (values[0] - values[1]) / (2 * step)
+            np.testing.assert_allclose(gradient[place], slope, atol=1e-6)
+
+
+def test_groups_far_apart_are_told_apart():
+    loc = np.array([[9.0], [-9.0], [9.0], [0.0], [9.0], [-9.0], [0.0]])
+    assert np.sum(nats(loc, np.ones((7, 1)))) < 1e-10
+
+
+def test_averages_have_no_evidence_to_tell_apart(make_model):
+    with pytest.raises(InputError, match="evidence that adds up"):
+        make_model(content_contrast=1.0, accumulation="average")
+    with pytest.raises(InputError, match="from 0"):
+        make_model(content_contrast=-1.0)
+
+
+def test_a_step_adds_it_with_its_weight(make_model, batch):
+    from mlvae_tf import whole
+    from mlvae_tf.batches import Part
+    from mlvae_tf.steps import Step
+
+    def loss(**settings):
+        model = make_model(**settings)
+        model.compile()
+        _, rows = tf.unique(batch["group_ids"])
+        part = Part(tf.constant(batch["observations"]), {"content": rows})
+        step = Step(model.kl_weights(), tf.constant([3, 4]), [], [])
+        value, terms = whole.loss(model.elbo, part, step)
+        return value + terms.elbo, model, part
+
+    none, _, _ = loss()
+    np.testing.assert_allclose(none, 0, atol=1e-10)
+    extra, model, part = loss(content_contrast=7.0)
+    content = model.codec.propose(part.observations).latents["content"]
+    parts = evidence.from_normal(content.loc, content.scale)
+    rows = part.first_ids
+    expected = contrast.nats(
+        content.loc,
+        content.scale,
+        evidence.accumulate(parts, rows, 5),
+        rows,
+        rows >= 0,
+    )
+    np.testing.assert_allclose(extra, 7 * np.sum(expected) / 5, rtol=1e-9)
