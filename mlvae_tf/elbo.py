@@ -76,7 +76,8 @@ class Elbo:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The second sum's terms, one per row of a part.
 
-        Training has the style before the flow, evaluation the one after it.
+        Training has the style's standard normal prior, evaluation the one that
+        the flow makes of it.
 
         Args:
             part: Rows of a batch.
@@ -96,22 +97,16 @@ class Elbo:
             )
             for name, normal in posteriors.items()
         }
-        read = codec.learned_style if training else codec.given_style
-        style = read(proposals.features, latents)
-        latents[codec.style.name] = noise.sample(
-            style.loc, style.scale, of_style, part.start
-        )
-        parameters = (
-            codec.parameters(latents, training=True)
-            if training
-            else codec.decode(latents)
-        )
+        style = codec.learned_style(proposals.features, latents)
+        sample = noise.sample(style.loc, style.scale, of_style, part.start)
+        style_kl = objective.standard_normal_kl(style.loc, style.scale)
+        if not training:
+            style_kl = codec.flow.kl(style, sample, codec.joined(latents))
+        latents[codec.style.name] = sample
+        parameters = codec.parameters(latents, training)
         log_prob = codec.likelihood.log_prob(parameters, part.observations)
         axes = range(1, len(log_prob.shape))
-        return (
-            tf.reduce_sum(log_prob, axis=axes),
-            objective.standard_normal_kl(style.loc, style.scale),
-        )
+        return tf.reduce_sum(log_prob, axis=axes), style_kl
 
     def contrasts(
         self, part: Part, proposals: Proposals, totals: Totals

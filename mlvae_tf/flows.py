@@ -78,6 +78,9 @@ class ConditionalFlow(layers.Layer):
             )
             for name, initializer in (("mean", "zeros"), ("deviation", "ones"))
         )
+        self.shrink = self.add_weight(
+            shape=(dim,), initializer="ones", trainable=False, name="shrink"
+        )
         self.built = True
 
     def adapt(self, conditions: tf.Tensor) -> tf.Tensor:
@@ -178,6 +181,38 @@ class ConditionalFlow(layers.Layer):
             tf.square(z / scale) + np.log(2 * np.pi)
         ) - tf.math.log(scale)
         return -tf.reduce_sum(log_normal, axis=-1) - log_det
+
+    def fit_scale(
+        self, u: tf.Tensor, condition: tf.Tensor, scale: tf.Tensor
+    ) -> None:
+        """Find the one scale of z that is best in the place of one of u.
+
+        Among normals of one scale around z the mean of KL(q || .) to where
+        N(u, scale^2) goes, the divergence that an ELBO has, is least where the
+        precision is the mean curvature of the energy of u, the map taken as
+        linear around each z:
+
+            1 / scale_z,k^2 = E sum_d (du_d / dz_k)^2 / scale_d^2
+
+        `shrink` becomes the ratio of the two scales.
+
+        Args:
+            u: `[N, dim]`, one at least.
+            condition: `[N, condition_dim]`.
+            scale: `[dim]`.
+
+        References:
+            Opper and Archambeau 2009, The Variational Gaussian Approximation
+            Revisited (Neural Computation 21), section 2.
+        """
+        z, _ = self.forward(u, condition)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            back = self.inverse(z, condition)
+        jacobian = tape.batch_jacobian(back, z) / scale[:, tf.newaxis]
+        curvature = tf.reduce_sum(tf.square(jacobian), axis=1)
+        precision = tf.reduce_mean(curvature, axis=0)
+        self.shrink.assign(tf.math.rsqrt(precision) / scale)
 
     def get_config(self) -> dict[str, Any]:
         return {

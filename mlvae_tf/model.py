@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mlvae_tf import checks, likelihoods, networks
 from mlvae_tf.codec import Codec
@@ -302,7 +303,10 @@ class MLVAE(GroupedModel):
                 f"adapt needs two observations: got {len(observations)}."
             )
         networks.start_at_components(
-            self.encoder, self.decoder, observations, self.content_dim
+            self.encoder,
+            self.decoder,
+            self.codec.likelihood.encoded(tf.constant(observations)).numpy(),
+            self.content_dim,
         )
         head = self.codec.heads[self.levels[0].name]
         kernel = head.kernel.numpy()

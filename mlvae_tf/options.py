@@ -35,6 +35,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "bool": bool,
     "str": str,
     "tuple[int, ...]": int,
+    "tuple[float, ...]": (int, float),
     "tuple[str, ...]": str,
 }
 

@@ -4,10 +4,12 @@ The networks are trained on a style that may tell of the content. A flow takes
 that out: once they are trained, it learns the density of the style's means
 given the content that their observation shows, and maps it to one normal
 distribution whatever the content. Where an observation tells of its group what
-its content does, the style after the flow says nothing of the group. It has the
-scale of the style before, which all observations share: a scale of its own
-would tell. What users infer is the style after the flow; what they decode goes
-back through it.
+its content does, the style after the flow says nothing of the group. All have
+one scale, as they had before: a scale of its own would tell. What users infer
+is the style after the flow; what they decode goes back through it.
+
+To the model the flow is the prior of the style before it, p(s | c). Its ELBO
+therefore has the divergence of the learned posterior from that prior.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import noise
+from mlvae_tf import noise, objective
 from mlvae_tf.flows import ConditionalFlow
 
 FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
 STEPS, ROWS, RATE, WEIGHT_DECAY = 3000, 512, 1e-3, 0.1  # To fit it.
+MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.1  # Of their deviations, on the contents it is given.
 TOGETHER = 0.3  # Share of the contents that are of groups.
 _LEAST_VARIANCE = 0.01  # Of the means, in a dimension that is not used.
@@ -53,6 +56,19 @@ class NoStyleFlow:
         del content
         return style
 
+    def kl(
+        self, learned: tfd.Normal, sample: tf.Tensor, content: tf.Tensor
+    ) -> tf.Tensor:
+        """Divergence of posteriors before the flow from the prior, nats, `[N]`.
+
+        Args:
+            learned: The posteriors, batch shape `[N, dim]`.
+            sample: A draw from each.
+            content: What they are given, `[N, dim]`.
+        """
+        del sample, content
+        return objective.standard_normal_kl(learned.loc, learned.scale)
+
 
 class StyleFlow(NoStyleFlow):
     """A flow that makes the style independent of the content.
@@ -66,10 +82,17 @@ class StyleFlow(NoStyleFlow):
 
     def after(self, style: tfd.Normal, content: tf.Tensor) -> tfd.Normal:
         loc, _ = self._flow.forward(style.loc, content)
-        return tfd.Normal(loc, style.scale)
+        return tfd.Normal(loc, style.scale * self._flow.shrink)
 
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         return self._flow.inverse(style, content)
+
+    def kl(
+        self, learned: tfd.Normal, sample: tf.Tensor, content: tf.Tensor
+    ) -> tf.Tensor:
+        log_posterior = tf.reduce_sum(learned.log_prob(sample), axis=-1)
+        nats = self._flow.negative_log_likelihood(sample, content)
+        return log_posterior + nats
 
     def fit(
         self,
@@ -127,6 +150,13 @@ class StyleFlow(NoStyleFlow):
             compiled(noise.of_step(seed, noise.Stream.STYLE_FLOW, number))
             for number in range(steps)
         ]
+        chosen = noise.uniform(
+            noise.of_step(seed, noise.Stream.STYLE_FLOW, steps), MEASURED, 1
+        )
+        rows = tf.cast(chosen[:, 0] * tf.cast(2 * count, "float32"), tf.int32)
+        self._flow.fit_scale(
+            tf.gather(style, rows), tf.gather(content, rows), scale
+        )
         return float(tf.reduce_mean(losses[-100:]))
 
     def nats(

@@ -212,13 +212,13 @@ def test_what_is_wrong_is_said_without_the_package(served):
 def test_networks_are_traced_once_for_all_signatures(
     make_model, tmp_path, monkeypatch
 ):
-    traced, encode = [], Codec.encode
+    traced, propose = [], Codec.propose
 
     def counted(codec, observations):
         traced.append(observations)
-        return encode(codec, observations)
+        return propose(codec, observations)
 
-    monkeypatch.setattr(Codec, "encode", counted)
+    monkeypatch.setattr(Codec, "propose", counted)
     serving.export(make_model(), tmp_path / "1")
     assert len(traced) == 1
 

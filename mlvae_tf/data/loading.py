@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from mlvae_tf.data.splits import Splits, split, split_as_trained
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
+LOOKED_AT = 2000  # Observations by which a likelihood is chosen.
+Chooser = Callable[[np.ndarray], Likelihood]
 KINDS = ("mnist_5k", "tfds", "folder", "npz", "idx")
 
 
@@ -32,7 +35,7 @@ def _load(config: DataConfig) -> Source:
 def load(
     config: DataConfig,
     seed: int,
-    likelihood: Likelihood,
+    likelihood: Likelihood | Chooser,
     trained: np.ndarray | None = None,
 ) -> Splits:
     """Open a dataset, bring it into memory where it fits, and divide it.
@@ -40,7 +43,8 @@ def load(
     Args:
         config: Which dataset, and what to hold out.
         seed: Seed of what is held out.
-        likelihood: Knows which values observations may have.
+        likelihood: Knows which values observations may have; or a function
+            that chooses one by some observations as they are stored.
         trained: As `divide` takes it.
 
     Raises:
@@ -49,12 +53,15 @@ def load(
     return divide(open_source(config, likelihood), config, seed, trained)
 
 
-def open_source(config: DataConfig, likelihood: Likelihood) -> Source:
+def open_source(config: DataConfig, likelihood: Likelihood | Chooser) -> Source:
     """Open a dataset as its publisher splits it, in memory where it fits."""
     source = _load(config)
     if config.skip_bad:
         source = source.without_damaged()
     source = source.in_memory(config.memory_gb * 1e9)
+    if not isinstance(likelihood, Likelihood):
+        some = source.train.sample(LOOKED_AT, 0)
+        likelihood = likelihood(np.asarray(some.read(slice(None))))
     for part in source.parts.values():
         source_module.check(part, config.dataset, likelihood)
     return source.of_likelihood(likelihood)

@@ -15,6 +15,7 @@ from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.model import MLVAE
+from mlvae_tf.style_flow import StyleFlow
 
 MAX_GROUPS = 64
 
@@ -138,12 +139,15 @@ def importance_weighted_bound(
         of_contents, of_styles = noise.split(of_draw)
         contents = noise.sample(content.loc, content.scale, of_contents)
         latents = {codec.levels[0].name: tf.gather(contents, rows)}
-        style = codec.given_style(features, latents)
+        style = codec.learned_style(features, latents)
         styles = noise.sample(style.loc, style.scale, of_styles)
+        log_ratio = _prior_to_posterior(styles, style)
+        if isinstance(codec.flow, StyleFlow):
+            log_ratio = -codec.flow.kl(style, styles, codec.joined(latents))
         latents[codec.style.name] = styles
-        log_prob = codec.likelihood.log_prob(codec.decode(latents), targets)
+        log_prob = codec.likelihood.log_prob(codec.parameters(latents), targets)
         per_observation = tf.reduce_sum(log_prob, range(1, targets.shape.rank))
-        per_observation += _prior_to_posterior(styles, style)
+        per_observation += log_ratio
         per_group = tf.math.unsorted_segment_sum(
             per_observation, rows, len(groups)
         )

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf.errors import InputError
-from mlvae_tf.likelihoods.base import INFINITY, Likelihood, register
+from mlvae_tf.likelihoods.base import INFINITY, Likelihood, Shape, register
 
 _SIXTEEN_BITS = "Divide 16-bit images by 65535, or by the largest there can be"
 _FAR = 100  # Times a likelihood's scale: of values that it fits badly.
@@ -79,26 +79,73 @@ class Bernoulli(Likelihood):
 class Normal(Likelihood):
     """Normal with the decoder's output as means and one fixed scale.
 
+    Networks read and draw values as multiples of a unit from a center, so that
+    channels of any size are alike to them.
+
     Args:
-        scale: The standard deviation of every value, positive.
+        scale: The standard deviation of every value in units, positive.
+        center: One number, or one for every channel.
+        unit: Likewise, positive.
     """
 
     scale: float = 1.0
+    center: tuple[float, ...] = (0.0,)
+    unit: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        for name in ("center", "unit"):  # JSON has lists.
+            numbers = tuple(np.atleast_1d(getattr(self, name)).tolist())
+            object.__setattr__(self, name, numbers)
+        good = all(np.isfinite(self.center)) and all(
+            0 < number < INFINITY for number in self.unit
+        )
+        if not good or len({len(self.center), len(self.unit)} - {1}) > 1:
+            raise InputError(
+                "center (observation_center) must be finite numbers and unit "
+                "(observation_unit) positive ones, one or as many as channels: "
+                f"got {self.center} and {self.unit}."
+            )
         if not 0 < self.scale < INFINITY:
             raise InputError(
                 "scale (observation_scale of MLVAE) must be positive: got "
                 f"{self.scale}."
             )
 
+    def parameter_shape(self, observation_shape: Shape) -> Shape:
+        if {len(self.center), len(self.unit)} - {1, observation_shape[-1]}:
+            raise InputError(
+                "center and unit (observation_center, observation_unit) must "
+                "be one number or one for every channel, of which there are "
+                f"{observation_shape[-1]}: got {len(self.center)} and "
+                f"{len(self.unit)}."
+            )
+        return super().parameter_shape(observation_shape)
+
+    @property
+    def _is_plain(self) -> bool:
+        return set(self.center) == {0.0} and set(self.unit) == {1.0}
+
+    def encoded(self, values: tf.Tensor) -> tf.Tensor:
+        if self._is_plain:
+            return values
+        center, unit = (
+            tf.constant(part, values.dtype) for part in (self.center, self.unit)
+        )
+        return (values - center) / unit
+
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         scale = tf.constant(self.scale, parameters.dtype)
-        return tfd.Normal(parameters, scale)
+        if self._is_plain:
+            return tfd.Normal(parameters, scale)
+        center, unit = (
+            tf.constant(part, parameters.dtype)
+            for part in (self.center, self.unit)
+        )
+        return tfd.Normal(center + unit * parameters, scale * unit)
 
     def doubt(self, values: np.ndarray) -> str | None:
         return _doubt(
-            values,
+            (values - np.array(self.center)) / np.array(self.unit),
             self.scale,
             "--observation_scale={:.2g} (observation_scale of MLVAE)",
         )

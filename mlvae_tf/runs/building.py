@@ -22,8 +22,10 @@ from mlvae_tf.schedules import Warmup
 def make_likelihood(config: ModelConfig) -> Likelihood:
     """All about the values of observations, as configured."""
     likelihood = likelihoods.get(
-        config.likelihood,
+        config.likelihood or "bernoulli",
         scale=config.observation_scale,
+        center=config.observation_center,
+        unit=config.observation_unit,
         classes=config.classes,
     )
     return WithMissing(likelihood) if config.missing_values else likelihood
@@ -61,7 +63,7 @@ def _own_networks(
     likelihood = make_likelihood(config)
     pair = import_networks(config.networks)(
         likelihood.encoded_shape(shape),
-        config.content_dim + config.style_dim,
+        (config.content_dim or 0) + (config.style_dim or 0),
         likelihood.parameter_shape(shape),
     )
     if not isinstance(pair, tuple) or len(pair) != 2:
@@ -76,9 +78,11 @@ def model_arguments(
     config: ModelConfig, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """The arguments of `MLVAE` for observations of this shape."""
-    arguments = dataclasses.asdict(config)
-    for name in ("networks", "classes"):
-        arguments.pop(name)
+    fields = dataclasses.asdict(config).items()
+    arguments = {name: value for name, value in fields if value is not None}
+    others = "observation_center", "observation_unit"
+    for name in ("networks", "classes", *others):
+        arguments.pop(name, None)
     likelihood = make_likelihood(config)
     if isinstance(likelihood, WithMissing):
         likelihood = likelihood.likelihood

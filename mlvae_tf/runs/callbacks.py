@@ -143,11 +143,11 @@ class Pictures(keras.callbacks.Callback):
     Args:
         log_dir: Where the event files go.
         data: Observations whose contents and styles are swapped.
-        epochs: Draw it every so many epochs.
+        epochs: Draw it after these epochs, counted from 1.
     """
 
     def __init__(
-        self, log_dir: pathlib.Path, data: GroupedData, epochs: int
+        self, log_dir: pathlib.Path, data: GroupedData, epochs: list[int]
     ) -> None:
         super().__init__()
         self._log_dir, self._data, self._epochs = log_dir, data, epochs
@@ -158,12 +158,10 @@ class Pictures(keras.callbacks.Callback):
         return tf.summary.create_file_writer(str(self._log_dir / "images"))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if (epoch + 1) % self._epochs:
-            return
-        if epoch + 1 < self.params["epochs"]:
+        self._left = epoch
+        if epoch + 1 in self._epochs[:-1]:
             self._draw(epoch)
-        else:
-            self._left = epoch
+            self._left = None
 
     def draw_last(self) -> None:
         """Draw what is left until the trained model has been saved."""

@@ -165,6 +165,7 @@ class Checkpoints(keras.callbacks.Callback):
         model: A compiled model.
         seconds: Save after the first step after so long, and at the end.
         steps: Save also after every so many steps.
+        beside: What else they hold.
     """
 
     def __init__(
@@ -173,13 +174,15 @@ class Checkpoints(keras.callbacks.Callback):
         model: keras.Model,
         seconds: int,
         steps: int | None = None,
+        beside: tf.train.Checkpoint | None = None,
     ) -> None:
         super().__init__()
         optimizer = model.optimizer
         optimizer.build(model.trainable_variables)
         self._metrics = [v for m in model.metrics for v in m.variables]
+        parts = {} if beside is None else {"beside": beside}
         checkpoint = tf.train.Checkpoint(
-            model=model, optimizer=optimizer, metrics=self._metrics
+            model=model, optimizer=optimizer, metrics=self._metrics, **parts
         )
         self._folder = Folder(path, checkpoint)
         self._optimizer = optimizer
@@ -214,7 +217,8 @@ class Checkpoints(keras.callbacks.Callback):
             self._save_if_due(self._before + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        last = epoch + 1 == self.params["epochs"]
+        stops = self.model is not None and self.model.stop_training
+        last = epoch + 1 == self.params["epochs"] or stops
         self._save_if_due(self._before + self.params["steps"], last)
 
     def _save_if_due(self, step: int, always: bool = False) -> None:

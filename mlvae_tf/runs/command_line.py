@@ -25,6 +25,7 @@ _DEFINE: dict[str, Callable[..., Any]] = {
     "bool": flags.DEFINE_bool,
     "str": flags.DEFINE_string,
     "tuple[int, ...]": flags.DEFINE_list,
+    "tuple[float, ...]": flags.DEFINE_list,
     "tuple[str, ...]": flags.DEFINE_list,
 }
 
@@ -65,8 +66,10 @@ def given_flags(*sections: type) -> dict[str, Any]:
     values = {}
     for field in fields:
         value = flags.FLAGS[field.name].value
-        if field.type == "tuple[int, ...]" and value is not None:
+        if field.type.startswith("tuple[int") and value is not None:
             value = integers(field.name, value)
+        if field.type.startswith("tuple[float") and value is not None:
+            value = numbers(field.name, value)
         if value is not None:
             values[field.name] = (
                 tuple(value) if isinstance(value, list) else value
@@ -83,6 +86,17 @@ def integers(name: str, values: list[str]) -> tuple[int, ...]:
             f"{','.join(values)!r}."
         )
     return tuple(int(value) for value in values)
+
+
+def numbers(name: str, values: list[str]) -> tuple[float, ...]:
+    """The value of a list flag as numbers."""
+    try:
+        return tuple(map(float, values))
+    except ValueError:
+        raise InputError(
+            f"--{name} must be numbers, comma-separated: got "
+            f"{','.join(values)!r}."
+        ) from None
 
 
 def counts(name: str, values: list[str]) -> tuple[int | None, ...]:

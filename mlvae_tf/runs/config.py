@@ -21,8 +21,18 @@ from mlvae_tf.options import option
 class ModelConfig:
     """Arguments of `mlvae_tf.MLVAE`."""
 
-    content_dim: int = option(10, "Dimensions of the content.", minimum=1)
-    style_dim: int = option(10, "Dimensions of the style.", minimum=1)
+    content_dim: int | None = option(
+        None,
+        "Dimensions of the content. Default: 32, or as many as an observation "
+        "has values.",
+        minimum=1,
+    )
+    style_dim: int | None = option(
+        None,
+        "Dimensions of the style. Default: 10, or as many as an observation "
+        "has values.",
+        minimum=1,
+    )
     trunk: str = option(
         "mlp",
         "The networks: fully connected, convolutions, or one linear map each, "
@@ -39,12 +49,24 @@ class ModelConfig:
         "Activation of the hidden layers.",
         choices=("relu", "tanh", "elu", "gelu", "silu"),
     )
-    likelihood: str = option(
-        "bernoulli",
+    likelihood: str | None = option(
+        None,
         "The likelihood p(x | c, s): bernoulli, normal, normal_learned_scale; "
-        "poisson or negative_binomial, of counts; categorical, of --classes.",
+        "poisson or negative_binomial, of counts; categorical, of --classes. "
+        "Default: bernoulli of 8-bit images and of values in [0, 1]; else "
+        "normal, with center, unit and scale from the data.",
     )
-    observation_scale: float = option(1.0, "Scale of --likelihood=normal.")
+    observation_scale: float = option(
+        1.0, "Scale of --likelihood=normal, in units of --observation_unit."
+    )
+    observation_center: tuple[float, ...] = option(
+        (0.0,),
+        "What --likelihood=normal takes for zero: one number, or one for every "
+        "channel, comma-separated.",
+    )
+    observation_unit: tuple[float, ...] = option(
+        (1.0,), "What --likelihood=normal takes for one, likewise."
+    )
     classes: int | None = option(
         None, "Classes of --likelihood=categorical.", minimum=2
     )
@@ -67,27 +89,28 @@ class ModelConfig:
         choices=("product", "product_with_prior", "average"),
     )
     evidence_dropout: float = option(
-        0.0,
+        0.5,
         "Probability of leaving an observation out of its group's content in "
         "a training step; one at least stays.",
         minimum=0.0,
         maximum=1.0,
     )
     style_given_content: bool = option(
-        False,
+        True,
         "Read the style from the observation and its content, so that it need "
         "not say again what the content says.",
     )
     style_flow: int = option(
-        0,
+        6,
         "Coupling layers of a normalizing flow that takes out of the style "
         "what the content tells of it; 0 for none.",
         minimum=0,
     )
-    content_contrast: float = option(
-        0.0,
+    content_contrast: float | None = option(
+        None,
         "Weight, for every observation, of the nats that its content lacks to "
-        "tell its group from the others of the batch; 0 for none.",
+        "tell its group from the others of the batch; 0 for none. Default: 30, "
+        "or 0 where --accumulation=average.",
         minimum=0.0,
     )
     content_samples: str = option(
@@ -110,10 +133,24 @@ class ModelConfig:
 class TrainingConfig:
     """How to train."""
 
-    epochs: int = option(
-        100,
-        "Passes over the training observations. The schedules span them all.",
+    epochs: int | None = option(
+        None,
+        "Passes over the training observations. The schedules span them all. "
+        "Default: --steps.",
         minimum=1,
+    )
+    steps: int | None = option(
+        None,
+        "Steps of the training, up to a whole pass. Default: 3000, more where "
+        "these are no 30 passes, fewer where they are more than 400.",
+        minimum=1,
+    )
+    keep: str = option(
+        "best",
+        "The weights to keep: the best by the ELBO of held-out observations, "
+        "once the KLs have their final weights, or the last. The training "
+        "stops where a quarter of it has gained nothing, for the best.",
+        choices=("best", "last"),
     )
     init_from: str | None = option(
         None,
@@ -130,7 +167,7 @@ class TrainingConfig:
     )
     learning_rate: float = option(1e-3, "Adam's learning rate.", minimum=0.0)
     learning_rate_decay: bool = option(
-        False, "Let the learning rate fall to zero along half a cosine."
+        True, "Let the learning rate fall to zero along half a cosine."
     )
     weight_averaging: float = option(
         0.0,
@@ -189,10 +226,10 @@ class TrainingConfig:
         "their start to their end.",
         minimum=0.0,
     )
-    evaluate_epochs: int = option(
-        20,
+    evaluate_epochs: int | None = option(
+        None,
         "Validate, and draw the swap grid for TensorBoard, every so many "
-        "epochs.",
+        "epochs. Default: 20 times.",
         minimum=1,
     )
     checkpoint_seconds: int = option(
@@ -213,6 +250,13 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+
+    @property
+    def length(self) -> int:
+        """The epochs, once they have been chosen."""
+        if self.epochs is None:
+            raise ValueError("the epochs have not been chosen")
+        return self.epochs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
+from mlvae_tf.runs.best import Best
 from mlvae_tf.runs.callbacks import Beside, Pictures, Progress, TensorBoard
 from mlvae_tf.runs.checkpoints import Checkpoints
 from mlvae_tf.runs.config import TrainingConfig
@@ -47,6 +48,7 @@ def fit(
     step: int,
     checkpoints: Checkpoints,
     logs: pathlib.Path,
+    best: Best | None = None,
 ) -> Pictures:
     """Train a model from a step to the end.
 
@@ -58,6 +60,7 @@ def fit(
         step: How many steps have been taken.
         checkpoints: What saves it on the way.
         logs: Where event files go.
+        best: What keeps the best weights, which the model then has.
 
     Returns:
         What draws the last picture, once the model has been saved.
@@ -71,26 +74,41 @@ def fit(
     progress = Progress(steps_per_epoch, step)
     tensorboard = TensorBoard(logs, len(splits.train))
     shown = splits.evaluation or splits.train
-    pictures = Pictures(logs, shown, training.evaluate_epochs)
+    pictures = Pictures(logs, shown, validated(training))
+    if best and best.has_stopped:  # Before it was resumed.
+        best.take()
+        return pictures
     with contextlib.closing(progress):
         model.fit(
             train,
-            epochs=training.epochs,
+            epochs=training.length,
             initial_epoch=epoch,
             initial_step=initial_step,
             steps_per_epoch=steps_per_epoch,
             shuffle=False,
             verbose=0,
             validation_data=held_out,
-            validation_freq=training.evaluate_epochs,
+            validation_freq=validated(training),
             callbacks=[
+                *([best] if best else []),  # Checkpoints hold what it keeps.
                 checkpoints,  # Before what may take a while, or fail.
                 Beside("showing the progress", progress),
                 Beside("writing for TensorBoard", tensorboard),
                 Beside("drawing the swap grid", pictures),
             ],
         )
+    if best:
+        step = best.take()
+        if step:
+            with contextlib.suppress(OSError):
+                print(f"kept: the weights of step {step}", flush=True)
     return pictures
+
+
+def validated(training: TrainingConfig) -> list[int]:
+    """The epochs after which a training is validated, the last one included."""
+    every, last = training.evaluate_epochs or 1, training.length
+    return sorted({*range(every, last + 1, every), last})
 
 
 def _datasets(
@@ -102,7 +120,7 @@ def _datasets(
         splits.train,
         batches,
         training.seed,
-        training.epochs,
+        training.length,
         first_epoch,
         training.chunk_size,
         training.augment_groups,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import warnings
 from typing import Any
@@ -18,8 +19,10 @@ from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
+from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import (
+    adapting,
     building,
     callbacks,
     exports,
@@ -28,9 +31,10 @@ from mlvae_tf.runs import (
     workdir,
 )
 from mlvae_tf.runs import config as config_module
+from mlvae_tf.runs.best import Best
 from mlvae_tf.runs.checkpoints import Checkpoints
 from mlvae_tf.runs.config import Config, TrainingConfig
-from mlvae_tf.runs.fitting import fit, make_batches
+from mlvae_tf.runs.fitting import fit, make_batches, validated
 
 # What may differ between a run and its continuation.
 _FREE = {
@@ -43,6 +47,8 @@ _FREE = {
     "chunk_size",  # Of no effect but on rounding.
 }
 FLOW_OBSERVATIONS = 60_000  # That the flow of the style learns from, at most.
+FLOW_STEPS = 3000  # And not more than the training's.
+PATIENCE = 0.25  # Of the validations.
 SCALED_OBSERVATIONS = 1000  # Whose values are set against the likelihood's.
 
 
@@ -91,32 +97,49 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     config = config.replace({"dataset": dataset})
     if resume:
         check_continues(config, config_module.load(folder / "config.json"))
-    training = config.training
     _check_chunks(config)
-    loaded = _load(config, workdir.trained_on(folder) if resume else None)
+    config, loaded = _load(
+        config, workdir.trained_on(folder) if resume else None
+    )
     if not resume:
         fractions = "holdout_groups", "holdout_observations"
         config = config.replace({f: getattr(loaded, f) for f in fractions})
-    splits = _as_learned(loaded, training)
-    per_epoch = len(make_batches(training).sampler(splits.train.group_index))
+    splits = _as_learned(loaded, config.training)
+    batches = make_batches(config.training)
+    per_epoch = len(batches.sampler(splits.train.group_index))
+    choice = adapting.length(config.training, per_epoch)
+    config = adapting.apply(config, choice)
+    training = config.training
+    steps = per_epoch * training.length
     model = building.make_model(
-        config,
-        splits.train.observations.shape[1:],
-        per_epoch * training.epochs,
+        config, splits.train.observations.shape[1:], steps
     )
     starting.freeze(model, training.freeze)
+    best = _best(model, splits, training, steps)
     checkpoints, step = _begin(
-        model, splits.train, training, folder, per_epoch, resume
+        model, splits.train, training, folder, per_epoch, resume, best
     )
     workdir.remember_trained(folder, loaded.train.keys)
     record = run_record(config, loaded.skipped)
     files.write_json(folder / "config.json", record)
     pictures = fit(
-        model, splits, training, per_epoch, step, checkpoints, folder / "logs"
+        model,
+        splits,
+        training,
+        per_epoch,
+        step,
+        checkpoints,
+        folder / "logs",
+        best,
     )
     if model.style_flow:
         some = loaded.train.sample(FLOW_OBSERVATIONS, training.seed)
-        model.fit_style_flow(some.values(), some.group_ids, training.seed)
+        model.fit_style_flow(
+            some.values(),
+            some.group_ids,
+            training.seed,
+            min(FLOW_STEPS, steps),
+        )
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
     exports.write(folder, model, training.keep_versions, loaded.train.groups)
@@ -126,6 +149,24 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     return model
 
 
+def _best(
+    model: MLVAE, splits: Splits, training: TrainingConfig, steps: int
+) -> Best | None:
+    """What keeps the best weights, where they are asked for and can be told."""
+    if (
+        training.keep == "last"
+        or splits.validation is None
+        or training.weight_averaging
+    ):
+        return None
+    validations = len(validated(training))
+    return Best(
+        model,
+        round(training.kl_warmup * steps),
+        max(3, math.ceil(PATIENCE * validations)),
+    )
+
+
 def _begin(
     model: MLVAE,
     train: GroupedData,
@@ -133,6 +174,7 @@ def _begin(
     folder: pathlib.Path,
     per_epoch: int,
     resume: bool,
+    best: Best | None,
 ) -> tuple[Checkpoints, int]:
     """Give a model the weights to go on from.
 
@@ -147,21 +189,29 @@ def _begin(
         model,
         training.checkpoint_seconds,
         training.checkpoint_steps,
+        best and best.state,
     )
     if not resume:
         return checkpoints, 0
-    step = _resume(checkpoints, folder, per_epoch, training.epochs)
+    step = _resume(checkpoints, folder, per_epoch, training.length)
     if not step:
         starting.start(model, train, training)
     return checkpoints, step
 
 
-def _load(config: Config, trained: np.ndarray | None) -> Splits:
-    """The data; for a run that goes on, those that it has been trained on."""
-    likelihood = building.make_likelihood(config.model)
-    splits = loading.load(
-        config.data, config.training.seed, likelihood, trained
-    )
+def _load(config: Config, trained: np.ndarray | None) -> tuple[Config, Splits]:
+    """The data, and the settings with those that are chosen by them.
+
+    Of a run that goes on, the data are those that it has been trained on.
+    """
+    choices: list[adapting.Choice | None] = []
+
+    def choose(stored: np.ndarray) -> Likelihood:
+        choices.append(adapting.values(config.model, stored))
+        chosen = config.replace(choices[-1].settings if choices[-1] else {})
+        return building.make_likelihood(chosen.model)
+
+    splits = loading.load(config.data, config.training.seed, choose, trained)
     if trained is not None:
         _check_unchanged(splits.train.keys, trained)
     elif config.data.holdout_observations and splits.validation is None:
@@ -170,8 +220,10 @@ def _load(config: Config, trained: np.ndarray | None) -> Splits:
         print(note, flush=True)
     _check_learnable(splits)
     some = splits.train.sample(SCALED_OBSERVATIONS, config.training.seed)
-    checks.warn_of_scale(some.values(), likelihood)
-    return splits
+    checks.warn_of_scale(some.values(), splits.train.likelihood)
+    for choice in (*choices, adapting.sizes(config.model, splits.train)):
+        config = adapting.apply(config, choice)
+    return config, splits
 
 
 def _too_small(train: GroupedData, data: DataConfig) -> str:

@@ -1,0 +1,143 @@
+"""What is chosen from the data where no flag says it, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
+
+LOOKED_AT = 2000  # Observations.
+CONTENT_DIM, STYLE_DIM = 32, 10
+STEPS, MAX_STEPS = 3000, 10_000
+EPOCHS = 30, 400  # At least, of large data; at most, of small.
+LEAST_STEPS = 500
+LEAST_SCALE = 0.05
+VALIDATIONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Settings, and why they are these.
+
+    Attributes:
+        settings: Fields of the configuration.
+        reason: One line.
+    """
+
+    settings: dict[str, Any]
+    reason: str
+
+
+def values(model: ModelConfig, stored: np.ndarray) -> Choice | None:
+    """The likelihood of observations as they are stored.
+
+    Args:
+        model: The settings; nothing is chosen where they have a likelihood.
+        stored: Some observations, `[n, ...]`.
+    """
+    if model.likelihood is not None:
+        return None
+    if stored.dtype == np.uint8:
+        return Choice({"likelihood": "bernoulli"}, "of 8-bit images")
+    known = stored[np.isfinite(stored)]
+    low, high = (known.min(), known.max()) if known.size else (0, 1)
+    if low >= 0 and high <= 1:
+        reason = f"of values from {low:.3g} to {high:.3g}"
+        return Choice({"likelihood": "bernoulli"}, reason)
+    axes = tuple(range(stored.ndim - 1))
+    finite = np.where(np.isfinite(stored), stored, np.nan).astype(np.float64)
+    center = np.nan_to_num(np.nanmean(finite, axis=axes))
+    unit = np.nan_to_num(np.nanstd(finite, axis=axes))
+    unit[unit < 1e-6 * max(unit.max(initial=0), 1e-30)] = 1
+    scale = _noise(np.nan_to_num((finite - center) / unit))
+    return Choice(
+        {
+            "likelihood": "normal",
+            "observation_scale": scale,
+            "observation_center": tuple(_short(center)),
+            "observation_unit": tuple(_short(unit)),
+        },
+        f"of values from {low:.3g} to {high:.3g}, in units of the deviations "
+        f"of {len(unit)} channels; {scale:g} of these is what principal "
+        "components leave",
+    )
+
+
+def _short(numbers: np.ndarray) -> list[float]:
+    return [float(f"{number:.6g}") for number in numbers]
+
+
+def _noise(standardized: np.ndarray) -> float:
+    """The deviation of what the first principal components leave.
+
+    References:
+        Tipping and Bishop 1999, Probabilistic Principal Component Analysis
+        (JRSS B 61), Eq. 8: the scale of greatest likelihood.
+    """
+    flat = standardized.reshape(len(standardized), -1)
+    size = flat.shape[1]
+    components = min(CONTENT_DIM + STYLE_DIM, max(1, size // 4))
+    variances = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False) ** 2
+    left = variances[components:].sum() / max(len(flat), 1)
+    scale = math.sqrt(left / max(size - components, 1))
+    return float(f"{max(scale, LEAST_SCALE):.3g}")
+
+
+def sizes(model: ModelConfig, train: GroupedData) -> Choice | None:
+    """The dimensions of content and style."""
+    count = math.prod(train.observations.shape[1:])
+    chosen = {
+        "content_dim": min(CONTENT_DIM, count),
+        "style_dim": min(STYLE_DIM, count),
+    }
+    chosen = {k: v for k, v in chosen.items() if getattr(model, k) is None}
+    if model.content_contrast is None:
+        averages = model.accumulation == "average"
+        chosen["content_contrast"] = 0.0 if averages else 30.0
+    if not chosen:
+        return None
+    return Choice(chosen, f"of {count} values an observation")
+
+
+def length(training: TrainingConfig, per_epoch: int) -> Choice | None:
+    """How long to train, and how often to validate.
+
+    Args:
+        training: The settings.
+        per_epoch: Steps of an epoch.
+    """
+    chosen: dict[str, Any] = {}
+    reason = f"of {per_epoch} steps each"
+    epochs = training.epochs
+    if epochs is None:
+        steps = training.steps
+        if steps is None:
+            least, most = (count * per_epoch for count in EPOCHS)
+            steps = min(max(STEPS, least), MAX_STEPS, max(most, LEAST_STEPS))
+        epochs = chosen["epochs"] = -(-steps // per_epoch)
+    if training.evaluate_epochs is None:
+        chosen["evaluate_epochs"] = max(1, epochs // VALIDATIONS)
+    return Choice(chosen, reason) if chosen else None
+
+
+def apply(config: Config, choice: Choice | None) -> Config:
+    """The settings with those of a choice, which is printed."""
+    if choice is None:
+        return config
+    said = ", ".join(
+        f"{name} {_text(value)}" for name, value in choice.settings.items()
+    )
+    print(f"chosen: {said} ({choice.reason})", flush=True)
+    return config.replace(choice.settings)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    parts = [f"{number:.3g}" for number in value[:4]]
+    return ",".join(parts + ["..."] * (len(value) > 4))
