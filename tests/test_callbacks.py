@@ -120,13 +120,13 @@ def test_the_picture_of_the_last_epoch_comes_last(
         return swap_grid(*args)
 
     monkeypatch.setattr(figures, "swap_grid", drawing)
-    pictures = Pictures(tmp_path, data, 2)
+    pictures = Pictures(tmp_path, data, [2, 4])
     fit(model, data, pictures, epochs=4)
     assert drawn == [4]  # Of steps.
     pictures.draw_last()
     assert drawn == [4, 8]
     assert [step for step, _ in events(tmp_path)["swap"]] == [1, 3]
-    Pictures(tmp_path, data, 2).draw_last()  # Nothing is left to draw.
+    Pictures(tmp_path, data, [2, 4]).draw_last()  # Nothing is left to draw.
     assert len(drawn) == 2
 
 
@@ -135,7 +135,7 @@ def test_pictures_that_cannot_be_drawn(model, data, tmp_path, monkeypatch):
         raise ValueError("Expected end of text")
 
     monkeypatch.setattr(figures, "swap_grid", fail)
-    pictures = Pictures(tmp_path, data, 1)
+    pictures = Pictures(tmp_path, data, [1, 2])
     said = "drawing failed: ValueError: Expected end"
     with pytest.warns(UserWarning, match=said):
         fit(model, data, Beside("drawing", pictures))
@@ -148,7 +148,7 @@ def test_logs_that_cannot_be_written(model, data, tmp_path):
     (tmp_path / "logs").write_text("in the way")
     shown = (
         Beside("writing", TensorBoard(tmp_path / "logs", 8)),
-        Beside("drawing", Pictures(tmp_path / "logs", data, 1)),
+        Beside("drawing", Pictures(tmp_path / "logs", data, [1, 2])),
     )
     with pytest.warns(UserWarning, match="writing failed") as said:
         fit(model, data, *shown)

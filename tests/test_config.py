@@ -66,7 +66,6 @@ def test_the_papers_setting():
         {"hidden_units": (5, 0)},
         {"epochs": "x"},
         {"epochs": True},
-        {"epochs": None},
         {"activation": "x"},
     ],
 )

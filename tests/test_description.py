@@ -77,7 +77,12 @@ def test_observations(shape, more):
     ("likelihood", "bounds", "divisor", "config"),
     [
         (likelihoods.Bernoulli(), (0, 1), 255, {}),
-        (likelihoods.Normal(0.5), (None, None), 255, {"scale": 0.5}),
+        (
+            likelihoods.Normal(0.5),
+            (None, None),
+            255,
+            {"scale": 0.5, "center": [0.0], "unit": [1.0]},
+        ),
         (likelihoods.Poisson(), (0, None), 1, {}),
         (likelihoods.Categorical(17), (0, 16), 1, {"classes": 17}),
     ],

@@ -25,6 +25,7 @@ SETTINGS = {
     "evaluate_epochs": 2,
     "groups_per_batch": 1,
     "observations_per_group": 2,
+    "style_flow": 0,
 }
 ALL_AT_ONCE = {
     "weight_averaging": 0.2,
@@ -106,8 +107,12 @@ def steps_per_epoch(model):
 
 @pytest.mark.parametrize(
     "settings",
-    [ALL_AT_ONCE, pytest.param({"style_flow": 2}, marks=pytest.mark.slow)],
-    ids=["all", "flow"],
+    [
+        ALL_AT_ONCE,
+        {"kl_warmup": 0.0},
+        pytest.param({"style_flow": 2}, marks=pytest.mark.slow),
+    ],
+    ids=["all", "best", "flow"],
 )
 def test_a_run_killed_within_an_epoch_ends_as_if_it_were_not(
     train, capsys, settings
@@ -151,7 +156,12 @@ def test_a_run_killed_before_its_first_checkpoint(train, capsys, tmp_path):
 
 def test_more_epochs_go_on_from_the_end(train):
     """With schedules that do not depend on how many there are to be."""
-    constant = {"style_kl_start": 1.0, "evaluate_epochs": 3}
+    constant = {
+        "style_kl_start": 1.0,
+        "learning_rate_decay": False,
+        "evaluate_epochs": 3,
+        "keep": "last",
+    }
     straight = train("straight", **constant)
     train("longer", epochs=2, **constant)
     assert_same_end(straight, train("longer", epochs=3), 2)

@@ -177,9 +177,8 @@ def test_evidence_dropout_hears_a_part_of_the_group_in_training(
 def flowing(make_model, generator):
     """A model whose flow is not the identity."""
     model = make_model(style_flow=2)
-    model.flow.set_weights(
-        [w + 0.3 * generator.normal(size=w.shape) for w in model.flow.weights]
-    )
+    for weight in model.flow.variables_to_fit:
+        weight.assign_add(0.3 * generator.normal(size=weight.shape))
     return model
 
 

@@ -214,7 +214,10 @@ def test_values_that_the_likelihood_does_not_take(tmp_path):
     path = tmp_path / "data.npz"
     np.savez(path, observations=np.full((9, 4), 7.0), group_ids=np.arange(9))
     process = script(
-        "train.py", f"--workdir={tmp_path / 'run'}", f"--dataset=npz:{path}"
+        "train.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--dataset=npz:{path}",
+        "--likelihood=bernoulli",
     )
     assert_fails(process, "[0, 1]", "Bernoulli", "7")
 

@@ -1,0 +1,92 @@
+"""What is chosen from the data where no flag says it."""
+
+import numpy as np
+import pytest
+
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.runs import adapting, building
+from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
+
+
+@pytest.mark.parametrize(
+    "stored", [np.full((5, 4, 4, 1), 200, np.uint8), np.array([[0, 0.2, 1.0]])]
+)
+def test_images_are_bernoulli(stored):
+    choice = adapting.values(ModelConfig(), stored)
+    assert choice.settings == {"likelihood": "bernoulli"}
+
+
+def test_other_values_are_read_in_units_of_their_channels(generator):
+    wide = generator.normal(size=(300, 5, 2)) * [0.01, 500] + [7, -40]
+    wide[0, 0, 0] = np.nan
+    choice = adapting.values(ModelConfig(), wide)
+    assert choice.settings["likelihood"] == "normal"
+    config = Config().replace(choice.settings)
+    likelihood = building.make_likelihood(config.model)
+    read = likelihood.encoded(wide[1:]).numpy()
+    np.testing.assert_allclose(read.mean(axis=(0, 1)), 0, atol=0.01)
+    np.testing.assert_allclose(read.std(axis=(0, 1)), 1, atol=0.01)
+    drawn = likelihood.distribution(read)
+    np.testing.assert_allclose(drawn.mean(), wide[1:], rtol=1e-6)
+    ratio = drawn.stddev().numpy() / likelihood.unit
+    np.testing.assert_allclose(ratio, likelihood.scale, rtol=1e-6)
+
+
+def test_a_channel_that_never_changes_has_the_unit_one():
+    values = np.stack([np.full(9, 3.0), np.arange(9.0)], axis=1)
+    choice = adapting.values(ModelConfig(), values)
+    assert choice.settings["observation_unit"][0] == 1
+    assert choice.settings["observation_center"] == (3.0, 4.0)
+
+
+def test_the_scale_is_that_of_what_components_leave(generator):
+    """Ten directions of 200 and noise: what the sum of the variances tells."""
+    axes = np.linalg.qr(generator.normal(size=(200, 10)))[0]
+    signal = generator.normal(size=(2000, 10)) @ axes.T
+    noisy = 10 * signal + generator.normal(size=(2000, 200))
+    choice = adapting.values(ModelConfig(), noisy)
+    unit = np.array(choice.settings["observation_unit"])
+    # Each channel has its noise in units of its own deviation.
+    expected = np.sqrt(np.mean(1 / unit**2))
+    assert 0.85 * expected < choice.settings["observation_scale"] < expected
+
+
+def test_what_flags_say_stays(generator):
+    values = generator.normal(size=(9, 4))
+    assert adapting.values(ModelConfig(likelihood="normal"), values) is None
+    data = GroupedData.of(values, np.arange(9) % 3)
+    model = ModelConfig(content_dim=7)
+    chosen = adapting.sizes(model, data).settings
+    assert chosen == {"style_dim": 4, "content_contrast": 30.0}
+    averaged = ModelConfig(accumulation="average")
+    chosen = adapting.sizes(averaged, data).settings
+    assert chosen["content_contrast"] == 0
+    assert chosen["content_dim"] == 4
+    training = TrainingConfig(epochs=5, evaluate_epochs=1)
+    assert adapting.length(training, 9) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "per_epoch", "epochs"),
+    [
+        ({}, 1, 500),  # Few observations: 400 passes, but 500 steps.
+        ({}, 5, 400),
+        ({}, 12, 250),  # 3000 steps.
+        ({}, 235, 30),  # 30 passes.
+        ({}, 5000, 2),  # 10,000 steps.
+        ({"steps": 47}, 10, 5),
+    ],
+)
+def test_a_training_is_so_long(settings, per_epoch, epochs):
+    choice = adapting.length(TrainingConfig(**settings), per_epoch)
+    assert choice.settings["epochs"] == epochs
+    assert choice.settings["evaluate_epochs"] == max(1, epochs // 20)
+
+
+def test_what_is_chosen_is_said(capsys):
+    choice = adapting.Choice({"observation_unit": (1.0, 2.5) * 4}, "of these")
+    config = adapting.apply(Config(), choice)
+    assert config.model.observation_unit == (1.0, 2.5) * 4
+    said = "chosen: observation_unit 1,2.5,1,2.5,... (of these)\n"
+    assert capsys.readouterr().out == said
+    assert adapting.apply(config, None) is config
