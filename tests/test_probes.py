@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import reference
@@ -114,8 +116,29 @@ def test_every_figure_lies_in_its_interval(generator):
 
     check(result, intervals)
     # Accuracy and entropy of content at two k, accumulated and not, and of
-    # style; from means and from draws.
-    assert count == 2 * 2 * (2 * 2 + 1)
+    # style; from means and from draws; and style in each way it is given.
+    assert count == 2 * 2 * (2 * 2 + 1) + 3
+
+
+def test_a_style_whose_scale_tells_the_group(generator):
+    """Of its means nothing can be told: what tells most is the figure."""
+    ids = np.arange(400) % 4
+
+    def some():
+        loc = tf.constant(generator.normal(size=(400, 2)), tf.float32)
+        scale = tf.constant(np.exp([[0.1 * g] * 2 for g in ids]), tf.float32)
+        style = tfp.distributions.Normal(loc, scale)
+        return dataclasses.replace(
+            separated(generator, 100, noise=0.8), style=style
+        )
+
+    test = some()
+    found, _ = probes.probe_groups(some(), test, (1,), seed=0)
+    given = {way: one.value for way, one in found["style_given"].items()}
+    assert given["means"] < 0.4
+    assert given["means and log-scales"] > 0.9
+    assert given["means and log-scales, boosted"] > 0.9
+    assert found["style_accuracy"].value == max(given.values())
 
 
 def test_interval_is_that_of_the_normal_limit(generator):

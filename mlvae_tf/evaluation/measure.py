@@ -23,6 +23,8 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
+MAX_BOOSTED_OBSERVATIONS = 100_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
@@ -112,7 +114,11 @@ def _measure_seen(
     posteriors = Posteriors.of(model, held_out)
     some = train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
     found, confused = probes.probe_groups(
-        Posteriors.of(model, some), posteriors, counts, seed
+        Posteriors.of(model, some),
+        posteriors,
+        counts,
+        seed,
+        Posteriors.of(model, train.sample(MAX_BOOSTED_OBSERVATIONS, seed)),
     )
     calibrated = calibration.measure(posteriors, counts, seed)
     real = judge.Judge(train, seed)

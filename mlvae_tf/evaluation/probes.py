@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import confusion_matrix
 from sklearn.neural_network import MLPClassifier
@@ -20,6 +22,8 @@ from mlvae_tf.evaluation.bootstrap import Estimate, estimate
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 
 MAX_PROBE_OBSERVATIONS = 20_000
+MAX_BOOSTED_GROUPS = 100
+MAX_TREES = 1000  # Of gradient boosting, over all groups.
 REPEATS = 10
 
 
@@ -193,12 +197,14 @@ def _probe(
         return _features(posteriors.accumulate(each, each), sampled, seed)
 
     content_probe = fit_probe(single(train), train.group_ids, seed)
-    style_probe = fit_probe(
-        _features(train.style, sampled, seed), train.group_ids, seed
-    )
     alone = Score.of(content_probe, single(test), test.group_ids)
-    style = Score.of(
-        style_probe, _features(test.style, sampled, seed + 1), test.group_ids
+    style = _style_score(
+        fit_probe,
+        _features(train.style, sampled, seed),
+        _features(test.style, sampled, seed + 1),
+        train,
+        test,
+        seed,
     )
     accumulated, unaccumulated = _content_scores(
         content_probe, test, alone, counts, sampled, seed
@@ -212,8 +218,68 @@ def _probe(
     return figures, alone
 
 
+def _style_score(
+    fit: Callable[[np.ndarray, np.ndarray, int], Any],
+    learned: np.ndarray,
+    asked: np.ndarray,
+    train: Posteriors,
+    test: Posteriors,
+    seed: int,
+) -> Score:
+    probe = fit(learned, train.group_ids, seed)
+    return Score.of(probe, asked, test.group_ids)
+
+
+def _boost(features: np.ndarray, group_ids: np.ndarray, seed: int) -> Any:
+    """Learn to tell the group by gradient boosting."""
+    count = len(np.unique(group_ids))
+    iterations = int(np.clip(MAX_TREES // count, 10, 100))
+    return HistGradientBoostingClassifier(
+        max_iter=iterations, random_state=seed
+    ).fit(features, group_ids)
+
+
+def _style_given(
+    train: Posteriors, every: Posteriors, test: Posteriors, seed: int
+) -> dict[str, Estimate]:
+    """What can be told from styles in other ways than from means by the probe.
+
+    Args:
+        train: What the probe learns from.
+        every: All training observations, for gradient boosting.
+        test: What they are scored on.
+        seed: Seed of the probe.
+
+    Returns:
+        Accuracies by way.
+    """
+    ways = {"means": lambda of: of.style.loc.numpy()}
+    scales = np.log(train.style.scale.numpy())
+    if np.ptp(scales, axis=0).max() > 1e-6:  # Else they are the same.
+        ways["means and log-scales"] = lambda of: np.concatenate(
+            [of.style.loc, np.log(of.style.scale)], axis=1
+        )
+    found = {}
+    for name, features in ways.items():
+        if name != "means":
+            score = _style_score(
+                fit_probe, features(train), features(test), train, test, seed
+            )
+            found[name] = score.accuracy()
+        if len(np.unique(train.group_ids)) <= MAX_BOOSTED_GROUPS:
+            score = _style_score(
+                _boost, features(every), features(test), every, test, seed
+            )
+            found[f"{name}, boosted"] = score.accuracy()
+    return found
+
+
 def probe_groups(
-    train: Posteriors, test: Posteriors, counts: Counts, seed: int
+    train: Posteriors,
+    test: Posteriors,
+    counts: Counts,
+    seed: int,
+    every: Posteriors | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Classify the group from content and from style.
 
@@ -226,10 +292,15 @@ def probe_groups(
         test: What they are scored on.
         counts: The k; None is all of a group's.
         seed: Seed of probes and divisions.
+        every: All training observations, which gradient boosting learns from;
+            by default those of `train`.
 
     Returns:
         `(figures, confusion)`. Figures are `content_accuracy` and
-        `content_entropy` by k; `style_accuracy` and `style_entropy`; under
+        `content_entropy` by k; `style_accuracy`, the largest of `style_given`,
+        which has it by way: from means, from draws, from means and log-scales
+        where these differ, by the probe and by gradient boosting where there
+        are at most 100 groups; `style_entropy`, from means; under
         `unaccumulated` what each of the same observations says alone; under
         `sampled` the same from draws of the posteriors instead of the means,
         with probes of their own; all of them estimates; and
@@ -249,5 +320,12 @@ def probe_groups(
     figures, alone = _probe(train, test, counts, False, seed)
     sizes = np.unique(test.group_ids, return_counts=True)[1]
     figures["sampled"], _ = _probe(train, test, counts, True, seed)
+    given = {
+        "means": figures["style_accuracy"],
+        "draws": figures["sampled"]["style_accuracy"],
+        **_style_given(train, every or train, test, seed),
+    }
+    figures["style_given"] = given
+    figures["style_accuracy"] = max(given.values(), key=lambda e: e.value)
     figures["chance_accuracy"] = float(sizes.max() / sizes.sum())
     return figures, confusion_matrix(test.group_ids, alone.named, labels=groups)
