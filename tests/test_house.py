@@ -28,7 +28,7 @@ FLOORS = (
     "evaluation.representations evaluation.calibration evaluation.judge",
     "evaluation.likelihood evaluation.unseen evaluation.names",
     "evaluation.grid evaluation.figures evaluation.charts",
-    "evaluation.comparing evaluation.identification",
+    "evaluation.comparing evaluation.identification evaluation.doubts",
     "evaluation.measure evaluation.tables evaluation.report evaluation",
     "runs.config runs.presets runs.adapting runs.best runs.command_line",
     "runs.building runs.workdir",

@@ -56,6 +56,12 @@ def main() -> None:
     if resume:
         config = config_module.load(folder / "config.json")
     settings = command_line.given_flags(*SECTIONS)
+    if "steps" in settings:
+        if "epochs" in settings:
+            raise InputError(
+                "--steps and --epochs both say how long: drop one."
+            )
+        settings["epochs"] = None  # Chosen anew.
     if given.init_from and not resume:
         config, settings["init_from"] = _init_from(given.init_from, folder)
     if given.preset:

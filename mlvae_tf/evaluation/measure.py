@@ -12,6 +12,7 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import (
     calibration,
     charts,
+    doubts,
     figures,
     judge,
     likelihood,
@@ -96,7 +97,8 @@ def measure(
         if curves:
             pictures["unseen_roc"] = charts.roc(curves)
     values, intervals = separate(found)
-    results = {**values, "intervals": intervals}
+    doubted = doubts.doubts(model, splits, seed)
+    results = {**values, "intervals": intervals, "doubts": doubted}
     if held_out is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
     return Measured(results, pictures, labels)

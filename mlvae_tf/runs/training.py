@@ -19,6 +19,7 @@ from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation import doubts
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import (
@@ -39,6 +40,7 @@ from mlvae_tf.runs.fitting import fit, make_batches, validated
 # What may differ between a run and its continuation.
 _FREE = {
     "epochs",
+    "steps",
     "evaluate_epochs",
     "checkpoint_seconds",
     "checkpoint_steps",
@@ -146,7 +148,18 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     identification.keep(folder, model, loaded, training)
     with callbacks.going_on("drawing the swap grid"):
         pictures.draw_last()
+    with callbacks.going_on("looking for what fails"):
+        _say_doubts(model, loaded, training)
     return model
+
+
+def _say_doubts(model: MLVAE, splits: Splits, training: TrainingConfig) -> None:
+    history = model.history.history if model.history else {}
+    counted = len(validated(training)) * (1 - training.kl_warmup)
+    losses = history.get("val_loss", [])[-max(1, round(counted)) :]
+    found = doubts.doubts(model, splits, training.seed)
+    for doubt in (*found, *doubts.of_length(losses)):
+        print(f"doubt: {doubt}.", flush=True)
 
 
 def _best(
