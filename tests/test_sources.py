@@ -456,3 +456,29 @@ class TestDamage:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"data\.npz cannot be read"):
             load(f"npz:{path}", memory_gb=memory_gb)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "shape"),
+    [
+        (np.uint8, None, (6, 5, 4, 1)),
+        (np.uint8, "series", (6, 5, 4)),
+        (np.float32, None, (6, 5, 4)),
+        (np.float64, "images", (6, 5, 4, 1)),
+    ],
+)
+@pytest.mark.parametrize("memory_gb", [2.0, 0.0])
+def test_images_and_series(tmp_path, dtype, kind, shape, memory_gb):
+    values = np.arange(120).reshape(6, 5, 4).astype(dtype)
+    path = tmp_path / "data.npz"
+    np.savez(path, observations=values, group_ids=np.arange(6) % 2)
+    config = DataConfig(f"npz:{path}", kind=kind, memory_gb=memory_gb)
+    source = sources.npz.load(str(path), config)
+    assert source.train.observations.shape == shape
+    np.testing.assert_array_equal(
+        source.train.read(np.arange(6)), values.reshape(shape)
+    )
+    said = "observations are series of 5 steps and 4 channels" in " ".join(
+        source.notes
+    )
+    assert said == (len(shape) == 3)

@@ -23,6 +23,12 @@ class DataConfig:
     group_feature: str = option(
         "label", "The feature of a tfds: dataset that names the group."
     )
+    kind: str | None = option(
+        None,
+        "What an npz: of shape [N, A, B] holds: grey images, or series of A "
+        "steps and B channels. Default: images where it has 8 bits.",
+        choices=("images", "series"),
+    )
     image_size: int | None = option(
         None,
         "Resize the images of a folder: or tfds: to this height and width.",

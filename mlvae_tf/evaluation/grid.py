@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
@@ -16,9 +20,11 @@ from mlvae_tf.evaluation.names import as_it_stands
 
 CELL = 0.8  # Inches.
 GAP = 0.3  # Between the originals and the grid, in cells.
+CHANNELS = colormaps["tab10"]
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 
 # An observation a cell, or None for an empty one; None for no margin.
+Limits = tuple[Any, Any]  # Numbers, or arrays of one a channel.
 Margin = Sequence[np.ndarray | None] | np.ndarray | None
 
 
@@ -46,7 +52,7 @@ def _draw(
     row: int,
     column: int,
     observation: np.ndarray | None,
-    limits: tuple[float, float],
+    limits: Limits,
     original: bool = False,
 ) -> None:
     """Draw an observation into its cell: an image, or a line a channel."""
@@ -64,23 +70,60 @@ def _draw(
             image = np.repeat(image, 3, axis=-1)
         axes.imshow(image, extent=(left, left + size, top + size, top))
         return
-    series = observation.reshape(len(observation), -1).astype(float)
-    low, high = _range([series])
-    series = (series - low) / max(high - low, 1e-12)
+    series = _series(observation)
+    series = (series - limits[0]) / (limits[1] - limits[0])
+    series = np.clip(series, 0, 1)  # What leaves the cell runs along its edge.
     steps = left + size * (0.04 + 0.92 * np.linspace(0, 1, len(series)))
-    axes.plot(
-        steps, top + size * (0.96 - 0.92 * series), linewidth=0.8, color="#333"
+    heights = top + size * (0.96 - 0.92 * series)
+    for line, color in zip(heights.T, _colors(series.shape[1])):
+        axes.plot(steps, line, linewidth=0.8, color=color)
+
+
+def _series(observation: np.ndarray) -> np.ndarray:
+    """A column a channel."""
+    return observation.reshape(len(observation), -1).astype(float)
+
+
+def _colors(channels: int) -> list[Any]:
+    if channels == 1:
+        return ["#333"]
+    return [CHANNELS(number % CHANNELS.N) for number in range(channels)]
+
+
+def _name_channels(axes: Axes, channels: int) -> None:
+    """Say below the grid which line is which, where there are several."""
+    if not 1 < channels <= CHANNELS.N:
+        return
+    lines = [
+        Line2D([], [], color=color, label=f"channel {number}")
+        for number, color in enumerate(_colors(channels))
+    ]
+    axes.legend(
+        handles=lines,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        ncols=min(channels, 5),
+        frameon=False,
     )
 
 
-def _limits(*margins: Margin) -> tuple[float, float]:
-    """What is drawn black and white: 0 and 1, or as far as originals go."""
+def _limits(*margins: Margin) -> Limits:
+    """What is drawn at either end of a scale that all cells share.
+
+    Of images 0 and 1, or as far as originals go; of each channel of series as
+    far as those go.
+    """
     originals = [
         part
         for margin in margins
         for part in (() if margin is None else margin)
         if part is not None
     ]
+    if originals and not is_image(originals[0].shape):
+        channels = zip(*(_series(part).T for part in originals))
+        ranges = np.array([_range(list(parts)) for parts in channels])
+        low, high = ranges.T
+        return low, np.maximum(high, low + 1e-12)
     low, high = _range(originals)
     return min(low, 0.0), max(high, 1.0)
 
@@ -118,7 +161,8 @@ def grid(
     width, height = _offset(columns), _offset(rows)
     figure = Figure(figsize=(CELL * width, CELL * height))
     axes = figure.add_axes((0, 0, 1, 1))
-    limits = _limits(top, left, cells[list(original_rows)])
+    originals = cells[list(original_rows)].reshape(-1, *cells.shape[2:])
+    limits = _limits(top, left, originals)
     for column in range(columns):
         if top is not None:
             _draw(axes, -1, column, top[column], limits, original=True)
@@ -141,6 +185,8 @@ def grid(
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
+    if not is_image(cells.shape[2:]):
+        _name_channels(axes, math.prod(cells.shape[3:]))
     _turn(axes.get_xticklabels(), CELL * figure.dpi)
     return png(figure)
 

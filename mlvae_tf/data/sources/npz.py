@@ -32,10 +32,16 @@ class _Member(Stored):
         offset: Where the array's first byte is.
         shape: `(N, ...)`.
         saved: The type that it is saved as.
+        shown: The shape that observations are given.
     """
 
     def __init__(
-        self, path: str, offset: int, shape: tuple[int, ...], saved: np.dtype
+        self,
+        path: str,
+        offset: int,
+        shape: tuple[int, ...],
+        saved: np.dtype,
+        shown: tuple[int, ...],
     ) -> None:
         self._path = path
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115
@@ -43,8 +49,7 @@ class _Member(Stored):
         self._saved_shape = shape[1:]
         self._saved = saved
         self._row_bytes = math.prod(shape[1:]) * saved.itemsize
-        # Images without an axis for their one channel get it.
-        self.shape = (*shape, 1) if len(shape) == 3 else shape
+        self.shape = shown
         self.dtype = np.dtype(np.uint8 if saved == np.uint8 else np.float32)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -152,7 +157,15 @@ def _member(path: str, config: DataConfig) -> Stored | None:
         local = file.read(_LOCAL_HEADER)
     name, extra = (int.from_bytes(local[i : i + 2], "little") for i in (26, 28))
     offset = info.header_offset + _LOCAL_HEADER + name + extra + header
-    return _Member(path, offset, shape, dtype)
+    return _Member(path, offset, shape, dtype, _shown(shape, dtype, config))
+
+
+def _shown(
+    shape: tuple[int, ...], dtype: np.dtype, config: DataConfig
+) -> tuple[int, ...]:
+    """The shape with an axis for the one channel of grey images."""
+    kind = config.kind or ("images" if dtype == np.uint8 else "series")
+    return (*shape, 1) if len(shape) == 3 and kind == "images" else shape
 
 
 def load(path: str, config: DataConfig) -> Source:
@@ -169,15 +182,22 @@ def load(path: str, config: DataConfig) -> Source:
         )
     observations = arrays["observations"]
     if isinstance(observations, np.ndarray):
-        observations = _as_observations(observations, path)
+        observations = _as_observations(observations, path, config)
     with _named(path):
         data = GroupedData.of(observations, in_memory(arrays["group_ids"]))
+    notes: tuple[str, ...] = ()
+    if len(data.observations.shape) == 3:
+        _, steps, channels = data.observations.shape
+        kind = f"series of {steps} steps and {channels} channels"
+        notes = (f"observations are {kind} (grey images: --kind=images)",)
     if "split" not in arrays:
-        return Source(data)
-    return _split(data, in_memory(arrays["split"]), path)
+        return Source(data, notes=notes)
+    return _split(data, in_memory(arrays["split"]), path, notes)
 
 
-def _as_observations(observations: np.ndarray, path: str) -> np.ndarray:
+def _as_observations(
+    observations: np.ndarray, path: str, config: DataConfig
+) -> np.ndarray:
     if observations.dtype.kind not in "uif" or observations.ndim < 2:
         raise InputError(
             f"npz:{path}: observations must be numbers of shape [N, ...]: got "
@@ -186,12 +206,13 @@ def _as_observations(observations: np.ndarray, path: str) -> np.ndarray:
     if observations.dtype != np.uint8:
         with _named(path):
             observations = as_float32(observations)
-    if observations.ndim == 3:  # Images without an axis for their one channel.
-        observations = observations[..., np.newaxis]
-    return observations
+    shape = _shown(observations.shape, observations.dtype, config)
+    return observations.reshape(shape)
 
 
-def _split(data: GroupedData, split: np.ndarray, path: str) -> Source:
+def _split(
+    data: GroupedData, split: np.ndarray, path: str, notes: tuple[str, ...]
+) -> Source:
     names = set(np.unique(split).tolist())
     if split.shape != data.group_index.shape or not names <= {"train", "test"}:
         raise InputError(
@@ -200,4 +221,4 @@ def _split(data: GroupedData, split: np.ndarray, path: str) -> Source:
             f"{', '.join(map(repr, sorted(names)[:3]))}."
         )
     test = data[split == "test"]
-    return Source(data[split == "train"], test if len(test) else None)
+    return Source(data[split == "train"], test if len(test) else None, notes)
