@@ -84,6 +84,7 @@ def test_the_gradient_is_that_of_the_whole(
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10 * scale)
 
 
+@pytest.mark.slow
 def test_in_float32_to_a_hundred_thousandth(make_model, generator):
     model = make_model(dtype="float32", hidden_units=32)
     model.compile()

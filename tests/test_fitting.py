@@ -154,6 +154,7 @@ def test_a_run_killed_before_its_first_checkpoint(train, capsys, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_end(train):
     """With schedules that do not depend on how many there are to be."""
     constant = {

@@ -172,7 +172,9 @@ def test_moving_statistics_move_once_per_chunk(make_model, batch):
     np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-6)
 
 
-@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize(
+    "in_chunks", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_dropout_draws_anew_by_the_step_alone(make_model, batch, in_chunks):
     data = chunks_of(batch, 5) if in_chunks else dataset_of(batch)
 

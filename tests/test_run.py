@@ -178,6 +178,7 @@ def test_several_seeds(run, tmp_path):
     assert model.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_another_dataset_can_be_evaluated(run, dataset):
     folder, _, _ = run
     before = (folder / "config.json").read_bytes()

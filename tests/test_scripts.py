@@ -331,6 +331,7 @@ def test_what_takes_images_only(flag, said, dataset, tmp_path):
     assert_fails(process, *said)
 
 
+@pytest.mark.slow
 def test_a_full_disk(dataset, tmp_path):
     def limit_file_size():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

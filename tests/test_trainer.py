@@ -32,7 +32,7 @@ def chunks_of(batch):
     ("convert", "jit_compile"),
     [
         (dataset_of, False),
-        (dataset_of, True),
+        pytest.param(dataset_of, True, marks=pytest.mark.slow),
         pytest.param(chunks_of, False, marks=pytest.mark.slow),
         pytest.param(chunks_of, True, marks=pytest.mark.slow),
     ],

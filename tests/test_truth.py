@@ -196,6 +196,7 @@ def test_with_gaps_the_bound_comes_close_to_the_exact_marginal(gappy, groups):
     assert abs(truth - bound).sum() / len(ids) < 0.05
 
 
+@pytest.mark.slow
 def test_with_gaps_the_elbo_is_a_bound(gappy, groups):
     observations, ids = (part[:150] for part in groups)
     gaps = with_gaps(observations, ids)
