@@ -49,7 +49,7 @@ class ConditionalFlow(layers.Layer):
         dim: int,
         condition_dim: int,
         num_layers: int = 8,
-        units: int = 64,
+        units: int = 128,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -26,7 +26,9 @@ from mlvae_tf.flows import ConditionalFlow
 FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
 STEPS, ROWS, RATE, WEIGHT_DECAY = 3000, 512, 1e-3, 0.1  # To fit it.
 MEASURED = 4096  # Rows by which the scale after it is found.
-CONTENT_NOISE = 0.1  # Of their deviations, on the contents it is given.
+# On the contents it is given, of their deviations: the more there are, the less
+# is needed for it not to learn them by heart.
+CONTENT_NOISE, MOST_CONTENT_NOISE = 6.0, 0.3
 TOGETHER = 0.3  # Share of the contents that are of groups.
 _LEAST_VARIANCE = 0.01  # Of the means, in a dimension that is not used.
 
@@ -119,7 +121,9 @@ class StyleFlow(NoStyleFlow):
             tf.concat(both, axis=0) for both in zip(alone, together)
         )
         count = tf.shape(alone.content)[0]
-        deviations = self._flow.adapt(content)
+        spread = CONTENT_NOISE / tf.sqrt(tf.cast(count, content.dtype))
+        spread = tf.minimum(spread, MOST_CONTENT_NOISE)
+        spread *= self._flow.adapt(content)
         rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
         variables = [weight.value for weight in self._flow.variables_to_fit]
@@ -130,9 +134,7 @@ class StyleFlow(NoStyleFlow):
             chosen = tf.unstack(noise.uniform(seeds[0], ROWS, 2), axis=-1)
             rows = tf.cast(chosen[0] * tf.cast(count, "float32"), tf.int32)
             rows += count * tf.cast(chosen[1] < TOGETHER, tf.int32)
-            near = noise.sample(
-                tf.gather(content, rows), CONTENT_NOISE * deviations, seeds[2]
-            )
+            near = noise.sample(tf.gather(content, rows), spread, seeds[2])
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 nats = self.nats(

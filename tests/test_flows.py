@@ -104,5 +104,5 @@ def test_config_round_trip():
 
 
 def test_impossible_sizes():
-    with pytest.raises(ValueError, match="at least 1: got 2, 0, 8 and 64"):
+    with pytest.raises(ValueError, match="at least 1: got 2, 0, 8 and 128"):
         ConditionalFlow(2, 0)
