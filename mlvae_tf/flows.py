@@ -12,7 +12,9 @@ from keras import layers
 from mlvae_tf.errors import InputError
 
 MAX_LOG_STRETCH = 2.0
+MAX_PROTOTYPES = 256
 _LEAST_DEVIATION = 1e-3
+_FAR = 1e9  # Of a prototype that there is none of.
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
@@ -78,10 +80,48 @@ class ConditionalFlow(layers.Layer):
             )
             for name, initializer in (("mean", "zeros"), ("deviation", "ones"))
         )
+        self._prototypes = self.add_weight(
+            shape=(MAX_PROTOTYPES, condition_dim),
+            initializer="zeros",
+            trainable=False,
+            name="prototypes",
+        )
+        self._absent = self.add_weight(
+            shape=(MAX_PROTOTYPES,),
+            initializer="zeros",
+            trainable=False,
+            name="absent",
+        )
         self.shrink = self.add_weight(
             shape=(dim,), initializer="ones", trainable=False, name="shrink"
         )
         self.built = True
+
+    def remember(self, prototypes: tf.Tensor) -> None:
+        """Say which conditions `near` leads to.
+
+        Args:
+            prototypes: `[P, condition_dim]`, at most `MAX_PROTOTYPES`.
+        """
+        lacking = MAX_PROTOTYPES - len(prototypes)
+        self._prototypes.assign(tf.pad(prototypes, [[0, lacking], [0, 0]]))
+        absent = np.arange(MAX_PROTOTYPES) >= len(prototypes)
+        self._absent.assign(absent * _FAR)
+
+    def near(self, condition: tf.Tensor) -> tf.Tensor:
+        """The mean of the prototypes that a condition is near, `[N, dim]`.
+
+        Each counts as a normal of scale one around it does:
+
+            sum_p softmax_p(-|c - p|^2 / 2) p
+        """
+        prototypes = tf.convert_to_tensor(self._prototypes)
+        scores = (
+            tf.matmul(condition, prototypes, transpose_b=True)
+            - 0.5 * tf.reduce_sum(tf.square(prototypes), axis=-1)
+            - self._absent
+        )
+        return tf.matmul(tf.nn.softmax(scores), prototypes)
 
     def adapt(self, conditions: tf.Tensor) -> tf.Tensor:
         """Say what conditions there are, `[N, condition_dim]`.

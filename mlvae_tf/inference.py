@@ -227,7 +227,8 @@ class GroupedModel(GroupedTrainer):
 
         The networks stay as they are. Their styles given the contents of single
         observations are what the flow learns from, and given draws of contents
-        that a few of a group's make together.
+        that a few of a group's make together. It is told which groups' contents
+        these are near.
 
         Args:
             observations: `[N, *observation_shape]` of those trained on, the
@@ -267,7 +268,9 @@ class GroupedModel(GroupedTrainer):
         ]
         pairs = [Pairs(q.loc, c) for q, c in zip(styles, contents)]
         one, other = pairs
-        return flow.fit(one, other, styles[0].scale[0], seed, steps)
+        scale = styles[0].scale[0]
+        _, groups = self.infer_content(observations, group_ids)
+        return flow.fit(one, other, scale, groups.loc, seed, steps)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""

@@ -2,11 +2,13 @@
 
 The networks are trained on a style that may tell of the content. A flow takes
 that out: once they are trained, it learns the density of the style's means
-given the content that their observation shows, and maps it to one normal
-distribution whatever the content. Where an observation tells of its group what
-its content does, the style after the flow says nothing of the group. All have
-one scale, as they had before: a scale of its own would tell. What users infer
-is the style after the flow; what they decode goes back through it.
+given which groups' contents their observation's is near, and maps it to one
+normal distribution whatever these are. Where an observation tells of its group
+what its content does, the style after the flow says nothing of the group. What
+else a content of a single observation tells, of its style, stays in the style.
+All styles have one scale, as they had before: a scale of its own would tell.
+What users infer is the style after the flow; what they decode goes back through
+it.
 
 To the model the flow is the prior of the style before it, p(s | c). Its ELBO
 therefore has the divergence of the learned posterior from that prior.
@@ -21,14 +23,12 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import noise, objective
-from mlvae_tf.flows import ConditionalFlow
+from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
 FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
 STEPS, ROWS, RATE, WEIGHT_DECAY = 3000, 512, 1e-3, 0.1  # To fit it.
 MEASURED = 4096  # Rows by which the scale after it is found.
-# On the contents it is given, of their deviations: the more there are, the less
-# is needed for it not to learn them by heart.
-CONTENT_NOISE, MOST_CONTENT_NOISE = 6.0, 0.3
+CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
 TOGETHER = 0.3  # Share of the contents that are of groups.
 _LEAST_VARIANCE = 0.01  # Of the means, in a dimension that is not used.
 
@@ -83,17 +83,18 @@ class StyleFlow(NoStyleFlow):
         self._flow = flow
 
     def after(self, style: tfd.Normal, content: tf.Tensor) -> tfd.Normal:
-        loc, _ = self._flow.forward(style.loc, content)
+        loc, _ = self._flow.forward(style.loc, self._flow.near(content))
         return tfd.Normal(loc, style.scale * self._flow.shrink)
 
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
-        return self._flow.inverse(style, content)
+        return self._flow.inverse(style, self._flow.near(content))
 
     def kl(
         self, learned: tfd.Normal, sample: tf.Tensor, content: tf.Tensor
     ) -> tf.Tensor:
         log_posterior = tf.reduce_sum(learned.log_prob(sample), axis=-1)
-        nats = self._flow.negative_log_likelihood(sample, content)
+        near = self._flow.near(content)
+        nats = self._flow.negative_log_likelihood(sample, near)
         return log_posterior + nats
 
     def fit(
@@ -101,6 +102,7 @@ class StyleFlow(NoStyleFlow):
         alone: Pairs,
         together: Pairs,
         scale: tf.Tensor,
+        groups: tf.Tensor,
         seed: int = 0,
         steps: int = STEPS,
     ) -> float:
@@ -111,6 +113,8 @@ class StyleFlow(NoStyleFlow):
             together: Of the same, given a content of its group, so that the
                 flow is used to these as well.
             scale: The one scale of the posteriors, `[dim]`.
+            groups: Contents of groups, `[G, dim]`; of more than the flow
+                remembers, some at random.
             seed: Of the draws.
             steps: Of AdamW, on as many rows as `ROWS` each.
 
@@ -120,10 +124,12 @@ class StyleFlow(NoStyleFlow):
         style, content = (
             tf.concat(both, axis=0) for both in zip(alone, together)
         )
+        generator = noise.generator(seed, noise.Stream.STYLE_FLOW, 1)
+        chosen_groups = generator.permutation(len(groups))[:MAX_PROTOTYPES]
+        self._flow.remember(tf.gather(groups, chosen_groups))
+        content = self._flow.near(content)
         count = tf.shape(alone.content)[0]
-        spread = CONTENT_NOISE / tf.sqrt(tf.cast(count, content.dtype))
-        spread = tf.minimum(spread, MOST_CONTENT_NOISE)
-        spread *= self._flow.adapt(content)
+        spread = CONTENT_NOISE * self._flow.adapt(content)
         rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
         variables = [weight.value for weight in self._flow.variables_to_fit]

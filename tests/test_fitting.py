@@ -143,6 +143,7 @@ def test_a_run_killed_twice_in_chunks(train, capsys):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint(train, capsys, tmp_path):
     straight = train("straight", epochs=1)
     train("killed", killed_at=1, checkpoint_steps=1, epochs=1)

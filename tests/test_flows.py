@@ -106,3 +106,19 @@ def test_config_round_trip():
 def test_impossible_sizes():
     with pytest.raises(ValueError, match="at least 1: got 2, 0, 8 and 128"):
         ConditionalFlow(2, 0)
+
+
+def test_near_is_the_mean_of_the_prototypes_by_their_distance(generator):
+    flow = ConditionalFlow(2, 3, 1, units=4, dtype="float64")
+    prototypes = generator.normal(size=(5, 3))
+    flow.remember(tf.constant(prototypes))
+    conditions = generator.normal(size=(7, 3))
+    squares = np.sum((conditions[:, None] - prototypes) ** 2, axis=-1)
+    weights = np.exp(-squares / 2)
+    expected = weights @ prototypes / weights.sum(axis=1, keepdims=True)
+    near = flow.near(tf.constant(conditions))
+    np.testing.assert_allclose(near, expected, rtol=1e-10)
+    flow.remember(tf.constant(30 * prototypes))
+    np.testing.assert_allclose(
+        flow.near(tf.constant(30 * prototypes + 0.1)), 30 * prototypes
+    )

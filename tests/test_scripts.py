@@ -28,6 +28,7 @@ from mlvae_tf.runs import command_line
 from mlvae_tf.runs.workdir import load_model
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
     arguments = f"--workdir={tmp_path / 'run'}", f"--dataset={dataset}"
     endless = "--epochs=100000", "--checkpoint_seconds=1"
