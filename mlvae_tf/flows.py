@@ -50,8 +50,8 @@ class ConditionalFlow(layers.Layer):
         self,
         dim: int,
         condition_dim: int,
-        num_layers: int = 8,
-        units: int = 128,
+        num_layers: int = 6,
+        units: int = 64,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -248,7 +248,7 @@ class GroupedModel(GroupedTrainer):
         if not isinstance(flow, StyleFlow):
             raise InputError(
                 "fit_style_flow needs a model with a flow: make it with "
-                "style_flow=8."
+                "style_flow=6."
             )
         group_ids = checks.as_group_ids(group_ids)
         alone, _ = self.infer_observations(observations, group_ids)

@@ -104,7 +104,7 @@ def of_style(
         return []
     return [
         f"style still names the group of {accuracy:.0%} (chance {chance:.0%}). "
-        "Try --style_flow=8 and --style_given_content, more --steps, or a "
+        "Try --style_flow=6 and --style_given_content, more --steps, or a "
         "larger --content_contrast"
     ]
 
