@@ -21,7 +21,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from mlvae_tf import evidence
-from mlvae_tf.evidence import MIN_SHARE, Evidence
+from mlvae_tf.evidence import Evidence
 
 
 def nats(
@@ -49,17 +49,9 @@ def nats(
     """
     num_groups = tf.shape(total.precision)[0]
     rows = tf.maximum(segment_ids, 0)
-    group = Evidence(*(tf.gather(part, rows) for part in total))
-    own = Evidence(
-        *(
-            tf.where(heard[:, tf.newaxis], part, 0)
-            for part in evidence.from_normal(loc, scale)
-        )
-    )
-    others = evidence.subtract(group, own)
-    least = MIN_SHARE * group.precision
-    known = (others.precision > least) & (group.precision > 0)
-    known = tf.reduce_all(known, axis=-1) & (segment_ids >= 0)
+    parts = evidence.from_normal(loc, scale)
+    own = Evidence(*(tf.where(heard[:, tf.newaxis], p, 0) for p in parts))
+    others, known = evidence.rest(own, total, segment_ids)
     # Where nothing is known nothing may be divided by, gradients included.
     safe = tf.where(known[:, tf.newaxis], others.precision, 1)
     own_score = _score(loc - others.weighted_loc / safe)

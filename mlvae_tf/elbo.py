@@ -137,11 +137,6 @@ class Elbo:
                 )
         return rows
 
-    @property
-    def has_contrast(self) -> bool:
-        """Whether contrasts are minimised beside it."""
-        return any(level.contrast for level in self.codec.levels)
-
     def _of_rows(
         self,
         posterior: tfd.Normal,

@@ -14,7 +14,7 @@ from mlvae_tf.errors import InputError
 MAX_LOG_STRETCH = 2.0
 MAX_PROTOTYPES = 256
 _LEAST_DEVIATION = 1e-3
-_FAR = 1e9  # Of a prototype that there is none of.
+_FAR = 1e6  # Where no condition is, nor a prototype.
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
@@ -32,7 +32,8 @@ class ConditionalFlow(layers.Layer):
     c: then z has one normal distribution whatever the condition, which is to
     say that z knows nothing of c. Nothing is lost, since the map is
     invertible. A new flow is the identity. `adapt` has it read conditions as
-    multiples of their deviations from their mean.
+    multiples of their deviations from their mean; `remember` and `near` replace
+    conditions by those of some prototypes.
 
     Args:
         dim: Dimensions of u and z.
@@ -71,31 +72,19 @@ class ConditionalFlow(layers.Layer):
         self._last, self._first = np.argsort(place), place
         self._kept = dim // 2
         self._couplings = [self._coupling() for _ in range(num_layers)]
-        self._mean, self._deviation = (
-            self.add_weight(
-                shape=(condition_dim,),
-                initializer=initializer,
-                trainable=False,
-                name=name,
-            )
-            for name, initializer in (("mean", "zeros"), ("deviation", "ones"))
+        self._mean = self._state("mean", "zeros", condition_dim)
+        self._deviation = self._state("deviation", "ones", condition_dim)
+        self._prototypes = self._state(
+            "prototypes", "zeros", MAX_PROTOTYPES, condition_dim
         )
-        self._prototypes = self.add_weight(
-            shape=(MAX_PROTOTYPES, condition_dim),
-            initializer="zeros",
-            trainable=False,
-            name="prototypes",
-        )
-        self._absent = self.add_weight(
-            shape=(MAX_PROTOTYPES,),
-            initializer="zeros",
-            trainable=False,
-            name="absent",
-        )
-        self.shrink = self.add_weight(
-            shape=(dim,), initializer="ones", trainable=False, name="shrink"
-        )
+        self.shrink = self._state("shrink", "ones", dim)
         self.built = True
+
+    def _state(self, name: str, initializer: str, *shape: int) -> Any:
+        """What is found without a gradient, and saved with the weights."""
+        return self.add_weight(
+            shape=shape, initializer=initializer, trainable=False, name=name
+        )
 
     def remember(self, prototypes: tf.Tensor) -> None:
         """Say which conditions `near` leads to.
@@ -103,10 +92,10 @@ class ConditionalFlow(layers.Layer):
         Args:
             prototypes: `[P, condition_dim]`, at most `MAX_PROTOTYPES`.
         """
-        lacking = MAX_PROTOTYPES - len(prototypes)
-        self._prototypes.assign(tf.pad(prototypes, [[0, lacking], [0, 0]]))
-        absent = np.arange(MAX_PROTOTYPES) >= len(prototypes)
-        self._absent.assign(absent * _FAR)
+        lacking = [[0, MAX_PROTOTYPES - len(prototypes)], [0, 0]]
+        self._prototypes.assign(
+            tf.pad(prototypes, lacking, constant_values=_FAR)
+        )
 
     def near(self, condition: tf.Tensor) -> tf.Tensor:
         """The mean of the prototypes that a condition is near, `[N, dim]`.
@@ -116,11 +105,9 @@ class ConditionalFlow(layers.Layer):
             sum_p softmax_p(-|c - p|^2 / 2) p
         """
         prototypes = tf.convert_to_tensor(self._prototypes)
-        scores = (
-            tf.matmul(condition, prototypes, transpose_b=True)
-            - 0.5 * tf.reduce_sum(tf.square(prototypes), axis=-1)
-            - self._absent
-        )
+        scores = tf.matmul(
+            condition, prototypes, transpose_b=True
+        ) - 0.5 * tf.reduce_sum(tf.square(prototypes), axis=-1)
         return tf.matmul(tf.nn.softmax(scores), prototypes)
 
     def adapt(self, conditions: tf.Tensor) -> tf.Tensor:

@@ -160,18 +160,30 @@ class GroupedModel(GroupedTrainer):
             ValueError: If the shapes or values do not fit the model.
         """
         group_ids = checks.as_group_ids(group_ids)
-        observations = np.asarray(observations)
         proposed, _ = self.infer_observations(observations, group_ids)
-        _, segment_ids = evidence.index_groups(tf.constant(group_ids))
-        _, first = np.unique(segment_ids, return_index=True)
+        rows, content = self._accumulate(observations, proposed, group_ids)
+        _, first = np.unique(rows, return_index=True)
+        return group_ids[first], content
+
+    def _accumulate(
+        self, observations: Any, proposed: tfd.Normal, group_ids: np.ndarray
+    ) -> tuple[tf.Tensor, tfd.Normal]:
+        """The row of each observation's group, `[N]`, and the contents, `[G]`.
+
+        Args:
+            observations: Checked ones.
+            proposed: What they propose.
+            group_ids: `[N]`.
+        """
+        groups, rows = evidence.index_groups(tf.constant(group_ids))
         name = self.levels[0].name
         totals = self.codec.evidence(
             tf.constant(observations, self.variable_dtype),
             {name: proposed},
-            {name: segment_ids},
-            len(first),
+            {name: rows},
+            len(groups),
         )
-        return group_ids[first], self.codec.posteriors(totals)[name]
+        return rows, self.codec.posteriors(totals)[name]
 
     def infer_style(
         self, observations: Any, group_ids: Any = None
@@ -194,8 +206,8 @@ class GroupedModel(GroupedTrainer):
         if group_ids is None:
             return self.infer_observations(observations)[1]
         group_ids = checks.as_group_ids(group_ids)
-        _, content = self.infer_content(observations, group_ids)
-        _, rows = evidence.index_groups(tf.constant(group_ids))
+        proposed, _ = self.infer_observations(observations, group_ids)
+        rows, content = self._accumulate(observations, proposed, group_ids)
         of_rows = tf.gather(content.loc, rows)
         return self._read_styles(self._given_style, observations, of_rows)
 
@@ -254,22 +266,20 @@ class GroupedModel(GroupedTrainer):
         alone, _ = self.infer_observations(observations, group_ids)
         generator = noise.generator(seed, noise.Stream.STYLE_FLOW)
         hands = _deal(group_ids, FEW, generator)
-        _, together = self.infer_content(observations, hands)
+        rows, together = self._accumulate(observations, alone, hands)
         drawn = noise.sample(
             together.loc,
             together.scale,
             noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP),
         )
-        _, rows = evidence.index_groups(tf.constant(hands))
         contents = alone.loc, tf.gather(drawn, rows)
         styles = [
             self._read_styles(self._learned_style, observations, content)
             for content in contents
         ]
-        pairs = [Pairs(q.loc, c) for q, c in zip(styles, contents)]
-        one, other = pairs
+        one, other = (Pairs(q.loc, c) for q, c in zip(styles, contents))
         scale = styles[0].scale[0]
-        _, groups = self.infer_content(observations, group_ids)
+        _, groups = self._accumulate(observations, alone, group_ids)
         return flow.fit(one, other, scale, groups.loc, seed, steps)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:

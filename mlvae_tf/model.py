@@ -134,16 +134,8 @@ class MLVAE(GroupedModel):
         super().__init__(**kwargs)
         _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        self.levels = (
-            Level(
-                "content",
-                content_dim,
-                accumulation,
-                evidence_dropout,
-                content_contrast,
-                content_kl_weight,
-            ),
-        )
+        content = "content", content_dim, accumulation, evidence_dropout
+        self.levels = (Level(*content, content_contrast, content_kl_weight),)
         self.style = Level("style", style_dim, kl_weight=style_kl_weight)
         self.trunk = _choose("trunk", trunk, networks.TRUNKS)
         self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())

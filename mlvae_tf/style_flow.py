@@ -44,6 +44,14 @@ class Pairs(NamedTuple):
     style: tf.Tensor
     content: tf.Tensor
 
+    def draw(self, seed: tf.Tensor, count: int, share: float) -> Pairs:
+        """Some at random, of this share from the second half of them."""
+        first, half = tf.unstack(noise.uniform(seed, count, 2), axis=-1)
+        halves = tf.shape(self.style)[0] // 2
+        rows = tf.cast(first * tf.cast(halves, first.dtype), tf.int32)
+        rows += halves * tf.cast(half < share, tf.int32)
+        return Pairs(tf.gather(self.style, rows), tf.gather(self.content, rows))
+
 
 class NoStyleFlow:
     """The style that is learned is the style that is given."""
@@ -57,6 +65,17 @@ class NoStyleFlow:
         """From a style after the flow to what the decoder reads, `[N, dim]`."""
         del content
         return style
+
+    def log_prior(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+        """log p(style | content) before the flow, nats, `[N]`.
+
+        Args:
+            style: `[N, style_dim]`.
+            content: `[N, content_dim]`.
+        """
+        del content
+        prior = tfd.Normal(tf.zeros_like(style), tf.ones_like(style))
+        return tf.reduce_sum(prior.log_prob(style), axis=-1)
 
     def kl(
         self, learned: tfd.Normal, sample: tf.Tensor, content: tf.Tensor
@@ -89,13 +108,15 @@ class StyleFlow(NoStyleFlow):
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         return self._flow.inverse(style, self._flow.near(content))
 
+    def log_prior(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+        near = self._flow.near(content)
+        return -self._flow.negative_log_likelihood(style, near)
+
     def kl(
         self, learned: tfd.Normal, sample: tf.Tensor, content: tf.Tensor
     ) -> tf.Tensor:
         log_posterior = tf.reduce_sum(learned.log_prob(sample), axis=-1)
-        near = self._flow.near(content)
-        nats = self._flow.negative_log_likelihood(sample, near)
-        return log_posterior + nats
+        return log_posterior - self.log_prior(sample, content)
 
     def fit(
         self,
@@ -121,50 +142,38 @@ class StyleFlow(NoStyleFlow):
         Returns:
             The last steps' mean of -log p(style | content), nats.
         """
-        style, content = (
-            tf.concat(both, axis=0) for both in zip(alone, together)
-        )
         generator = noise.generator(seed, noise.Stream.STYLE_FLOW, 1)
-        chosen_groups = generator.permutation(len(groups))[:MAX_PROTOTYPES]
-        self._flow.remember(tf.gather(groups, chosen_groups))
-        content = self._flow.near(content)
-        count = tf.shape(alone.content)[0]
-        spread = CONTENT_NOISE * self._flow.adapt(content)
+        order = generator.permutation(len(groups))
+        self._flow.remember(tf.gather(groups, order[:MAX_PROTOTYPES]))
+        style, content = (tf.concat(b, axis=0) for b in zip(alone, together))
+        pairs = Pairs(style, self._flow.near(content))
+        deviations = self._flow.adapt(pairs.content)
         rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
-        variables = [weight.value for weight in self._flow.variables_to_fit]
-        optimizer.build(self._flow.variables_to_fit)
+        variables = self._flow.variables_to_fit
+        optimizer.build(variables)
 
         def step(of_step: tf.Tensor) -> tf.Tensor:
             seeds = noise.split(of_step, 3)
-            chosen = tf.unstack(noise.uniform(seeds[0], ROWS, 2), axis=-1)
-            rows = tf.cast(chosen[0] * tf.cast(count, "float32"), tf.int32)
-            rows += count * tf.cast(chosen[1] < TOGETHER, tf.int32)
-            near = noise.sample(tf.gather(content, rows), spread, seeds[2])
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(variables)
+            some = pairs.draw(seeds[0], ROWS, TOGETHER)
+            spread = CONTENT_NOISE * deviations
+            content = noise.sample(some.content, spread, seeds[2])
+            with tf.GradientTape() as tape:
                 nats = self.nats(
-                    Pairs(tf.gather(style, rows), near), scale, seeds[1]
+                    some._replace(content=content), scale, seeds[1]
                 )
                 loss = tf.reduce_mean(nats)
-            gradients = tape.gradient(loss, variables)
-            optimizer.apply_gradients(
-                zip(gradients, self._flow.variables_to_fit, strict=True)
-            )
+            gradients = tape.gradient(loss, [v.value for v in variables])
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return loss
 
         compiled = tf.function(step, autograph=False, jit_compile=True)
-        losses = [
-            compiled(noise.of_step(seed, noise.Stream.STYLE_FLOW, number))
-            for number in range(steps)
-        ]
-        chosen = noise.uniform(
-            noise.of_step(seed, noise.Stream.STYLE_FLOW, steps), MEASURED, 1
+        seeds = (
+            noise.of_step(seed, noise.Stream.STYLE_FLOW, number)
+            for number in range(steps + 1)
         )
-        rows = tf.cast(chosen[:, 0] * tf.cast(2 * count, "float32"), tf.int32)
-        self._flow.fit_scale(
-            tf.gather(style, rows), tf.gather(content, rows), scale
-        )
+        losses = [compiled(next(seeds)) for _ in range(steps)]
+        self._flow.fit_scale(*pairs.draw(next(seeds), MEASURED, 0.5), scale)
         return float(tf.reduce_mean(losses[-100:]))
 
     def nats(

@@ -115,8 +115,6 @@ def loss(elbo: Elbo, part: Part, step: Step) -> tuple[tf.Tensor, Terms]:
     of_rows = rows(elbo, part, step.seed, training=True)
     terms = _mean(elbo, part, of_rows)
     value = objective.loss(terms, step.kl_weights)
-    if not elbo.has_contrast:
-        return value, terms
     count = tf.cast(num_groups(part.segment_ids), value.dtype)
     return value + tf.reduce_sum(of_rows.contrast) / count, terms
 

@@ -53,7 +53,9 @@ def test_the_scale_is_that_of_what_components_leave(generator):
 
 def test_what_flags_say_stays(generator):
     values = generator.normal(size=(9, 4))
-    assert adapting.values(ModelConfig(likelihood="normal"), values) is None
+    assert not adapting.values(
+        ModelConfig(likelihood="normal"), values
+    ).settings
     data = GroupedData.of(values, np.arange(9) % 3)
     model = ModelConfig(content_dim=7)
     chosen = adapting.sizes(model, data).settings
@@ -63,7 +65,7 @@ def test_what_flags_say_stays(generator):
     assert chosen["content_contrast"] == 0
     assert chosen["content_dim"] == 4
     training = TrainingConfig(epochs=5, evaluate_epochs=1)
-    assert adapting.length(training, 9) is None
+    assert not adapting.length(training, 9).settings
 
 
 @pytest.mark.parametrize(
@@ -89,4 +91,5 @@ def test_what_is_chosen_is_said(capsys):
     assert config.model.observation_unit == (1.0, 2.5) * 4
     said = "chosen: observation_unit 1,2.5,1,2.5,... (of these)\n"
     assert capsys.readouterr().out == said
-    assert adapting.apply(config, None) is config
+    assert adapting.apply(config, adapting.Choice({})) is config
+    assert not capsys.readouterr().out

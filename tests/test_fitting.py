@@ -12,6 +12,7 @@ from scripts import SMALL, command, script, weights
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import exports, fitting, training
+from mlvae_tf.runs.best import Best
 from mlvae_tf.runs.callbacks import Pictures
 from mlvae_tf.runs.checkpoints import Folder
 from mlvae_tf.runs.config import Config
@@ -174,6 +175,25 @@ def test_a_run_at_its_end_is_left_as_it_is(train, capsys):
     again = train("run")
     steps = int(trained.optimizer.iterations)
     assert f"resuming at step {steps} of {steps}" in capsys.readouterr().out
+    for one, other in zip(trained.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_that_stopped_early_is_left_as_it_is(train, monkeypatch):
+    def stop(best, epoch, logs=None):
+        best._step.assign(int(best.model.optimizer.iterations))
+        best._without_gain.assign(99)
+        for kept, weight in zip(best._kept, best._current, strict=True):
+            kept.assign(weight)
+        best.model.stop_training = True
+
+    monkeypatch.setattr(Best, "on_epoch_end", stop)
+    trained = train("run", keep="best")
+    steps = int(trained.optimizer.iterations)
+    per_epoch = trained.history.params["steps"]
+    assert steps == per_epoch  # Of three epochs.
+    again = train("run")
+    assert int(again.optimizer.iterations) == steps
     for one, other in zip(trained.get_weights(), again.get_weights()):
         np.testing.assert_array_equal(one, other)
 

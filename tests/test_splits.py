@@ -181,3 +181,12 @@ def test_a_copy_in_the_test_split_stays_a_test():
     before = split(source)
     after = split_as_trained(source, before.train.keys)
     assert len(before.test) == len(after.test) == 3
+
+
+def test_a_training_is_validated_on_the_test_split_only_without_another():
+    source = Source(grouped([0] * 4 + [1] * 4), grouped([0, 1], first=8))
+    splits = split(source, holdout_observations=0.5)
+    assert splits.monitored is splits.validation
+    assert splits.evaluation is splits.test
+    assert split(source).monitored is not None
+    assert rows(split(source).monitored) == {8, 9}

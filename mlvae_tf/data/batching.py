@@ -46,7 +46,8 @@ def grouped_batches(
 
     Returns:
         A dataset of `{"observations": float32 [n, ...], "group_ids": int64
-        [n]}`. Its `group_ids` tell the groups of one batch apart.
+        [n], "whole_ids": int64 [n]}`. Its `group_ids` tell the groups of one
+        batch apart, `whole_ids` say what they are pieces of.
 
     Raises:
         ValueError: If there is not one id per observation, or a size is not

@@ -134,9 +134,11 @@ def make_dataset(
         first_step: Number of the batch of `first_epoch` to begin with.
 
     Returns:
-        A dataset of `{"observations": [n, ...], "group_ids": int64 [n]}`.
-        `group_ids` are numbers that tell the groups of one batch apart. With
-        `chunk_size`, the observations are a dataset of `[chunk_size, ...]`.
+        A dataset of `{"observations": [n, ...], "group_ids": int64 [n],
+        "whole_ids": int64 [n]}`. `group_ids` are numbers that tell the groups
+        of one batch apart, `whole_ids` number the groups of the dataset that
+        they are pieces of. With `chunk_size`, the observations are a dataset of
+        `[chunk_size, ...]`.
     """
     sampler = batches.sampler(data.group_index)
 

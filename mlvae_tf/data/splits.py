@@ -49,6 +49,11 @@ class Splits:
         """What the results on the training groups are measured on."""
         return self.test if self.test is not None else self.validation
 
+    @property
+    def monitored(self) -> GroupedData | None:
+        """What a training is validated on: not the test split, if it can."""
+        return self.validation if self.validation is not None else self.test
+
 
 def split(
     source: Source,

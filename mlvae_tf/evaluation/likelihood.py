@@ -15,7 +15,6 @@ from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.model import MLVAE
-from mlvae_tf.style_flow import StyleFlow
 
 MAX_GROUPS = 64
 
@@ -141,9 +140,8 @@ def importance_weighted_bound(
         latents = {codec.levels[0].name: tf.gather(contents, rows)}
         style = codec.learned_style(features, latents)
         styles = noise.sample(style.loc, style.scale, of_styles)
-        log_ratio = _prior_to_posterior(styles, style)
-        if isinstance(codec.flow, StyleFlow):
-            log_ratio = -codec.flow.kl(style, styles, codec.joined(latents))
+        log_ratio = codec.flow.log_prior(styles, codec.joined(latents))
+        log_ratio -= tf.reduce_sum(style.log_prob(styles), axis=-1)
         latents[codec.style.name] = styles
         log_prob = codec.likelihood.log_prob(codec.parameters(latents), targets)
         per_observation = tf.reduce_sum(log_prob, range(1, targets.shape.rank))

@@ -87,15 +87,10 @@ def measure(
         )
         found = {**figures_of, **found}
     if splits.unseen is not None:
-        others = Posteriors.of(model, splits.unseen)
-        found["unseen"], curves = unseen.measure(
-            model, others, splits.unseen, learned, seed
+        found["unseen"], others = _measure_unseen(
+            model, splits.unseen, learned, seed, labels
         )
-        control = _control(model, splits.unseen, others, labels)
-        for name, picture in control.items():
-            pictures[f"unseen_{name}"] = picture
-        if curves:
-            pictures["unseen_roc"] = charts.roc(curves)
+        pictures |= {f"unseen_{name}": png for name, png in others.items()}
     values, intervals = separate(found)
     doubted = doubts.doubts(model, splits, seed)
     results = {**values, "intervals": intervals, "doubts": doubted}
@@ -135,6 +130,22 @@ def _measure_seen(
     }
     if calibrated:
         pictures["calibration"] = charts.calibration(calibrated)
+    return found, pictures
+
+
+def _measure_unseen(
+    model: MLVAE,
+    data: GroupedData,
+    learned: GroupedData,
+    seed: int,
+    labels: Labels,
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Figures and pictures of groups never seen in training."""
+    posteriors = Posteriors.of(model, data)
+    found, curves = unseen.measure(model, posteriors, data, learned, seed)
+    pictures = _control(model, data, posteriors, labels)
+    if curves:
+        pictures["roc"] = charts.roc(curves)
     return found, pictures
 
 

@@ -86,7 +86,7 @@ def _seen(metrics: dict[str, Any]) -> list[str]:
         "Content says which group it is: a probe names it right in "
         f"{few[1]:.1%} of cases from {few[0]} held-out observation"
         f"{'' if few[0] == '1' else 's'}, and in {many[1]:.1%} from {content}.",
-        "From the style of one, the probe is right in "
+        "From the style of one, what tells most of it is right in "
         f"{metrics['style_accuracy']:.1%}, where always naming the most "
         f"frequent group is right in {metrics['chance_accuracy']:.1%}.",
     ]

@@ -11,7 +11,6 @@ import numpy as np
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
-LOOKED_AT = 2000  # Observations.
 CONTENT_DIM, STYLE_DIM = 32, 10
 STEPS, MAX_STEPS = 3000, 10_000
 EPOCHS = 30, 400  # At least, of large data; at most, of small.
@@ -30,10 +29,10 @@ class Choice:
     """
 
     settings: dict[str, Any]
-    reason: str
+    reason: str = ""
 
 
-def values(model: ModelConfig, stored: np.ndarray) -> Choice | None:
+def values(model: ModelConfig, stored: np.ndarray) -> Choice:
     """The likelihood of observations as they are stored.
 
     Args:
@@ -41,7 +40,7 @@ def values(model: ModelConfig, stored: np.ndarray) -> Choice | None:
         stored: Some observations, `[n, ...]`.
     """
     if model.likelihood is not None:
-        return None
+        return Choice({})
     if stored.dtype == np.uint8:
         return Choice({"likelihood": "bernoulli"}, "of 8-bit images")
     known = stored[np.isfinite(stored)]
@@ -88,7 +87,7 @@ def _noise(standardized: np.ndarray) -> float:
     return float(f"{max(scale, LEAST_SCALE):.3g}")
 
 
-def sizes(model: ModelConfig, train: GroupedData) -> Choice | None:
+def sizes(model: ModelConfig, train: GroupedData) -> Choice:
     """The dimensions of content and style."""
     count = math.prod(train.observations.shape[1:])
     chosen = {
@@ -99,12 +98,10 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice | None:
     if model.content_contrast is None:
         averages = model.accumulation == "average"
         chosen["content_contrast"] = 0.0 if averages else 30.0
-    if not chosen:
-        return None
     return Choice(chosen, f"of {count} values an observation")
 
 
-def length(training: TrainingConfig, per_epoch: int) -> Choice | None:
+def length(training: TrainingConfig, per_epoch: int) -> Choice:
     """How long to train, and how often to validate.
 
     Args:
@@ -112,7 +109,6 @@ def length(training: TrainingConfig, per_epoch: int) -> Choice | None:
         per_epoch: Steps of an epoch.
     """
     chosen: dict[str, Any] = {}
-    reason = f"of {per_epoch} steps each"
     epochs = training.epochs
     if epochs is None:
         steps = training.steps
@@ -122,12 +118,12 @@ def length(training: TrainingConfig, per_epoch: int) -> Choice | None:
         epochs = chosen["epochs"] = -(-steps // per_epoch)
     if training.evaluate_epochs is None:
         chosen["evaluate_epochs"] = max(1, epochs // VALIDATIONS)
-    return Choice(chosen, reason) if chosen else None
+    return Choice(chosen, f"of {per_epoch} steps each")
 
 
-def apply(config: Config, choice: Choice | None) -> Config:
+def apply(config: Config, choice: Choice) -> Config:
     """The settings with those of a choice, which is printed."""
-    if choice is None:
+    if not choice.settings:
         return config
     said = ", ".join(
         f"{name} {_text(value)}" for name, value in choice.settings.items()

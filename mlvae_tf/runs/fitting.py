@@ -60,7 +60,7 @@ def fit(
         step: How many steps have been taken.
         checkpoints: What saves it on the way.
         logs: Where event files go.
-        best: What keeps the best weights, which the model then has.
+        best: What keeps the best weights.
 
     Returns:
         What draws the last picture, once the model has been saved.
@@ -75,9 +75,6 @@ def fit(
     tensorboard = TensorBoard(logs, len(splits.train))
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
-    if best and best.has_stopped:  # Before it was resumed.
-        best.take()
-        return pictures
     with contextlib.closing(progress):
         model.fit(
             train,
@@ -97,11 +94,6 @@ def fit(
                 Beside("drawing the swap grid", pictures),
             ],
         )
-    if best:
-        step = best.take()
-        if step:
-            with contextlib.suppress(OSError):
-                print(f"kept: the weights of step {step}", flush=True)
     return pictures
 
 
@@ -126,7 +118,7 @@ def _datasets(
         training.augment_groups,
         first_step,
     )
-    held_out = splits.evaluation
+    held_out = splits.monitored
     if held_out is None:
         return train, None
     return train, make_dataset(

@@ -95,22 +95,10 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     Returns:
         The trained model.
     """
-    dataset = data_config.resolve(config.data.dataset)
-    config = config.replace({"dataset": dataset})
-    if resume:
-        check_continues(config, config_module.load(folder / "config.json"))
-    _check_chunks(config)
-    config, loaded = _load(
-        config, workdir.trained_on(folder) if resume else None
-    )
-    if not resume:
-        fractions = "holdout_groups", "holdout_observations"
-        config = config.replace({f: getattr(loaded, f) for f in fractions})
+    config, loaded = _settle(config, folder, resume)
     splits = _as_learned(loaded, config.training)
-    batches = make_batches(config.training)
-    per_epoch = len(batches.sampler(splits.train.group_index))
-    choice = adapting.length(config.training, per_epoch)
-    config = adapting.apply(config, choice)
+    per_epoch = _steps_per_epoch(splits.train, config.training)
+    config = adapting.apply(config, adapting.length(config.training, per_epoch))
     training = config.training
     steps = per_epoch * training.length
     model = building.make_model(
@@ -121,27 +109,18 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     checkpoints, step = _begin(
         model, splits.train, training, folder, per_epoch, resume, best
     )
+    if best and best.has_stopped:  # Before it was resumed.
+        step = steps
     workdir.remember_trained(folder, loaded.train.keys)
     record = run_record(config, loaded.skipped)
     files.write_json(folder / "config.json", record)
+    logs = folder / "logs"
     pictures = fit(
-        model,
-        splits,
-        training,
-        per_epoch,
-        step,
-        checkpoints,
-        folder / "logs",
-        best,
+        model, splits, training, per_epoch, step, checkpoints, logs, best
     )
-    if model.style_flow:
-        some = loaded.train.sample(FLOW_OBSERVATIONS, training.seed)
-        model.fit_style_flow(
-            some.values(),
-            some.group_ids,
-            training.seed,
-            min(FLOW_STEPS, steps),
-        )
+    if best and (kept := best.take()):
+        _say(f"kept: the weights of step {kept}")
+    _fit_style_flow(model, loaded.train, training.seed, steps)
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
     exports.write(folder, model, training.keep_versions, loaded.train.groups)
@@ -151,6 +130,45 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     with callbacks.going_on("looking for what fails"):
         _say_doubts(model, loaded, training)
     return model
+
+
+def _settle(
+    config: Config, folder: pathlib.Path, resume: bool
+) -> tuple[Config, Splits]:
+    """The data, and the settings with what is said of the data."""
+    dataset = data_config.resolve(config.data.dataset)
+    config = config.replace({"dataset": dataset})
+    if resume:
+        check_continues(config, config_module.load(folder / "config.json"))
+    _check_chunks(config)
+    trained = workdir.trained_on(folder) if resume else None
+    config, loaded = _load(config, trained)
+    if resume:
+        return config, loaded
+    fractions = "holdout_groups", "holdout_observations"
+    return config.replace({f: getattr(loaded, f) for f in fractions}), loaded
+
+
+def _steps_per_epoch(train: GroupedData, training: TrainingConfig) -> int:
+    return len(make_batches(training).sampler(train.group_index))
+
+
+def _fit_style_flow(
+    model: MLVAE, train: GroupedData, seed: int, steps: int
+) -> None:
+    """Fit the flow of the style, if there is one, in at most these steps."""
+    if not model.style_flow:
+        return
+    _say("fitting the flow of the style")
+    some = train.sample(FLOW_OBSERVATIONS, seed)
+    model.fit_style_flow(
+        some.values(), some.group_ids, seed, min(FLOW_STEPS, steps)
+    )
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # As of a terminal that is gone.
+        print(line, flush=True)
 
 
 def _say_doubts(model: MLVAE, splits: Splits, training: TrainingConfig) -> None:
@@ -217,11 +235,11 @@ def _load(config: Config, trained: np.ndarray | None) -> tuple[Config, Splits]:
 
     Of a run that goes on, the data are those that it has been trained on.
     """
-    choices: list[adapting.Choice | None] = []
+    choices: list[adapting.Choice] = []
 
     def choose(stored: np.ndarray) -> Likelihood:
         choices.append(adapting.values(config.model, stored))
-        chosen = config.replace(choices[-1].settings if choices[-1] else {})
+        chosen = config.replace(choices[-1].settings)
         return building.make_likelihood(chosen.model)
 
     splits = loading.load(config.data, config.training.seed, choose, trained)
@@ -313,8 +331,7 @@ def _resume(
             f"has come to step {step}. Pass --epochs={-(-step // per_epoch)} "
             "or more."
         )
-    with contextlib.suppress(OSError):
-        print(f"resuming at step {step} of {per_epoch * epochs}", flush=True)
+    _say(f"resuming at step {step} of {per_epoch * epochs}")
     return step
 
 
