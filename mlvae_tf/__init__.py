@@ -35,6 +35,7 @@ __all__ = [
     "layers",
     "likelihoods",
     "objective",
+    "prepare",
 ]
 
 # Importing the package registers its classes with Keras, which needs them to
@@ -76,4 +77,5 @@ if not _is_command:
     from mlvae_tf.errors import InputError
     from mlvae_tf.levels import Level
     from mlvae_tf.model import MLVAE
+    from mlvae_tf.runs.preparing import prepare
     from mlvae_tf.schedules import Warmup

@@ -85,6 +85,27 @@ def test_a_training_is_so_long(settings, per_epoch, epochs):
     assert choice.settings["evaluate_epochs"] == max(1, epochs // 20)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([400] * 10, 64),  # 256 observations in fours.
+        ([2] * 10_000, 128),  # 256 in twos.
+        ([144] * 10, 45),  # 8 batches of an epoch.
+        ([24] * 9, 16),  # Fewer would compare too few groups.
+        ([3, 9], 16),
+    ],
+)
+def test_a_batch_has_so_many_groups(sizes, groups):
+    choice = adapting.batching(TrainingConfig(), np.array(sizes))
+    assert choice.settings == {"groups_per_batch": groups}
+
+
+def test_what_flags_say_of_batches_stays():
+    for said in ({"groups_per_batch": 3}, {"batch_size": 7}):
+        training = TrainingConfig(**said)
+        assert not adapting.batching(training, np.array([9, 9])).settings
+
+
 def test_what_is_chosen_is_said(capsys):
     choice = adapting.Choice({"observation_unit": (1.0, 2.5) * 4}, "of these")
     config = adapting.apply(Config(), choice)

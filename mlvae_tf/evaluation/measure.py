@@ -92,7 +92,7 @@ def measure(
         )
         pictures |= {f"unseen_{name}": png for name, png in others.items()}
     values, intervals = separate(found)
-    doubted = doubts.doubts(model, splits, seed)
+    doubted = [doubt.text for doubt in doubts.doubts(model, splits, seed)]
     results = {**values, "intervals": intervals, "doubts": doubted}
     if held_out is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)

@@ -15,6 +15,9 @@ CONTENT_DIM, STYLE_DIM = 32, 10
 STEPS, MAX_STEPS = 3000, 10_000
 EPOCHS = 30, 400  # At least, of large data; at most, of small.
 LEAST_STEPS = 500
+BATCH = 256  # Observations.
+LEAST_BATCHES = 8  # Of an epoch, as far as ...
+LEAST_GROUPS = 16  # ... they have so many groups.
 LEAST_SCALE = 0.05
 VALIDATIONS = 20
 
@@ -99,6 +102,24 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
         averages = model.accumulation == "average"
         chosen["content_contrast"] = 0.0 if averages else 30.0
     return Choice(chosen, f"of {count} values an observation")
+
+
+def batching(training: TrainingConfig, group_sizes: np.ndarray) -> Choice:
+    """How many groups a batch has.
+
+    Args:
+        training: The settings.
+        group_sizes: Observations of each group, `[G]`.
+    """
+    if training.groups_per_batch is not None or training.batch_size:
+        return Choice({})
+    pieces = -(-group_sizes // training.observations_per_group)
+    per_piece = group_sizes.sum() / pieces.sum()
+    count = min(BATCH / per_piece, pieces.sum() / LEAST_BATCHES)
+    return Choice(
+        {"groups_per_batch": max(round(count), LEAST_GROUPS)},
+        f"of {per_piece:.3g} observations each, at the mean",
+    )
 
 
 def length(training: TrainingConfig, per_epoch: int) -> Choice:

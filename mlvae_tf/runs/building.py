@@ -12,10 +12,11 @@ from typing import Any
 import keras
 
 from mlvae_tf import likelihoods
+from mlvae_tf.data.sampling import Batches
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.model import MLVAE
-from mlvae_tf.runs.config import Config, ModelConfig
+from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 from mlvae_tf.schedules import Warmup
 
 
@@ -110,6 +111,15 @@ def _kl_weight(start: float, end: float, steps: int) -> float | Warmup:
 def _averaging(steps: float) -> dict[str, Any]:
     """The optimizer's settings of a moving average with this time constant."""
     return {"use_ema": True, "ema_momentum": 1 - 1 / steps} if steps > 1 else {}
+
+
+def make_batches(training: TrainingConfig) -> Batches:
+    """How a configuration batches."""
+    return Batches(
+        training.groups_per_batch or Batches.groups_per_batch,
+        training.observations_per_group,
+        training.batch_size,
+    )
 
 
 def make_model(

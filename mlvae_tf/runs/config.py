@@ -177,7 +177,12 @@ class TrainingConfig:
         minimum=0.0,
         maximum=0.2,
     )
-    groups_per_batch: int = option(64, "Groups in a batch.", minimum=1)
+    groups_per_batch: int | None = option(
+        None,
+        "Groups in a batch. Default: of 256 observations in all, or fewer "
+        "where an epoch would not be 8 batches, but 16 groups at least.",
+        minimum=1,
+    )
     observations_per_group: int = option(
         4, "Observations of a group in a batch, at most.", minimum=1
     )

@@ -23,14 +23,10 @@ from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.guards import as_input_error
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import workdir
+from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.command_line import format_value
 from mlvae_tf.runs.config import Config
-from mlvae_tf.runs.training import (
-    make_batches,
-    run_record,
-    train,
-    training_groups,
-)
+from mlvae_tf.runs.training import run_record, train, training_groups
 
 MIN_SPARING = 3  # The least group of which 0.2 is an observation.
 

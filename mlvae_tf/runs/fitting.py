@@ -9,24 +9,16 @@ import pathlib
 import tensorflow as tf
 
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.best import Best
+from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.callbacks import Beside, Pictures, Progress, TensorBoard
 from mlvae_tf.runs.checkpoints import Checkpoints
 from mlvae_tf.runs.config import TrainingConfig
+from mlvae_tf.runs.watching import Watch
 
 MAX_STEPS_AT_ONCE = 10
-
-
-def make_batches(training: TrainingConfig) -> Batches:
-    """How a configuration batches."""
-    return Batches(
-        training.groups_per_batch,
-        training.observations_per_group,
-        training.batch_size,
-    )
 
 
 def steps_at_once(*steps: int) -> int:
@@ -48,6 +40,7 @@ def fit(
     step: int,
     checkpoints: Checkpoints,
     logs: pathlib.Path,
+    watch: Watch,
     best: Best | None = None,
 ) -> Pictures:
     """Train a model from a step to the end.
@@ -60,6 +53,7 @@ def fit(
         step: How many steps have been taken.
         checkpoints: What saves it on the way.
         logs: Where event files go.
+        watch: What looks at it on the way.
         best: What keeps the best weights.
 
     Returns:
@@ -92,6 +86,7 @@ def fit(
                 Beside("showing the progress", progress),
                 Beside("writing for TensorBoard", tensorboard),
                 Beside("drawing the swap grid", pictures),
+                Beside("looking for what fails", watch),
             ],
         )
     return pictures

@@ -19,7 +19,6 @@ from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import doubts
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import (
@@ -33,9 +32,11 @@ from mlvae_tf.runs import (
 )
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs.best import Best
+from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.checkpoints import Checkpoints
 from mlvae_tf.runs.config import Config, TrainingConfig
-from mlvae_tf.runs.fitting import fit, make_batches, validated
+from mlvae_tf.runs.fitting import fit, validated
+from mlvae_tf.runs.watching import Watch
 
 # What may differ between a run and its continuation.
 _FREE = {
@@ -97,6 +98,8 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     """
     config, loaded = _settle(config, folder, resume)
     splits = _as_learned(loaded, config.training)
+    sizes = np.bincount(splits.train.group_index)
+    config = adapting.apply(config, adapting.batching(config.training, sizes))
     per_epoch = _steps_per_epoch(splits.train, config.training)
     config = adapting.apply(config, adapting.length(config.training, per_epoch))
     training = config.training
@@ -115,8 +118,10 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     record = run_record(config, loaded.skipped)
     files.write_json(folder / "config.json", record)
     logs = folder / "logs"
+    settled = round(training.kl_warmup * steps)
+    watch = Watch(logs, loaded, training.seed, validated(training), settled)
     pictures = fit(
-        model, splits, training, per_epoch, step, checkpoints, logs, best
+        model, splits, training, per_epoch, step, checkpoints, logs, watch, best
     )
     if best and (kept := best.take()):
         _say(f"kept: the weights of step {kept}")
@@ -128,7 +133,7 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     with callbacks.going_on("drawing the swap grid"):
         pictures.draw_last()
     with callbacks.going_on("looking for what fails"):
-        _say_doubts(model, loaded, training)
+        workdir.remember_doubts(folder, watch.finish())
     return model
 
 
@@ -169,15 +174,6 @@ def _fit_style_flow(
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # As of a terminal that is gone.
         print(line, flush=True)
-
-
-def _say_doubts(model: MLVAE, splits: Splits, training: TrainingConfig) -> None:
-    history = model.history.history if model.history else {}
-    counted = len(validated(training)) * (1 - training.kl_warmup)
-    losses = history.get("val_loss", [])[-max(1, round(counted)) :]
-    found = doubts.doubts(model, splits, training.seed)
-    for doubt in (*found, *doubts.of_length(losses)):
-        print(f"doubt: {doubt}.", flush=True)
 
 
 def _best(

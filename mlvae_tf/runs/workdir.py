@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import warnings
 import zipfile
@@ -14,10 +15,12 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.runs import config
 
 if TYPE_CHECKING:
+    from mlvae_tf.evaluation.doubts import Doubt
     from mlvae_tf.model import MLVAE
 
 IDENTIFICATION = "identification.npz"
 _TRAINED_ON = "trained_on.npy"
+_DOUBTS = "doubts.json"
 _OUTPUTS = (
     "config.json",
     _TRAINED_ON,
@@ -27,6 +30,7 @@ _OUTPUTS = (
     "export",
     "evaluation",
     IDENTIFICATION,
+    _DOUBTS,
     "seeds",
 )
 
@@ -108,6 +112,23 @@ def trained_on_if_known(folder: pathlib.Path) -> np.ndarray | None:
         stacklevel=2,
     )
     return None
+
+
+def remember_doubts(folder: pathlib.Path, doubts: list[Doubt]) -> None:
+    """Write down what was to be doubted at the end of the training."""
+    found = [doubt._asdict() for doubt in doubts]
+    files.write_json(folder / _DOUBTS, {"doubts": found})
+
+
+def doubts_of(folder: pathlib.Path) -> list[Doubt]:
+    """The same; none where nothing was written down."""
+    from mlvae_tf.evaluation.doubts import Doubt
+
+    try:
+        found = json.loads((folder / _DOUBTS).read_text())["doubts"]
+        return [Doubt(**doubt) for doubt in found]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def load_model(folder: pathlib.Path) -> MLVAE:

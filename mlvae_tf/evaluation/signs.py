@@ -1,0 +1,221 @@
+"""Signs of how a training goes, quick to read off a few observations."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from tensorflow_probability import distributions as tfd
+
+from mlvae_tf import noise, objective
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.model import MLVAE
+
+MAX_GROUPS = 50  # That a probe is asked to tell apart.
+JITTER = 1e-4  # Of the latents' range.
+ACTIVE = 0.01  # Nats, of a dimension that says anything.
+
+Array = np.ndarray
+
+
+class Sample(NamedTuple):
+    """A few observations to look at.
+
+    Attributes:
+        train: Of those that a model learns from.
+        held_out: Others of the same groups; None where there are none.
+    """
+
+    train: GroupedData
+    held_out: GroupedData | None
+
+    @classmethod
+    def of(cls, splits: Splits, count: int, seed: int) -> Sample:
+        """At most `count` of either kind, of at most `MAX_GROUPS` groups."""
+        train, held_out = splits.train, splits.evaluation
+        groups = train.groups if held_out is None else held_out.groups
+        generator = noise.generator(seed, noise.Stream.SAMPLE)
+        groups = generator.permutation(groups)[:MAX_GROUPS]
+
+        def some(data: GroupedData) -> GroupedData:
+            chosen = np.isin(data.groups, groups)[data.group_index]
+            if not chosen.all():
+                data = data[np.flatnonzero(chosen)]
+            return data.sample(count, seed)
+
+        return cls(some(train), None if held_out is None else some(held_out))
+
+
+@dataclasses.dataclass(frozen=True)
+class Signs:
+    """What is read off a model.
+
+    Attributes:
+        content_kl: Mean KL of a group's content by dimension, nats.
+        style_kl: Mean KL of a style by dimension, nats, before a flow, which
+            makes much of what is next to nothing.
+        drawn: By latent, the share of the observations' variance by which
+            what is drawn changes with that of another observation.
+        accuracy: By latent, how often a linear probe names the group of a
+            held-out observation; empty where there is nothing to name.
+        chance: The accuracy of always naming the most frequent group.
+        explained: The share of the variance of training observations that is
+            drawn.
+        explained_held_out: The same of held-out ones; None without any.
+    """
+
+    content_kl: Array
+    style_kl: Array
+    drawn: dict[str, float]
+    accuracy: dict[str, float]
+    chance: float
+    explained: float
+    explained_held_out: float | None
+
+    @property
+    def active(self) -> dict[str, int]:
+        """By latent, how many dimensions say anything."""
+        kls = {"content": self.content_kl, "style": self.style_kl}
+        return {name: int(np.sum(kl > ACTIVE)) for name, kl in kls.items()}
+
+
+def look(model: MLVAE, sample: Sample) -> Signs:
+    """Read the signs off a model.
+
+    Args:
+        model: The model.
+        sample: What to look at.
+    """
+    train, held_out = sample
+    posteriors = Posteriors.of(model, train)
+    variance = _mean_square(train.values() - np.nanmean(train.values(), axis=0))
+    content_kl = _mean_kl(_contents(posteriors))
+    style_kl = _mean_kl(_learned_styles(model, train, posteriors))
+    accuracy: dict[str, float] = {}
+    chance, explained_held_out = 0.0, None
+    if held_out is not None:
+        others = Posteriors.of(model, held_out)
+        accuracy, chance = _accuracies(posteriors, others)
+        explained_held_out = _explained(model, held_out, others, variance)
+    return Signs(
+        content_kl,
+        style_kl,
+        _shares(model, posteriors, variance),
+        accuracy,
+        chance,
+        _explained(model, train, posteriors, variance),
+        explained_held_out,
+    )
+
+
+def probe(
+    train: tuple[Array, Array], test: tuple[Array, Array]
+) -> tuple[float, float] | None:
+    """How often a linear probe names the group.
+
+    Args:
+        train: Latents `[N, dim]` and group ids `[N]`.
+        test: The same of other observations.
+
+    Returns:
+        `(accuracy, chance)`, or None where there is nothing to name or to name
+        it by.
+    """
+    groups, counts = np.unique(train[1], return_counts=True)
+    known = np.isin(test[1], groups[counts > 1])
+    spread = np.ptp(train[0], axis=0).max()
+    if not 2 <= len(groups) < len(train[1]) or not known.any() or not spread:
+        return None
+    # Without noise, groups of one point each have no linear discriminants.
+    noisy = np.random.default_rng(0).normal(train[0], JITTER * spread)
+    fitted = LinearDiscriminantAnalysis().fit(noisy, train[1])
+    accuracy = np.mean(fitted.predict(test[0][known]) == test[1][known])
+    most = np.unique(test[1][known], return_counts=True)[1].max()
+    return float(accuracy), float(most / np.count_nonzero(known))
+
+
+def _accuracies(
+    train: Posteriors, test: Posteriors
+) -> tuple[dict[str, float], float]:
+    found, chance = {}, 0.0
+    for name in ("content", "style"):
+        pairs = [
+            (getattr(one, name).loc.numpy(), one.group_ids)
+            for one in (train, test)
+        ]
+        if probed := probe(pairs[0], pairs[1]):
+            found[name], chance = probed
+    return found, chance
+
+
+def _contents(posteriors: Posteriors) -> tfd.Normal:
+    """Those of the groups."""
+    _, sets = np.unique(posteriors.group_ids, return_inverse=True)
+    return posteriors.accumulate(np.arange(len(sets)), sets)
+
+
+def _learned_styles(
+    model: MLVAE, data: GroupedData, posteriors: Posteriors
+) -> tfd.Normal:
+    """Those before a flow, each given its own content."""
+    codec = model.codec
+    features = codec.propose(tf.constant(data.values())).features
+    contents = {codec.levels[0].name: posteriors.content.loc}
+    return codec.learned_style(features, contents)
+
+
+def _mean_kl(posterior: tfd.Normal) -> Array:
+    """By dimension, nats."""
+    # One dimension at a time, as if it were all there is.
+    loc, scale = posterior.loc[..., tf.newaxis], posterior.scale
+    kl = objective.standard_normal_kl(loc, scale[..., tf.newaxis])
+    return tf.reduce_mean(kl, axis=0).numpy()
+
+
+def _mean_square(differences: Array) -> float:
+    return float(np.nanmean(np.square(differences)))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _draw(model: MLVAE, latents: dict[str, Array]) -> Array:
+    return model.decode(**latents).mean().numpy()
+
+
+def _means(posteriors: Posteriors) -> dict[str, Array]:
+    return {
+        "content": posteriors.content.loc.numpy(),
+        "style": posteriors.style.loc.numpy(),
+    }
+
+
+def _explained(
+    model: MLVAE, data: GroupedData, posteriors: Posteriors, variance: float
+) -> float:
+    """The share of the variance that is drawn."""
+    left = _mean_square(_draw(model, _means(posteriors)) - data.values())
+    return 1 - _share(left, variance)
+
+
+def _shares(
+    model: MLVAE, posteriors: Posteriors, variance: float
+) -> dict[str, float]:
+    """By latent, the share of the variance that changes with another's."""
+    latents = _means(posteriors)
+    own = _draw(model, latents)
+    by_group = np.argsort(posteriors.group_ids, kind="stable")
+    others = np.roll(by_group, len(by_group) // 2)
+    shares = {}
+    for name, values in latents.items():
+        changed = np.empty_like(values)
+        changed[by_group] = values[others]
+        drawn = _draw(model, {**latents, name: changed})
+        shares[name] = _share(_mean_square(drawn - own), variance)
+    return shares

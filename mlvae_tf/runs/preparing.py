@@ -1,0 +1,109 @@
+"""The settings of the scripts, in Python."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlvae_tf.checks import as_group_ids, check_lengths
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.pipeline import one_epoch
+from mlvae_tf.errors import InputError
+from mlvae_tf.model import MLVAE
+from mlvae_tf.runs import adapting, building
+from mlvae_tf.runs.adapting import Choice
+from mlvae_tf.runs.config import Config
+
+_OF_WORKDIRS = (
+    *("init_from", "freeze", "keep", "keep_versions", "chunk_size"),
+    *("mirror_groups", "augment_groups", "evaluate_epochs"),
+    *("checkpoint_seconds", "checkpoint_steps"),
+)
+
+
+class Prepared(NamedTuple):
+    """What `prepare` makes.
+
+    Attributes:
+        model: A compiled model.
+        fitting: The arguments of its `fit`: batches, and how many epochs.
+        choices: What was chosen from the data, and why.
+    """
+
+    model: MLVAE
+    fitting: dict[str, Any]
+    choices: tuple[Choice, ...]
+
+
+def prepare(
+    observations: Any, group_ids: Any, seed: int = 0, **settings: Any
+) -> Prepared:
+    """A model and its batches with what `train.py` would choose for the data.
+
+    That is the likelihood, center, unit and scale of values that are no images,
+    dimensions, networks, batches, schedules and the length of the training. The
+    style's flow is fitted after `fit`, by `model.fit_style_flow`.
+
+    Args:
+        observations: `[N, ...]`, in memory: 8-bit images or any numbers.
+        group_ids: `[N]`, integers or strings, in any order.
+        seed: Of the weights, batches and noise.
+        **settings: What not to choose: the names and values of flags of
+            `train.py` for model and training, such as `content_dim=16`,
+            `trunk="conv"` or `steps=1000`.
+
+    Returns:
+        `(model, fitting, choices)`.
+
+    Raises:
+        ValueError: If there is no such setting, or not one id per observation.
+
+    Example:
+
+    >>> model, fitting, _ = mlvae_tf.prepare(images, people)
+    >>> model.fit(**fitting)
+    >>> model.fit_style_flow(images, people)
+    """
+    config = _config(seed, settings)
+    observations = np.asarray(observations)
+    group_ids = as_group_ids(group_ids)
+    check_lengths(len(observations), group_ids)
+    if not len(observations):
+        raise InputError("expected at least one observation: got none.")
+    unnamed = np.zeros(len(observations), np.uint64)
+    data = GroupedData.of(observations, group_ids, unnamed)
+    choices = [adapting.values(config.model, data.observations)]
+    choices.append(adapting.sizes(config.model, data))
+    sizes = np.bincount(data.group_index)
+    choices.append(adapting.batching(config.training, sizes))
+    for choice in choices:
+        config = config.replace(choice.settings)
+    batches = building.make_batches(config.training)
+    per_epoch = len(batches.sampler(data.group_index))
+    choices.append(adapting.length(config.training, per_epoch))
+    config = config.replace(choices[-1].settings)
+    epochs = config.training.length
+    data = data.of_likelihood(building.make_likelihood(config.model))
+    model = building.make_model(
+        config, observations.shape[1:], epochs * per_epoch
+    )
+    dataset = one_epoch(data, batches, seed, itertools.count())
+    chosen = tuple(choice for choice in choices if choice.settings)
+    return Prepared(model, {"x": dataset, "epochs": epochs}, chosen)
+
+
+def _config(seed: int, settings: dict[str, Any]) -> Config:
+    config = Config()
+    known = {*vars(config.model), *vars(config.training)} - {*_OF_WORKDIRS}
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise InputError(
+                f"prepare takes settings of model and training: got {name}."
+                f"{hint}"
+            )
+    return config.replace({**settings, "seed": seed})

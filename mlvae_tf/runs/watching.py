@@ -1,0 +1,120 @@
+"""Look at what a model learns, while it does and at the end."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import keras
+import tensorflow as tf
+import tqdm
+
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.evaluation import doubts, signs
+from mlvae_tf.evaluation.doubts import Doubt
+from mlvae_tf.evaluation.signs import Sample, Signs
+
+LOOKED_AT = 500  # Observations, while training waits.
+
+Logs = dict[str, float]
+
+
+class Watch(keras.callbacks.Callback):
+    """Show the signs of how a training goes in TensorBoard.
+
+    What they let doubt is said once, as soon as the KLs have their final
+    weights, and again at the end if it is so then.
+
+    Args:
+        log_dir: Where the event files go.
+        splits: What the model is trained on and validated with.
+        seed: Of the few observations that are looked at.
+        epochs: Look after these epochs, counted from 1.
+        settled: The step from which on the KLs have their final weights.
+    """
+
+    def __init__(
+        self,
+        log_dir: pathlib.Path,
+        splits: Splits,
+        seed: int,
+        epochs: list[int],
+        settled: int,
+    ) -> None:
+        super().__init__()
+        self._log_dir, self._splits, self._seed = log_dir, splits, seed
+        self._epochs, self._settled = epochs, settled
+        self._said: set[str] = set()
+        self._losses: list[float] = []
+        self._last_epoch = 0
+
+    @functools.cached_property
+    def _writer(self) -> tf.summary.SummaryWriter:
+        return tf.summary.create_file_writer(str(self._log_dir / "validation"))
+
+    @functools.cached_property
+    def _sample(self) -> Sample:
+        return Sample.of(self._splits, LOOKED_AT, self._seed)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._say(doubts.of_groups(self._splits.train.group_index))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._last_epoch = epoch
+        if epoch + 1 not in self._epochs:
+            return
+        seen = signs.look(self.model, self._sample)
+        self._write(seen)
+        if int(self.model.optimizer.iterations) < self._settled:
+            return
+        if logs and "val_loss" in logs:
+            self._losses.append(logs["val_loss"])
+        found = doubts.of_signs(seen)
+        if self.model.style_flow:  # It is still to be fitted.
+            found = [doubt for doubt in found if doubt.kind != "told"]
+        self._say(found)
+
+    def finish(self) -> list[Doubt]:
+        """Look at the trained model, and say all that is to be doubted."""
+        found = [
+            *doubts.doubts(self.model, self._splits, self._seed),
+            *doubts.of_length(self._losses),
+        ]
+        self._said.clear()
+        self._say(found, "at the end")
+        return found
+
+    def _say(self, found: list[Doubt], when: str | None = None) -> None:
+        found = [doubt for doubt in found if doubt.kind not in self._said]
+        if not found:
+            return
+        self._said |= {doubt.kind for doubt in found}
+        step = int(self.model.optimizer.iterations)
+        when = when or f"at step {step}"
+        for doubt in found:
+            # Past the progress bar, if there is one.
+            tqdm.tqdm.write(f"doubt, {when}: {doubt.text}.")
+        lines = "\n".join(f"- {when}: {doubt.text}." for doubt in found)
+        with self._writer.as_default():
+            tf.summary.text("doubts", lines, step=self._last_epoch)
+        self._writer.flush()
+
+    def _write(self, seen: Signs) -> None:
+        scalars = {
+            "explained/train": seen.explained,
+            "explained/held_out": seen.explained_held_out,
+            **{f"accuracy/{name}": v for name, v in seen.accuracy.items()},
+            **({"accuracy/chance": seen.chance} if seen.accuracy else {}),
+            **{f"active/{name}": v for name, v in seen.active.items()},
+            **{f"drawn/{name}": v for name, v in seen.drawn.items()},
+        }
+        kls = {"content": seen.content_kl, "style": seen.style_kl}
+        with self._writer.as_default():
+            for name, value in scalars.items():
+                if value is not None:
+                    tf.summary.scalar(name, value, step=self._last_epoch)
+            for name, kl in kls.items():
+                tf.summary.histogram(
+                    f"kl_by_dimension/{name}", kl, step=self._last_epoch
+                )
+        self._writer.flush()
