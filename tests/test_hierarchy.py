@@ -1,3 +1,4 @@
+import linear_gaussian
 import numpy as np
 import pytest
 import reference
@@ -291,3 +292,48 @@ def test_float32_from_1e_minus_12_to_1e12(jit_compile):
         assert np.isfinite(left).all()
         error = np.abs(left.numpy() - right.numpy()) * source[:, 0]
         assert (error / (size + np.abs(right * source[:, 0]))).max() < 1e-5
+
+
+def test_the_best_evidence_reaches_the_bound_of_the_oracle(generator):
+    """Likelihood by the marginals and KLs are the ELBO, and its largest."""
+    ids = {
+        "patient": np.array([0, 0, 0, 1, 1, 2, 0]),
+        "visit": np.array([0, 0, 1, 2, 3, 4, 1]),
+    }
+    links = generator.uniform(0.5, 2, DIM)
+    loading = generator.normal(size=(5, DIM))
+    model = linear_gaussian.LinearGaussian(
+        {
+            "patient": linear_gaussian.Level(0 * loading),
+            "visit": linear_gaussian.Level(loading, "patient", links),
+        },
+        np.zeros((5, 0)),
+        0.3 * np.eye(5),
+        np.zeros(5),
+    )
+    x, _ = model.sample(ids, generator)
+    places = model.latents(ids).places
+    prior, design = model.prior_precision(ids), model.design(ids)
+    loc, _ = model.posterior(x, ids)
+    # The means are the exact ones, the precisions those that all else known
+    # leaves.
+    heard = np.einsum("nvz,nvz->z", design, design) / 0.3
+    precision = heard[places["visit"]]
+    weighted = (prior @ loc + heard * loc)[places["visit"]]
+    parts = Evidence(tf.constant(precision), tf.constant(weighted))
+    patient = np.array([0, 0, 1, 1, 2])
+    told = evidence.accumulate(hierarchy.up(parts, links), patient, 3)
+    patients = hierarchy.outermost(told)
+    rows = [tf.gather(part, patient) for part in patients]
+    visit_loc, visit_scale = map(
+        np.array, hierarchy.marginal(parts, rows, links)
+    )
+    of_rows = visit_loc[ids["visit"]], visit_scale[ids["visit"]]
+    off = x - of_rows[0] @ loading.T
+    log_likelihood = reference.normal_log_prob(0, 0.3**0.5, off).sum()
+    log_likelihood -= np.sum(of_rows[1] ** 2 @ loading.T**2) / 0.3 / 2
+    elbo = log_likelihood - tf.reduce_sum(hierarchy.kl(parts, rows, links))
+    elbo -= tf.reduce_sum(objective.standard_normal_kl(*patients))
+    bound = model.bound(x, ids, model.blocks(ids))
+    np.testing.assert_allclose(elbo, bound, atol=1e-9)
+    assert bound < model.log_prob(x, ids)
