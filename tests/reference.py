@@ -98,3 +98,42 @@ def normal_head(features, kernel, bias):
     outputs = dense(features, kernel, bias)
     loc, log_variance = np.split(outputs, 2, axis=-1)
     return loc, np.exp(7 * np.tanh(log_variance / 14))
+
+
+def tree_posterior(parents, links, precision, loc):
+    """A tree of scalars given what is said of each: the joint Gaussian's.
+
+    Node i is N(0, 1) where `parents[i]` is None, else N(its parent, 1 /
+    `links[i]`). Of node i a factor N(node; loc[i], 1 / precision[i]) is known,
+    none where that precision is 0. Every node is a sum of the independent steps
+    on the way to it; the posterior is that of regression, in covariances.
+
+    Returns the prior's covariance, and mean and covariance of the posterior.
+    """
+    count = len(parents)
+    steps = np.zeros((count, count))
+    for node in range(count):
+        at = node
+        while at is not None:
+            root = parents[at] is None
+            steps[node, at] = 1 if root else links[at] ** -0.5
+            at = parents[at]
+    prior = steps @ steps.T
+    told = [i for i in range(count) if precision[i] > 0]
+    seen = prior[np.ix_(told, told)] + np.diag(1 / precision[told])
+    gain = np.linalg.solve(seen, prior[told]).T
+    return prior, gain @ loc[told], prior - gain @ prior[told]
+
+
+def normal_kl(loc, covariance, prior_covariance):
+    """KL of a multivariate normal from one of mean zero, nats."""
+    inverse = np.linalg.inv(prior_covariance)
+    _, log_det = np.linalg.slogdet(covariance)
+    _, prior_log_det = np.linalg.slogdet(prior_covariance)
+    return 0.5 * (
+        np.trace(inverse @ covariance)
+        + loc @ inverse @ loc
+        - len(loc)
+        + prior_log_det
+        - log_det
+    )
