@@ -209,6 +209,14 @@ def test_numbers_that_do_not_fit_are_sorted_alike(monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_levels_whose_combinations_no_number_counts(generator):
+    index = {
+        name: generator.integers(0, 1 << 20, 500, np.int32) for name in "abcdef"
+    }
+    found = batches(CrossingSampler(index, 4, 4))
+    assert sorted(np.concatenate(found)) == list(range(500))
+
+
 def test_sampler_of_one_level_is_that_of_batches():
     index = complete(8, 6)
     one = {"a": index["a"]}

@@ -171,9 +171,8 @@ class CrossingSampler(Sampler):
         owner, cell = (groups, num_groups), (cells, num_cells)
         chosen = _sorted([owner, cell, (draws, _DRAWS)])
         again = _places(_starts(groups, cells[chosen]), count)
-        if (
-            num_cells > 1 and again.any()
-        ):  # One of each cell, then the second of each, ...
+        if num_cells > 1 and again.any():
+            # One of each cell, then the second of each, and so on.
             turns = np.empty_like(again)
             turns[chosen] = again
             chosen = _sorted([owner, (turns, count), cell])
