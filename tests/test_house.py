@@ -20,7 +20,7 @@ FLOORS = (
     "serving.writing serving trainer inference model",
     "data.config data.observations data.images data.identity",
     "data.augmentation data.grouped data.source",
-    "data.sampling data.design data.splits data.pipeline",
+    "data.sampling data.design data.crossing data.splits data.pipeline",
     "data.batching",
     "data.sources.folder data.sources.idx data.sources.mnist_5k",
     "data.sources.npz data.sources.tfds data.sources data.loading data",
