@@ -97,25 +97,69 @@ class Batch(NamedTuple):
         return first(self.segment_ids)
 
 
-def number(group_ids: dict[str, tf.Tensor]) -> SegmentIds:
-    """Number the groups of every level in order of first appearance."""
-    return {
-        level: evidence.index_groups(ids)[1] for level, ids in group_ids.items()
-    }
+def number(
+    group_ids: dict[str, tf.Tensor], parents: dict[str, str] | None = None
+) -> SegmentIds:
+    """Number the groups of every level in order of first appearance.
+
+    Args:
+        group_ids: By level, `[N]`.
+        parents: By inner level, the level that its groups are in: equal ids
+            within two groups of that one are two groups.
+    """
+    parents = parents or {}
+    segment_ids: SegmentIds = {}
+
+    def of(level: str) -> tf.Tensor:
+        if level not in segment_ids:
+            _, rows = evidence.index_groups(group_ids[level])
+            if level in parents:
+                size = tf.size(rows, tf.int64)
+                outer = tf.cast(of(parents[level]), tf.int64)
+                pairs = outer * size + tf.cast(rows, tf.int64)
+                _, rows = evidence.index_groups(pairs)
+            segment_ids[level] = rows
+        return segment_ids[level]
+
+    return {level: of(level) for level in group_ids}
+
+
+def most_groups(segment_ids: SegmentIds) -> tf.Tensor:
+    """How many groups the level has that has the most."""
+    counts = [tf.reduce_max(ids) + 1 for ids in segment_ids.values()]
+    return counts[0] if len(counts) == 1 else tf.reduce_max(tf.stack(counts))
 
 
 def wholes(rows: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
     """Of which group of the dataset every group of a batch is a piece.
 
     Args:
-        rows: `[N]`, that of each observation, as a number.
+        rows: `[N]`, that of each observation, as any number.
         segment_ids: int32 `[N]`, the group within the batch.
 
     Returns:
-        As many rows as observations padded, the groups first.
+        int32, numbers from 0, the groups first and beyond them negative; as
+        many as observations padded.
     """
     size = padded(tf.size(rows))
-    return tf.math.unsorted_segment_max(rows, segment_ids, size)
+    _, numbers = tf.unique(rows)
+    return tf.math.unsorted_segment_max(numbers, segment_ids, size)
+
+
+def outer_rows(
+    inner: tf.Tensor, outer: tf.Tensor, num_rows: int | tf.Tensor
+) -> tf.Tensor:
+    """The group of an outer level that each group of an inner one is in.
+
+    Args:
+        inner: int32 `[N]`, the group of each observation on the inner level.
+        outer: The same on the outer level.
+        num_rows: At least the number of inner groups.
+
+    Returns:
+        int32 `[num_rows]`; negative where there is no group.
+    """
+    return tf.math.unsorted_segment_max(outer, inner, num_rows)
 
 
 def num_groups(segment_ids: SegmentIds) -> tf.Tensor:

@@ -152,8 +152,35 @@ def _as_text(ids: np.ndarray) -> np.ndarray:
     return ids
 
 
-def numbered(group_ids: Any) -> np.ndarray:
+def by_level(
+    given: Any, names: tuple[str, ...], what: str = "group_ids"
+) -> dict[str, Any]:
+    """What is given by level; of one level alone it may be given as it is.
+
+    Raises:
+        InputError: Unless it is of these levels, and of no others.
+    """
+    form = ", ".join(f'"{name}": [N, ...]' for name in names)
+    if what == "group_ids":
+        form = form.replace(", ...", "")
+    if not isinstance(given, dict):
+        if len(names) == 1:
+            return {names[0]: given}
+        raise InputError(
+            f"{what} must be by level, {{{form}}}: got {type(given).__name__}."
+        )
+    if set(given) != set(names):
+        raise InputError(
+            f"{what} must be of the model's levels, {{{form}}}: got "
+            f"{', '.join(map(repr, given)) or 'none'}."
+        )
+    return {name: given[name] for name in names}
+
+
+def numbered(group_ids: Any) -> Any:
     """Group ids as integers that tell the same groups apart."""
+    if isinstance(group_ids, dict):
+        return {level: numbered(ids) for level, ids in group_ids.items()}
     ids = as_group_ids(group_ids)
     if ids.dtype.kind in "iu":
         return ids
@@ -170,7 +197,7 @@ def check_shapes(
         observations: Array or tensor that should be `[N, *observation_shape]`.
         observation_shape: What the model was built for.
         group_ids: If given, array or tensor that should be `[N]`, integers or
-            strings.
+            strings, or a dict of such by level.
     """
     if getattr(observations.shape, "rank", 0) is None:
         raise InputError(
@@ -187,7 +214,10 @@ def check_shapes(
         raise InputError(
             fill(WRONG_SHAPE, "observations", expected, shape, advice)
         )
-    if group_ids is not None:
+    if isinstance(group_ids, dict):
+        for ids in group_ids.values():
+            check_lengths(shape[0], ids)
+    elif group_ids is not None:
         check_lengths(shape[0], group_ids)
 
 
@@ -223,7 +253,7 @@ def as_observations(
     """Observations as a tensor, checked; their values only outside a graph."""
     observations = tf.cast(observations, dtype)
     if group_ids is not None:
-        group_ids = tf.convert_to_tensor(group_ids)
+        group_ids = tf.nest.map_structure(tf.convert_to_tensor, group_ids)
     check_shapes(observations, observation_shape, group_ids)
     if tf.executing_eagerly():
         check_values(observations.numpy(), likelihood)

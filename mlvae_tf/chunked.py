@@ -30,7 +30,7 @@ from typing import TypeVar
 import tensorflow as tf
 
 from mlvae_tf import evidence, guards, objective
-from mlvae_tf.batches import Batch, Part, num_groups, pad, padded
+from mlvae_tf.batches import Batch, Part, most_groups, num_groups, pad, padded
 from mlvae_tf.codec import Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
@@ -63,18 +63,18 @@ class Chunked:
         """
         elbo = self.elbo
         totals = self._totals(batch, seed, training=False)
-        posteriors = elbo.codec.posteriors(totals)
+        groups = elbo.codec.groups(totals, batch.segment_ids)
 
         def add_terms(sums: Tensors, part: Part) -> Tensors:
             proposals = elbo.propose(part, seed, training=False)
             of_rows = elbo.observation_terms(
-                part, posteriors, proposals, seed, training=False
+                part, groups, proposals, seed, training=False
             )
             return _add(sums, tuple(map(part.sum, of_rows)))
 
         zero = tf.zeros((), elbo.codec.dtype)
         reconstruction, style_kl = self._fold(add_terms, (zero, zero), batch)
-        kl = _sums(elbo.kl(posteriors))
+        kl = _sums(elbo.codec.kl(groups))
         return self._mean(reconstruction, style_kl, kl, batch)
 
     def loss_and_gradients(
@@ -115,7 +115,8 @@ class Chunked:
         elbo = self.elbo
         with tf.GradientTape() as tape:
             tape.watch(totals)
-            kl = _sums(elbo.kl(elbo.codec.posteriors(totals)))
+            groups = elbo.codec.groups(totals, batch.segment_ids)
+            kl = _sums(elbo.codec.kl(groups))
             weighted = objective.weighted(kl, step.kl_weights)
             cost = weighted / _as(num_groups(batch.segment_ids), weighted)
             scaled = step.scale_loss(cost + step.weight_penalty())
@@ -144,9 +145,9 @@ class Chunked:
             with tf.GradientTape() as tape:
                 tape.watch(totals)
                 proposals = elbo.propose(part, step.seed, training=True)
-                posteriors = elbo.codec.posteriors(totals)
+                groups = elbo.codec.groups(totals, batch.segment_ids)
                 of_rows = elbo.observation_terms(
-                    part, posteriors, proposals, step.seed, training=True
+                    part, groups, proposals, step.seed, training=True
                 )
                 reconstruction, style_kl = map(part.sum, of_rows)
                 contrasts = elbo.contrasts(part, proposals, totals)
@@ -190,7 +191,7 @@ class Chunked:
     def _totals(self, batch: Batch, seed: tf.Tensor, training: bool) -> Totals:
         """Pass one: what is said of every group, and zeros beyond."""
         elbo = self.elbo
-        num_rows = padded(num_groups(batch.segment_ids))
+        num_rows = padded(most_groups(batch.segment_ids))
 
         def add_evidence(totals: Totals, part: Part) -> Totals:
             latents, _ = elbo.propose(part, seed, training)
@@ -203,7 +204,7 @@ class Chunked:
 
         zero = {
             level.name: level.sums.zero(num_rows, level.dim)
-            for level in elbo.codec.levels
+            for level in elbo.codec.drawn
         }
         return self._fold(add_evidence, zero, batch)
 

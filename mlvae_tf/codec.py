@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import evidence, noise
+from mlvae_tf import batches, evidence, hierarchy, noise, objective
 from mlvae_tf.batches import SegmentIds
 from mlvae_tf.evidence import Evidence, Moments
-from mlvae_tf.layers import NormalHead
-from mlvae_tf.levels import Level
+from mlvae_tf.layers import NormalHead, SpreadPrecision
+from mlvae_tf.levels import Level, drawn
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.style_flow import NoStyleFlow
 
@@ -34,6 +35,21 @@ class Proposals(NamedTuple):
     features: tf.Tensor
 
 
+class Groups(NamedTuple):
+    """What is known of all groups of a batch.
+
+    Attributes:
+        totals: By level, what is said of each group; of an outer level, what
+            its inner groups say.
+        posteriors: By level, the posterior of each, whatever the others are.
+        outer: By inner level, the row of each group's outer group, int32.
+    """
+
+    totals: Totals
+    posteriors: Latents
+    outer: dict[str, tf.Tensor]
+
+
 @dataclasses.dataclass(frozen=True)
 class Codec:
     """What encodes observations and decodes latents.
@@ -47,6 +63,8 @@ class Codec:
             likelihood.
         likelihood: All about the values of observations.
         levels: The levels of groups.
+        spreads: By inner level, how precisely its latents lie around those of
+            its outer level.
         style: The level of single observations.
         style_given_content: Whether a style is q(s_i | x_i, contents).
         flow: What makes of the style that is learned the one that is given.
@@ -59,6 +77,7 @@ class Codec:
     decoder: keras.layers.Layer
     likelihood: Likelihood
     levels: tuple[Level, ...]
+    spreads: dict[str, SpreadPrecision]
     style: Level
     style_given_content: bool
     flow: NoStyleFlow
@@ -79,8 +98,7 @@ class Codec:
             self.likelihood.encoded(observations), training=training
         )
         latents = {
-            level.name: self.heads[level.name](features)
-            for level in self.levels
+            level.name: self.heads[level.name](features) for level in self.drawn
         }
         return Proposals(latents, features)
 
@@ -96,6 +114,9 @@ class Codec:
         Returns:
             Batch shape `[N, style_dim]`.
         """
+        if not self.style.dim:
+            none = tf.zeros((tf.shape(features)[0], 0), self.dtype)
+            return tfd.Normal(none, none)
         if self.style_given_content:
             joined = tf.cast(self.joined(contents), features.dtype)
             features = tf.concat([features, joined], axis=-1)
@@ -141,7 +162,7 @@ class Codec:
         """
         known = self.likelihood.known(observations)
         totals = {}
-        for level in self.levels:
+        for level in self.drawn:
             ids = segment_ids[level.name]
             if known is not None:
                 ids = tf.where(known, ids, -1)
@@ -150,12 +171,131 @@ class Codec:
             totals[level.name] = evidence.accumulate(parts, ids, num_rows)
         return totals
 
-    def posteriors(self, totals: Totals) -> Latents:
-        """By level, the posteriors of all groups given what is said of them."""
-        return {
-            level.name: level.posterior(totals[level.name], self.dtype)
-            for level in self.levels
-        }
+    @functools.cached_property
+    def drawn(self) -> tuple[Level, ...]:
+        """The levels whose latents the decoder reads: no other's parents."""
+        return drawn(self.levels)
+
+    @functools.cached_property
+    def outer_first(self) -> tuple[Level, ...]:
+        """All levels, each after its parent."""
+        parents = self.parents
+
+        def depth(level: Level) -> int:
+            name, steps = level.name, 0
+            while name in parents:
+                name, steps = parents[name], steps + 1
+            return steps
+
+        return tuple(sorted(self.levels, key=depth))
+
+    @functools.cached_property
+    def parents(self) -> dict[str, str]:
+        """By inner level, the name of its outer one."""
+        return {v.name: v.parent for v in self.levels if v.parent}
+
+    def groups(self, totals: Totals, segment_ids: SegmentIds) -> Groups:
+        """All groups given what is said of them.
+
+        What is said of inner groups goes up to the outer ones, and what these
+        are comes down to them (`mlvae_tf.hierarchy`).
+
+        Args:
+            totals: From `evidence`.
+            segment_ids: Of the whole batch, by level, `[N]`.
+        """
+        totals, outer = dict(totals), {}
+        for level in reversed(self.outer_first):
+            if level.parent:
+                own = totals[level.name]
+                size = tf.shape(own[0])[0]
+                outer[level.name] = rows = batches.outer_rows(
+                    segment_ids[level.name], segment_ids[level.parent], size
+                )
+                told = hierarchy.up(own, self._precision(level, own[0].dtype))
+                told = evidence.accumulate(told, rows, size)
+                if level.parent in totals:  # By another one of its levels.
+                    told = evidence.add(totals[level.parent], told)
+                totals[level.parent] = told
+        posteriors: Latents = {}
+        for level in self.outer_first:
+            posteriors[level.name] = self._posterior(
+                level, totals[level.name], posteriors, outer
+            )
+        ordered = {level.name: posteriors[level.name] for level in self.levels}
+        return Groups(totals, ordered, outer)
+
+    def _precision(self, level: Level, dtype: Any) -> tf.Tensor:
+        return tf.cast(self.spreads[level.name].precision, dtype)
+
+    def _posterior(
+        self,
+        level: Level,
+        total: Evidence | Moments,
+        posteriors: Latents,
+        outer: dict[str, tf.Tensor],
+    ) -> tfd.Normal:
+        """That of a level's groups, given those of its outer level."""
+        if level.parent:
+            around = _of_outer(posteriors[level.parent], outer[level.name])
+            own = evidence.cast(total, self.dtype)
+            precision = self._precision(level, self.dtype)
+            return tfd.Normal(*hierarchy.marginal(own, around, precision))
+        if level in self.drawn:
+            return level.posterior(total, self.dtype)
+        loc, scale = hierarchy.outermost(total)
+        return tfd.Normal(tf.cast(loc, self.dtype), tf.cast(scale, self.dtype))
+
+    def given_outer(
+        self,
+        groups: Groups,
+        level: Level,
+        outer: tf.Tensor | None,
+        rows: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The posterior of a level's groups given a draw of its outer level.
+
+        Args:
+            groups: All groups.
+            level: The level.
+            outer: `[n, dim]`, of each one's outer group; None without any.
+            rows: int32 `[n]`, of which groups; by default of all.
+
+        Returns:
+            `(loc, scale)`, `[n, dim]`.
+        """
+        posterior = groups.posteriors[level.name]
+        if not level.parent:
+            parts = posterior.loc, posterior.scale
+        else:
+            parts = evidence.cast(groups.totals[level.name], self.dtype)
+        if rows is not None:
+            parts = [tf.gather(part, rows) for part in parts]
+        if not level.parent:
+            return tuple(parts)
+        return hierarchy.given(
+            Evidence(*parts), outer, self._precision(level, self.dtype)
+        )
+
+    def kl(self, groups: Groups) -> dict[str, tf.Tensor]:
+        """By level, the KL of every row, nats; zero where there is no group.
+
+        That of an inner group is from the prior around its outer one.
+        """
+        found = {}
+        for name, posterior in groups.posteriors.items():
+            if name in groups.outer:
+                around = groups.posteriors[self.parents[name]]
+                found[name] = hierarchy.kl(
+                    evidence.cast(groups.totals[name], self.dtype),
+                    _of_outer(around, groups.outer[name]),
+                    tf.cast(self.spreads[name].precision, self.dtype),
+                )
+            else:
+                found[name] = objective.standard_normal_kl(
+                    posterior.loc, posterior.scale
+                )
+        return found
 
     def parameters(
         self, latents: dict[str, tf.Tensor], training: bool = False
@@ -175,8 +315,8 @@ class Codec:
         return self.parameters({**latents, self.style.name: style})
 
     def joined(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
-        """The latents of all groups, side by side."""
-        parts = [latents[level.name] for level in self.levels]
+        """The latents of all groups that are drawn, side by side."""
+        parts = [latents[level.name] for level in self.drawn]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
     def seed_networks(self, seed: tf.Tensor, start: int | tf.Tensor) -> None:
@@ -202,3 +342,11 @@ class Codec:
         for number, state in enumerate(states):
             own = noise.fold_in(of_part, number)
             state.assign(tf.cast(own, state.dtype))
+
+
+def _of_outer(
+    posterior: tfd.Normal, rows: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Loc and scale of each inner group's outer one."""
+    rows = tf.maximum(rows, 0)
+    return tf.gather(posterior.loc, rows), tf.gather(posterior.scale, rows)

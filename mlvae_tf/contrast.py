@@ -40,14 +40,19 @@ def nats(
         total: What is heard of the groups, `[G, dim]`; zeros for no group.
         segment_ids: int32 `[n]`, the group of each; negative for padding.
         heard: bool `[n]`, whether its evidence is in the total.
-        whole_ids: `[G]` or longer: groups of one number are pieces of one
-            group, and are not told apart.
+        whole_ids: int32 `[G]` or longer, numbers below G, negative beyond the
+            groups: those of one number are pieces of one group, and make one
+            prototype. None where each is a whole one.
 
     Returns:
         `[n]`, nats; zero for padding, and for an observation of whose group
         nothing else is heard.
     """
     num_groups = tf.shape(total.precision)[0]
+    if whole_ids is not None:
+        total = evidence.accumulate(total, whole_ids[:num_groups], num_groups)
+        whole = tf.gather(whole_ids, tf.maximum(segment_ids, 0))
+        segment_ids = tf.where(segment_ids >= 0, whole, -1)
     rows = tf.maximum(segment_ids, 0)
     parts = evidence.from_normal(loc, scale)
     own = Evidence(*(tf.where(heard[:, tf.newaxis], p, 0) for p in parts))
@@ -63,10 +68,6 @@ def nats(
     )
     is_own = tf.equal(rows[:, tf.newaxis], tf.range(num_groups))
     told_apart = ~is_own & tf.reduce_all(total.precision > 0, axis=-1)
-    if whole_ids is not None:
-        wholes = whole_ids[:num_groups]
-        same = tf.equal(tf.gather(wholes, rows)[:, tf.newaxis], wholes)
-        told_apart &= ~same
     least_score = tf.constant(scores.dtype.min / 2, scores.dtype)
     scores = tf.where(told_apart, scores, least_score)
     # Of the own group and all others: log (1 + sum of exp of differences).

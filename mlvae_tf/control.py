@@ -7,12 +7,14 @@ prior. Everything can be used within a graph.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 
-from mlvae_tf import checks, evidence, noise
+from mlvae_tf import batches, checks, noise
+from mlvae_tf.batches import SegmentIds
 from mlvae_tf.codec import Codec
+from mlvae_tf.errors import InputError
 
 
 class Model(Protocol):
@@ -23,7 +25,7 @@ class Model(Protocol):
 
 
 def _checked(
-    codec: Codec, observations: tf.Tensor, group_ids: tf.Tensor | None = None
+    codec: Codec, observations: tf.Tensor, group_ids: Any = None
 ) -> tf.Tensor:
     return checks.as_observations(
         observations,
@@ -35,35 +37,109 @@ def _checked(
 
 
 def _encoded(
-    codec: Codec,
-    observations: tf.Tensor,
-    rows: tf.Tensor,
-    num_groups: int | tf.Tensor,
+    codec: Codec, observations: tf.Tensor, segment_ids: SegmentIds
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Means of the latents of groups, `[G, dim]`, and of styles, `[N, dim]`.
+    """Means of every observation's latents: those of its groups, and its style.
 
     Styles are those given the latents of their groups.
 
     Args:
         codec: What encodes.
         observations: Checked ones.
-        rows: int32 `[N]`, the group of each.
-        num_groups: How many there are.
+        segment_ids: By level, int32 `[N]`, the group of each.
+
+    Returns:
+        By level `[N, dim]`, and `[N, style_dim]`.
     """
     latents, features = codec.propose(observations)
-    ids = {level.name: rows for level in codec.levels}
-    totals = codec.evidence(observations, latents, ids, num_groups)
-    posteriors = codec.posteriors(totals)
-    means = {name: posterior.loc for name, posterior in posteriors.items()}
-    of_rows = {name: tf.gather(loc, rows) for name, loc in means.items()}
-    return means, codec.given_style(features, of_rows).loc
+    count = batches.most_groups(segment_ids)
+    totals = codec.evidence(observations, latents, segment_ids, count)
+    posteriors = codec.groups(totals, segment_ids).posteriors
+    of_rows = {
+        level.name: tf.gather(
+            posteriors[level.name].loc, segment_ids[level.name]
+        )
+        for level in codec.drawn
+    }
+    return of_rows, codec.given_style(features, of_rows).loc
 
 
 def _content(codec: Codec, observations: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The content means of one group, `[1, dim]` by level."""
+    """The content means of one group on every level, `[1, dim]` by level."""
     observations = _checked(codec, observations)
     rows = tf.zeros(tf.shape(observations)[:1], tf.int32)
-    return _encoded(codec, observations, rows, 1)[0]
+    one = {level.name: rows for level in codec.levels}
+    of_rows, _ = _encoded(codec, observations, one)
+    return {name: loc[:1] for name, loc in of_rows.items()}
+
+
+def _from_prior(codec: Codec, seed: int) -> dict[str, tf.Tensor]:
+    """A draw for every level, `[1, dim]`; of an inner one, around its outer."""
+    seeds = noise.split(
+        noise.of_step(seed, noise.Stream.GENERATION, 0), 1 + len(codec.levels)
+    )
+    drawn: dict[str, tf.Tensor] = {}
+    for level, of_level in zip(codec.outer_first, seeds[1:], strict=True):
+        sample = noise.normal(of_level, 1, level.dim, dtype=codec.dtype)
+        if level.parent:
+            spread = codec.spreads[level.name].precision
+            sample = drawn[level.parent] + sample * tf.math.rsqrt(
+                tf.cast(spread, codec.dtype)
+            )
+        drawn[level.name] = sample
+    return {level.name: drawn[level.name] for level in codec.drawn}
+
+
+def _contents(
+    codec: Codec, sources: Any, seed: int = 0
+) -> dict[str, tf.Tensor]:
+    """The contents of one group of every level, `[1, dim]` by level.
+
+    Args:
+        codec: What encodes.
+        sources: Observations of one group on every level; or by level, of one
+            group of that level. What is None or not there is drawn.
+        seed: Seed of the draws.
+    """
+    names = [level.name for level in codec.drawn]
+    if sources is not None and not isinstance(sources, dict):
+        return _content(codec, sources)
+    sources = sources or {}
+    unknown = sources.keys() - set(names)
+    if unknown:
+        raise InputError(
+            f"expected observations by level, of {', '.join(names)}: got "
+            f"{', '.join(map(repr, sorted(unknown)))}."
+        )
+    given = {n: _content(codec, s)[n] for n, s in sources.items()}
+    return {**_from_prior(codec, seed), **given}
+
+
+def combine(
+    model: Model, contents: Any, style_observations: tf.Tensor, seed: int = 0
+) -> tf.Tensor:
+    """Contents of any groups in the styles of other observations.
+
+    Args:
+        model: The model.
+        contents: By level, observations `[M, *observation_shape]` all of one
+            group of that level, from which its content is read. A level that
+            is left out has a draw from its prior. Observations alone are of
+            one group on every level.
+        style_observations: `[N, *observation_shape]`, of any groups.
+        seed: Seed of the draws.
+
+    Returns:
+        Means, shaped like `style_observations`.
+
+    Example:
+
+    >>> combine(model, {"character": images_of_a, "font": in_one_font}, images)
+    """
+    codec = model.codec
+    found = _contents(codec, contents, seed)
+    style = _style(codec, style_observations)
+    return _means(codec, _repeated(found, tf.shape(style)[0]), style)
 
 
 def _style(codec: Codec, observations: tf.Tensor) -> tf.Tensor:
@@ -90,7 +166,8 @@ def reconstruct(
     Args:
         model: The model.
         observations: `[N, *observation_shape]`.
-        group_ids: `[N]`, integers or strings, in any order.
+        group_ids: `[N]`, integers or strings, in any order; with several
+            levels a dict of these.
         accumulate: Whether the content accumulates the evidence of the whole
             group, or is that of the observation alone.
 
@@ -98,32 +175,32 @@ def reconstruct(
         Means, shaped like `observations`.
     """
     codec = model.codec
-    observations = _checked(codec, observations, group_ids)
-    groups, rows = evidence.index_groups(group_ids)
+    names = tuple(level.name for level in codec.levels)
+    ids = checks.by_level(group_ids, names)
+    observations = _checked(codec, observations, ids)
+    tensors = {name: tf.convert_to_tensor(of) for name, of in ids.items()}
+    segment_ids = batches.number(tensors, codec.parents)
     if not accumulate:
-        groups, rows = rows, tf.range(tf.size(rows))
-    contents, style = _encoded(codec, observations, rows, tf.size(groups))
-    of_rows = {name: tf.gather(loc, rows) for name, loc in contents.items()}
-    return _means(codec, of_rows, style)
+        alone = tf.range(tf.shape(observations)[0])
+        segment_ids = {name: alone for name in segment_ids}
+    return _means(codec, *_encoded(codec, observations, segment_ids))
 
 
 def swap(
-    model: Model, content_observations: tf.Tensor, style_observations: tf.Tensor
+    model: Model, content_observations: Any, style_observations: tf.Tensor
 ) -> tf.Tensor:
-    """One group's content in the style of other observations.
+    """One group's content in the style of other observations: `combine`.
 
     Args:
         model: The model.
-        content_observations: `[M, *observation_shape]`, all of one group.
+        content_observations: `[M, *observation_shape]`, all of one group, or
+            by level as for `combine`.
         style_observations: `[N, *observation_shape]`, of any groups.
 
     Returns:
         Means, shaped like `style_observations`.
     """
-    codec = model.codec
-    contents = _content(codec, content_observations)
-    style = _style(codec, style_observations)
-    return _means(codec, _repeated(contents, tf.shape(style)[0]), style)
+    return combine(model, content_observations, style_observations)
 
 
 def interpolate(
@@ -163,7 +240,7 @@ def interpolate(
 def generate(
     model: Model,
     count: int,
-    content_observations: tf.Tensor | None = None,
+    content_observations: Any = None,
     seed: int = 0,
 ) -> tf.Tensor:
     """New observations with styles from the prior.
@@ -172,24 +249,19 @@ def generate(
         model: The model.
         count: How many.
         content_observations: `[M, *observation_shape]` of the group that the
-            new observations belong to. By default, one content from the prior.
+            new observations belong to, or by level as for `combine`. By
+            default, contents from the prior.
         seed: Seed of the draws.
 
     Returns:
         Means `[count, *observation_shape]`, all of one content.
     """
     codec = model.codec
-    seeds = noise.split(
+    contents = _contents(codec, content_observations, seed)
+    of_styles, *_ = noise.split(
         noise.of_step(seed, noise.Stream.GENERATION, 0), 1 + len(codec.levels)
     )
-    if content_observations is None:
-        contents = {
-            level.name: noise.normal(of_level, 1, level.dim, dtype=codec.dtype)
-            for level, of_level in zip(codec.levels, seeds[1:], strict=True)
-        }
-    else:
-        contents = _content(codec, content_observations)
-    style = noise.normal(seeds[0], count, codec.style.dim, dtype=codec.dtype)
+    style = noise.normal(of_styles, count, codec.style.dim, dtype=codec.dtype)
     return _means(codec, _repeated(contents, count), style)
 
 

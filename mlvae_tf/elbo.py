@@ -13,11 +13,10 @@ from __future__ import annotations
 import dataclasses
 
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import contrast, evidence, noise, objective
 from mlvae_tf.batches import Part, SegmentIds
-from mlvae_tf.codec import Codec, Latents, Proposals, Totals
+from mlvae_tf.codec import Codec, Groups, Proposals, Totals
 from mlvae_tf.evidence import Evidence
 
 
@@ -54,22 +53,17 @@ class Elbo:
             seed: int32 `[2]`, of the step.
         """
         return {
-            level.name: level.heard(segment_ids[level.name], seed)
-            for level in self.codec.levels
-        }
-
-    @staticmethod
-    def kl(posteriors: Latents) -> dict[str, tf.Tensor]:
-        """By level, the KL of every row, nats; zero where there is no group."""
-        return {
-            name: objective.standard_normal_kl(normal.loc, normal.scale)
-            for name, normal in posteriors.items()
+            level.name: level.heard(
+                segment_ids[level.name],
+                noise.fold_in(seed, number) if number else seed,
+            )
+            for number, level in enumerate(self.codec.drawn)
         }
 
     def observation_terms(
         self,
         part: Part,
-        posteriors: Latents,
+        groups: Groups,
         proposals: Proposals,
         seed: tf.Tensor,
         training: bool,
@@ -81,7 +75,7 @@ class Elbo:
 
         Args:
             part: Rows of a batch.
-            posteriors: Of all groups of the batch.
+            groups: All groups of the batch.
             proposals: What `propose` gave for the part.
             seed: int32 `[2]`, of the step.
             training: Whether this is a training step.
@@ -91,12 +85,7 @@ class Elbo:
         """
         codec = self.codec
         of_groups, of_style = noise.split(seed)
-        latents = {
-            name: self._of_rows(
-                normal, part.segment_ids[name], of_groups, part.start
-            )
-            for name, normal in posteriors.items()
-        }
+        latents = self._of_rows(part, groups, of_groups)
         style = codec.learned_style(proposals.features, latents)
         sample = noise.sample(style.loc, style.scale, of_style, part.start)
         style_kl = objective.standard_normal_kl(style.loc, style.scale)
@@ -123,7 +112,7 @@ class Elbo:
         """
         codec = self.codec
         rows = tf.zeros_like(part.first_ids, codec.dtype)
-        for level in codec.levels:
+        for level in codec.drawn:
             total = totals[level.name]
             if level.contrast and isinstance(total, Evidence):
                 proposed = proposals.latents[level.name]
@@ -138,16 +127,32 @@ class Elbo:
         return rows
 
     def _of_rows(
-        self,
-        posterior: tfd.Normal,
-        segment_ids: tf.Tensor,
-        seed: tf.Tensor,
-        start: int | tf.Tensor,
-    ) -> tf.Tensor:
-        """A sample of its group's latent for every row, `[n, dim]`."""
-        rows = tf.maximum(segment_ids, 0)
-        loc, scale = posterior.loc, posterior.scale
-        if not self.per_observation:
-            return tf.gather(noise.sample(loc, scale, seed), rows)
-        loc, scale = tf.gather(loc, rows), tf.gather(scale, rows)
-        return noise.sample(loc, scale, seed, start)
+        self, part: Part, groups: Groups, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """By level, a sample of its group's latent for every row, `[n, dim]`.
+
+        Inner groups are drawn given what was drawn of their outer ones.
+        """
+        codec, drawn = self.codec, {}
+        for number, level in enumerate(codec.outer_first):
+            name = level.name
+            # The first level's noise is that of a model with one level.
+            own_seed = noise.fold_in(seed, number) if number else seed
+            rows = tf.maximum(part.segment_ids[name], 0)
+            if self.per_observation:
+                outer = drawn.get(level.parent)
+                q = codec.given_outer(groups, level, outer, rows)
+                drawn[name] = noise.sample(*q, own_seed, part.start)
+                continue
+            outer = None
+            if level.parent:
+                of_groups = tf.maximum(groups.outer[name], 0)
+                outer = tf.gather(drawn[level.parent], of_groups)
+            q = codec.given_outer(groups, level, outer)
+            drawn[name] = noise.sample(*q, own_seed)
+        if self.per_observation:
+            return drawn
+        return {
+            name: tf.gather(sample, tf.maximum(part.segment_ids[name], 0))
+            for name, sample in drawn.items()
+        }

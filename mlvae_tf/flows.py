@@ -17,6 +17,13 @@ _LEAST_DEVIATION = 1e-3
 _FAR = 1e6  # Where no condition is, nor a prototype.
 
 
+def _near(condition: tf.Tensor, prototypes: tf.Tensor) -> tf.Tensor:
+    scores = tf.matmul(
+        condition, prototypes, transpose_b=True
+    ) - 0.5 * tf.reduce_sum(tf.square(prototypes), axis=-1)
+    return tf.matmul(tf.nn.softmax(scores), prototypes)
+
+
 @keras.saving.register_keras_serializable("mlvae_tf")
 class ConditionalFlow(layers.Layer):
     """A normalizing flow between u and z, given a condition c.
@@ -37,7 +44,8 @@ class ConditionalFlow(layers.Layer):
 
     Args:
         dim: Dimensions of u and z.
-        condition_dim: Dimensions of c.
+        condition_dim: Dimensions of c; several where it is made of as many
+            parts, each with prototypes of its own.
         num_layers: Coupling layers.
         units: Units of the two hidden layers of each.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -50,18 +58,19 @@ class ConditionalFlow(layers.Layer):
     def __init__(
         self,
         dim: int,
-        condition_dim: int,
+        condition_dim: int | tuple[int, ...],
         num_layers: int = 6,
         units: int = 64,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(dim, condition_dim, num_layers, units) < 1:
+        self.condition_dims = tuple(np.atleast_1d(condition_dim).tolist())
+        if min(dim, *self.condition_dims, num_layers, units) < 1:
             raise InputError(
                 "dim, condition_dim, num_layers and units must be at least 1: "
                 f"got {dim}, {condition_dim}, {num_layers} and {units}."
             )
-        self.dim, self.condition_dim = dim, condition_dim
+        self.dim, self.condition_dim = dim, sum(self.condition_dims)
         self.num_layers, self.units = num_layers, units
         generator = np.random.default_rng(0)
         self._orders = [generator.permutation(dim) for _ in range(num_layers)]
@@ -72,10 +81,10 @@ class ConditionalFlow(layers.Layer):
         self._last, self._first = np.argsort(place), place
         self._kept = dim // 2
         self._couplings = [self._coupling() for _ in range(num_layers)]
-        self._mean = self._state("mean", "zeros", condition_dim)
-        self._deviation = self._state("deviation", "ones", condition_dim)
+        self._mean = self._state("mean", "zeros", self.condition_dim)
+        self._deviation = self._state("deviation", "ones", self.condition_dim)
         self._prototypes = self._state(
-            "prototypes", "zeros", MAX_PROTOTYPES, condition_dim
+            "prototypes", "zeros", MAX_PROTOTYPES, self.condition_dim
         )
         self.shrink = self._state("shrink", "ones", dim)
         self.built = True
@@ -86,16 +95,22 @@ class ConditionalFlow(layers.Layer):
             shape=shape, initializer=initializer, trainable=False, name=name
         )
 
-    def remember(self, prototypes: tf.Tensor) -> None:
+    def remember(self, *prototypes: tf.Tensor) -> None:
         """Say which conditions `near` leads to.
 
         Args:
-            prototypes: `[P, condition_dim]`, at most `MAX_PROTOTYPES`.
+            *prototypes: Of every part of a condition, `[P, dim]`, at most
+                `MAX_PROTOTYPES`.
         """
-        lacking = [[0, MAX_PROTOTYPES - len(prototypes)], [0, 0]]
-        self._prototypes.assign(
-            tf.pad(prototypes, lacking, constant_values=_FAR)
-        )
+        padded = [
+            tf.pad(
+                part,
+                [[0, MAX_PROTOTYPES - len(part)], [0, 0]],
+                constant_values=_FAR,
+            )
+            for part in prototypes
+        ]
+        self._prototypes.assign(tf.concat(padded, axis=-1))
 
     def near(self, condition: tf.Tensor) -> tf.Tensor:
         """The mean of the prototypes that a condition is near, `[N, dim]`.
@@ -105,10 +120,16 @@ class ConditionalFlow(layers.Layer):
             sum_p softmax_p(-|c - p|^2 / 2) p
         """
         prototypes = tf.convert_to_tensor(self._prototypes)
-        scores = tf.matmul(
-            condition, prototypes, transpose_b=True
-        ) - 0.5 * tf.reduce_sum(tf.square(prototypes), axis=-1)
-        return tf.matmul(tf.nn.softmax(scores), prototypes)
+        dims = self.condition_dims
+        parts = [
+            _near(*pair)
+            for pair in zip(
+                tf.split(condition, dims, axis=-1),
+                tf.split(prototypes, dims, axis=-1),
+                strict=True,
+            )
+        ]
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
 
     def adapt(self, conditions: tf.Tensor) -> tf.Tensor:
         """Say what conditions there are, `[N, condition_dim]`.
@@ -245,7 +266,7 @@ class ConditionalFlow(layers.Layer):
         return {
             **super().get_config(),
             "dim": self.dim,
-            "condition_dim": self.condition_dim,
+            "condition_dim": self.condition_dims,
             "num_layers": self.num_layers,
             "units": self.units,
         }

@@ -12,9 +12,9 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import (
+    batches,
     checks,
     control,
-    evidence,
     feeding,
     guards,
     noise,
@@ -54,7 +54,7 @@ class GroupedModel(GroupedTrainer):
         self._encode_batch = tf.function(
             self._encode_to_tensors, input_signature=[batch]
         )
-        width = sum(level.dim for level in elbo.codec.levels)
+        width = sum(level.dim for level in elbo.codec.drawn)
         content = tf.TensorSpec((None, width), elbo.codec.dtype)
         self._given_style, self._learned_style = (
             tf.function(
@@ -65,8 +65,8 @@ class GroupedModel(GroupedTrainer):
         )
 
     def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
-        content, style = self.encode(observations)
-        return [content.loc, content.scale, style.loc, style.scale]
+        encoded = self.codec.encode(observations)
+        return [part for q in encoded.values() for part in (q.loc, q.scale)]
 
     def _style_to_tensors(
         self,
@@ -75,46 +75,63 @@ class GroupedModel(GroupedTrainer):
         content: tf.Tensor,
     ) -> list[tf.Tensor]:
         _, features = self.codec.propose(observations)
-        style = read(features, {self.levels[0].name: content})
+        dims = {level.name: level.dim for level in self.codec.drawn}
+        parts = tf.split(content, list(dims.values()), axis=-1)
+        style = read(features, dict(zip(dims, parts, strict=True)))
         return [style.loc, style.scale]
 
-    def encode(self, observations: tf.Tensor) -> tuple[tfd.Normal, tfd.Normal]:
-        """What each observation says of its content and of its style.
+    def encode(self, observations: tf.Tensor) -> tuple[Any, tfd.Normal]:
+        """What each observation says of its groups and of its style.
 
         Args:
             observations: `[N, *observation_shape]`.
 
         Returns:
             `(content, style)`: the normal that each observation proposes for
-            its group's content, batch shape `[N, content_dim]`, and its style
-            posterior, given its own content where styles are given contents,
-            batch shape `[N, style_dim]`.
+            its group's content, batch shape `[N, content_dim]`, with several
+            levels a dict of these; and its style posterior, given its own
+            contents where styles are given contents, batch shape
+            `[N, style_dim]`.
         """
         encoded = self.codec.encode(tf.convert_to_tensor(observations))
-        return encoded[self.levels[0].name], encoded[self.style.name]
+        style = encoded.pop(self.style.name)
+        return self._plain(encoded), style
 
-    def decode(self, content: tf.Tensor, style: tf.Tensor) -> tfd.Distribution:
+    def _plain(self, by_level: dict[str, Any]) -> Any:
+        """Without its level's name, where there is one only."""
+        return by_level if len(self.levels) > 1 else by_level[self._first]
+
+    @property
+    def _first(self) -> str:
+        return self.levels[0].name
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(level.name for level in self.levels)
+
+    def decode(self, content: Any, style: tf.Tensor) -> tfd.Distribution:
         """The likelihood p(x | c, s).
 
         Args:
-            content: `[N, content_dim]`.
+            content: `[N, content_dim]`, or a dict of `[N, dim]` by level.
             style: `[N, style_dim]`.
 
         Returns:
             A distribution with batch shape `[N]` and event shape
             `observation_shape`.
         """
-        latents = {
-            self.levels[0].name: tf.convert_to_tensor(content),
-            self.style.name: tf.convert_to_tensor(style),
-        }
-        _check_latents(latents, (*self.levels, self.style))
+        levels = self.codec.drawn
+        names = tuple(level.name for level in levels)
+        contents = checks.by_level(content, names, "content")
+        latents = {**contents, self.style.name: style}
+        latents = {k: tf.convert_to_tensor(v) for k, v in latents.items()}
+        _check_latents(latents, (*levels, self.style))
         parameters = self.codec.decode(latents)
         return self.codec.likelihood.of_observations(parameters)
 
     def infer_observations(
         self, observations: Any, group_ids: Any = None, batch_size: int = BATCH
-    ) -> tuple[tfd.Normal, tfd.Normal]:
+    ) -> tuple[Any, tfd.Normal]:
         """`encode` for any number of observations, checked, batch by batch.
 
         Args:
@@ -139,18 +156,23 @@ class GroupedModel(GroupedTrainer):
             batch = observations[start : start + batch_size]
             parts.append(self._encode_batch(tf.constant(batch)))
         joined = [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
-        return tfd.Normal(*joined[:2]), tfd.Normal(*joined[2:])
+        *contents, style = (
+            tfd.Normal(*joined[i : i + 2]) for i in range(0, len(joined), 2)
+        )
+        names = (level.name for level in self.codec.drawn)
+        return self._plain(dict(zip(names, contents, strict=True))), style
 
-    def infer_content(
-        self, observations: Any, group_ids: Any
-    ) -> tuple[np.ndarray, tfd.Normal]:
+    def infer_content(self, observations: Any, group_ids: Any) -> Any:
         """The content posterior of every group, its evidence accumulated.
 
-        A group of which no value is known has the prior.
+        A group of which no value is known has the prior. With several levels,
+        `{level: (groups, content)}`, of outer levels too, whose ids are counted
+        within their outer groups.
 
         Args:
             observations: `[N, *observation_shape]`, any number.
-            group_ids: `[N]`, integers or strings, in any order.
+            group_ids: `[N]`, integers or strings, in any order; with several
+                levels a dict of these.
 
         Returns:
             `(groups, content)`: the distinct ids `[G]` in order of first
@@ -159,31 +181,54 @@ class GroupedModel(GroupedTrainer):
         Raises:
             ValueError: If the shapes or values do not fit the model.
         """
-        group_ids = checks.as_group_ids(group_ids)
-        proposed, _ = self.infer_observations(observations, group_ids)
-        rows, content = self._accumulate(observations, proposed, group_ids)
-        _, first = np.unique(rows, return_index=True)
-        return group_ids[first], content
+        ids = self._ids(group_ids)
+        proposed, _ = self.infer_observations(observations, ids)
+        segment_ids, contents = self._accumulate(observations, proposed, ids)
+        found = {}
+        for name, rows in segment_ids.items():
+            _, first = np.unique(rows, return_index=True)
+            groups = ids[name][first]
+            content = contents[name]
+            of_groups = tfd.Normal(
+                content.loc[: len(groups)], content.scale[: len(groups)]
+            )
+            found[name] = groups, of_groups
+        return found if isinstance(group_ids, dict) else found[self._first]
+
+    def _ids(self, group_ids: Any) -> dict[str, np.ndarray]:
+        """By level, what can be taken for ids."""
+        ids = checks.by_level(group_ids, self._names)
+        return {name: checks.as_group_ids(of) for name, of in ids.items()}
 
     def _accumulate(
-        self, observations: Any, proposed: tfd.Normal, group_ids: np.ndarray
-    ) -> tuple[tf.Tensor, tfd.Normal]:
-        """The row of each observation's group, `[N]`, and the contents, `[G]`.
+        self,
+        observations: Any,
+        proposed: Any,
+        ids: dict[str, np.ndarray],
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tfd.Normal]]:
+        """The row of each observation's group, `[N]`, and the contents.
 
         Args:
             observations: Checked ones.
             proposed: What they propose.
-            group_ids: `[N]`.
+            ids: By level, `[N]`.
+
+        Returns:
+            By level each; the contents have as many rows as the level with the
+            most groups.
         """
-        groups, rows = evidence.index_groups(tf.constant(group_ids))
-        name = self.levels[0].name
+        tensors = {
+            name: tf.constant(of_level) for name, of_level in ids.items()
+        }
+        segment_ids = batches.number(tensors, self.codec.parents)
+        most = max(int(tf.reduce_max(rows)) for rows in segment_ids.values())
         totals = self.codec.evidence(
             tf.constant(observations, self.variable_dtype),
-            {name: proposed},
-            {name: rows},
-            len(groups),
+            proposed if len(self.levels) > 1 else {self._first: proposed},
+            segment_ids,
+            most + 1,
         )
-        return rows, self.codec.posteriors(totals)[name]
+        return segment_ids, self.codec.groups(totals, segment_ids).posteriors
 
     def infer_style(
         self, observations: Any, group_ids: Any = None
@@ -191,11 +236,12 @@ class GroupedModel(GroupedTrainer):
         """The style posterior of every observation.
 
         Where styles are given contents, or a flow makes them, they are given
-        the content mean of each observation alone, or of its group.
+        the content mean of each observation alone, or of its groups.
 
         Args:
             observations: `[N, *observation_shape]`, any number.
-            group_ids: `[N]`, integers or strings, in any order.
+            group_ids: `[N]`, integers or strings, in any order; with several
+                levels a dict of these.
 
         Returns:
             The posterior, batch shape `[N, style_dim]`.
@@ -205,10 +251,10 @@ class GroupedModel(GroupedTrainer):
         """
         if group_ids is None:
             return self.infer_observations(observations)[1]
-        group_ids = checks.as_group_ids(group_ids)
-        proposed, _ = self.infer_observations(observations, group_ids)
-        rows, content = self._accumulate(observations, proposed, group_ids)
-        of_rows = tf.gather(content.loc, rows)
+        ids = self._ids(group_ids)
+        proposed, _ = self.infer_observations(observations, ids)
+        rows, contents = self._accumulate(observations, proposed, ids)
+        of_rows = self.codec.joined(_means_of_rows(contents, rows))
         return self._read_styles(self._given_style, observations, of_rows)
 
     def _read_styles(
@@ -262,25 +308,41 @@ class GroupedModel(GroupedTrainer):
                 "fit_style_flow needs a model with a flow: make it with "
                 "style_flow=6."
             )
-        group_ids = checks.as_group_ids(group_ids)
-        alone, _ = self.infer_observations(observations, group_ids)
+        ids = self._ids(group_ids)
+        proposed, _ = self.infer_observations(observations, ids)
+        alone = proposed if len(self.levels) > 1 else {self._first: proposed}
         generator = noise.generator(seed, noise.Stream.STYLE_FLOW)
-        hands = _deal(group_ids, FEW, generator)
-        rows, together = self._accumulate(observations, alone, hands)
-        drawn = noise.sample(
-            together.loc,
-            together.scale,
-            noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP),
-        )
-        contents = alone.loc, tf.gather(drawn, rows)
+        hands = {
+            name: _deal(of_level, FEW, generator)
+            for name, of_level in ids.items()
+        }
+        rows, together = self._accumulate(observations, proposed, hands)
+        seed_of_draws = noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP)
+        drawn = {
+            name: tf.gather(
+                noise.sample(
+                    together[name].loc, together[name].scale, seed_of_draws
+                ),
+                rows[name],
+            )
+            for name in alone
+        }
+        contents = [
+            self.codec.joined({name: q.loc for name, q in alone.items()}),
+            self.codec.joined(drawn),
+        ]
         styles = [
             self._read_styles(self._learned_style, observations, content)
             for content in contents
         ]
         one, other = (Pairs(q.loc, c) for q, c in zip(styles, contents))
         scale = styles[0].scale[0]
-        _, groups = self._accumulate(observations, alone, group_ids)
-        return flow.fit(one, other, scale, groups.loc, seed, steps)
+        rows, groups = self._accumulate(observations, proposed, ids)
+        prototypes = [
+            groups[name].loc[: int(tf.reduce_max(rows[name])) + 1]
+            for name in alone
+        ]
+        return flow.fit(one, other, scale, prototypes, seed, steps)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""
@@ -308,6 +370,16 @@ class GroupedModel(GroupedTrainer):
                 f"folder only, got format={format!r}, {', '.join(kwargs)}."
             )
         serving.export(self, pathlib.Path(filepath))
+
+
+def _means_of_rows(
+    contents: dict[str, tfd.Normal], segment_ids: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """By level, the mean of each row's group, `[N, dim]`."""
+    return {
+        name: tf.gather(contents[name].loc, rows)
+        for name, rows in segment_ids.items()
+    }
 
 
 def _deal(

@@ -122,6 +122,36 @@ class NormalHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mlvae_tf")
+class SpreadPrecision(keras.layers.Layer):
+    """How precisely inner groups lie around their outer one, learned.
+
+        v | p ~ N(p, 1 / precision)
+
+    Args:
+        dim: Number of latent dimensions.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.log_precision = self.add_weight(
+            shape=(dim,), initializer="zeros", name="log_precision"
+        )
+        self.built = True
+
+    @property
+    def precision(self) -> tf.Tensor:
+        """`[dim]`, within exp(-14) and exp(14), as those of heads."""
+        bound = 2 * MAX_LOG_SCALE
+        value = tf.convert_to_tensor(self.log_precision)
+        return tf.exp(bound * tf.tanh(value / bound))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dim": self.dim}
+
+
+@keras.saving.register_keras_serializable("mlvae_tf")
 class EvidenceAccumulation(keras.layers.Layer):
     """Content posterior of every group: the product of its members' normals.
 

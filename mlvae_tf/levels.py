@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from dataclasses import fields
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 from tensorflow_probability import distributions as tfd
@@ -40,6 +42,10 @@ class Level:
             (`mlvae_tf.contrast`); 0 for none.
         kl_weight: Factor of the level's KL in the loss, a number or a schedule
             of the step.
+        parent: The level of the same dimension that this one's groups are in,
+            such as that of patients for visits; their latents are around the
+            parent's (`mlvae_tf.hierarchy`). An id then counts within its
+            parent's group.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Level:
     evidence_dropout: float = 0.0
     contrast: float = 0.0
     kl_weight: float | Schedule = 1.0
+    parent: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -55,7 +62,7 @@ class Level:
                 "a level's name must be a word, such as content: got "
                 f"{self.name!r}."
             )
-        if self.dim < 1:
+        if self.dim < (0 if self.name == "style" else 1):
             raise InputError(
                 f"{self.name}_dim must be at least 1: got {self.dim}."
             )
@@ -74,7 +81,24 @@ class Level:
                 f"{self.name}_contrast takes evidence that adds up: got "
                 'accumulation="average". Use "product".'
             )
+        if self.parent is not None and self.accumulation != "product":
+            raise InputError(
+                f"{self.name}: a level with a parent accumulates products, "
+                f"whose prior is the parent's: got {self.accumulation!r}."
+            )
         self.sums  # noqa: B018 - An unknown rule is refused here.
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as plain values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        serialize = keras.saving.serialize_keras_object
+        return {**values, "kl_weight": serialize(self.kl_weight)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Level:
+        """The inverse of `get_config`."""
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(**{**config, "kl_weight": deserialize(config["kl_weight"])})
 
     @functools.cached_property
     def sums(self) -> EvidenceAccumulation:
@@ -116,6 +140,75 @@ class Level:
         if callable(self.kl_weight):
             return tf.cast(self.kl_weight(step), dtype)
         return self.kl_weight
+
+
+def drawn(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    """Those whose latents the decoder reads: no other's parents."""
+    parents = {level.parent for level in levels}
+    return tuple(level for level in levels if level.name not in parents)
+
+
+def as_levels(
+    levels: dict[str, int] | list[Level], **settings: Any
+) -> tuple[Level, ...]:
+    """Levels from what users write, checked as a whole.
+
+    Args:
+        levels: Dimensions by name, or levels. A parent that is not among them
+            is made, before its child.
+        **settings: Of every level that is given by its dimension.
+
+    Raises:
+        InputError: If there is none, or names and parents do not fit.
+    """
+    if isinstance(levels, dict):
+        levels = [Level(name, dim, **settings) for name, dim in levels.items()]
+    given = list(levels)
+    if not given or not all(isinstance(level, Level) for level in given):
+        raise InputError(
+            'levels must be {"name": dim} or a list of mlvae_tf.Level, one at '
+            f"least: got {levels!r}."
+        )
+    names = {level.name for level in given}
+    found: list[Level] = []
+    for level in given:
+        if level.parent and level.parent not in names:
+            found.append(Level(level.parent, level.dim))
+            names.add(level.parent)
+        found.append(level)
+    _check_names([level.name for level in found])
+    _check_parents(found)
+    return tuple(found)
+
+
+def _check_names(names: list[str]) -> None:
+    taken = {"style", "observation", "observations", "group", "groups"}
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two levels are called {name!r}: rename one.")
+        if name in taken:
+            raise InputError(
+                f"a level cannot be called {name!r}, which means something "
+                "else: rename it."
+            )
+
+
+def _check_parents(levels: list[Level]) -> None:
+    by_name = {level.name: level for level in levels}
+    for level in levels:
+        above, chain = level, [level.name]
+        while above.parent:
+            above = by_name[above.parent]
+            if above.dim != level.dim:
+                raise InputError(
+                    f"{level.name} has {level.dim} dimensions and its parent "
+                    f"{above.name} {above.dim}: expected the same number."
+                )
+            if above.name in chain:
+                raise InputError(
+                    f"levels are each other's parents: {', '.join(chain)}."
+                )
+            chain.append(above.name)
 
 
 def or_prior(posterior: tfd.Normal) -> tfd.Normal:

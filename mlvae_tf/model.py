@@ -15,8 +15,8 @@ from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
 from mlvae_tf.flows import ConditionalFlow
 from mlvae_tf.inference import GroupedModel
-from mlvae_tf.layers import NormalHead
-from mlvae_tf.levels import Level, Schedule
+from mlvae_tf.layers import NormalHead, SpreadPrecision
+from mlvae_tf.levels import Level, Schedule, as_levels, drawn
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.style_flow import NoStyleFlow, StyleFlow
 
@@ -42,7 +42,13 @@ class MLVAE(GroupedModel):
     Args:
         observation_shape: Shape of one observation, such as `(28, 28, 1)`.
         content_dim: Dimensions of the content, one per group.
-        style_dim: Dimensions of the style, one per observation.
+        style_dim: Dimensions of the style, one per observation; 0 for none,
+            with two levels or more.
+        levels: Several groupings at once, in the place of one called content:
+            dimensions by name, `{"character": 16, "font": 16}`, or a list of
+            `mlvae_tf.Level`, which may have a parent. Group ids are then dicts
+            by level. What is said below of the content is then that of every
+            level that is given by its dimension.
         trunk: `"mlp"`, `"conv"` or `"linear"`: one linear map each, for few
             groups; `adapt` starts them at principal components.
         hidden_units: Units of the encoder's hidden layers, an integer or a
@@ -112,6 +118,7 @@ class MLVAE(GroupedModel):
         observation_shape: tuple[int, ...],
         content_dim: int = 10,
         style_dim: int = 10,
+        levels: dict[str, int] | list[Level] | None = None,
         trunk: str = "mlp",
         hidden_units: int | tuple[int, ...] = 500,
         activation: str = "tanh",
@@ -134,9 +141,16 @@ class MLVAE(GroupedModel):
         super().__init__(**kwargs)
         _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        content = "content", content_dim, accumulation, evidence_dropout
-        self.levels = (Level(*content, content_contrast, content_kl_weight),)
-        self.style = Level("style", style_dim, kl_weight=style_kl_weight)
+        content = accumulation, evidence_dropout, content_contrast
+        self._given_levels = levels is not None
+        if levels is None:
+            levels = [
+                Level("content", content_dim, *content, content_kl_weight)
+            ]
+        named = "accumulation", "evidence_dropout", "contrast"
+        settings = dict(zip(named, content), kl_weight=content_kl_weight)
+        self.levels = as_levels(levels, **settings)
+        self.style = _style(style_dim, style_kl_weight, len(self.levels))
         self.trunk = _choose("trunk", trunk, networks.TRUNKS)
         self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
         self.activation = activation
@@ -152,8 +166,8 @@ class MLVAE(GroupedModel):
 
     @property
     def content_dim(self) -> int:
-        """Dimensions of the content."""
-        return self.levels[0].dim
+        """Dimensions of the content: of all levels that are drawn."""
+        return sum(level.dim for level in drawn(self.levels))
 
     @property
     def style_dim(self) -> int:
@@ -188,6 +202,7 @@ class MLVAE(GroupedModel):
             self.decoder,
             shown,
             self.levels,
+            self._make_spreads(),
             self.style,
             self.style_given_content,
             self._make_flow(),
@@ -215,15 +230,30 @@ class MLVAE(GroupedModel):
     def _make_heads(self, features: int) -> dict[str, NormalHead]:
         """By level, what reads its latent, as an attribute of its own."""
         heads = {}
-        for level in self.levels:
+        for level in drawn(self.levels):
             heads[level.name] = head = level.head(dtype=self.dtype_policy)
             head.build((None, features))
-        heads[self.style.name] = head = self._make_style_head()
-        contents = self.content_dim if self.style_given_content else 0
-        head.build((None, features + contents))
+        if self.style_dim:
+            heads[self.style.name] = head = self._make_style_head()
+            contents = self.content_dim if self.style_given_content else 0
+            head.build((None, features + contents))
         for head in heads.values():
             setattr(self, head.name, head)
         return heads
+
+    def _make_spreads(self) -> dict[str, SpreadPrecision]:
+        """By inner level, how it lies around its outer one."""
+        spreads = {}
+        for level in self.levels:
+            if level.parent:
+                spread = SpreadPrecision(
+                    level.dim,
+                    name=f"{level.name}_spread",
+                    dtype=self.variable_dtype,
+                )
+                spreads[level.name] = spread
+                setattr(self, spread.name, spread)
+        return spreads
 
     def _make_style_head(self) -> NormalHead:
         given = self.style_given_content
@@ -242,9 +272,11 @@ class MLVAE(GroupedModel):
     def _make_flow(self) -> NoStyleFlow:
         if not self.style_flow:
             return NoStyleFlow()
+        if not self.style_dim:
+            raise InputError("a model without a style has no style_flow.")
         self.flow = ConditionalFlow(
             self.style_dim,
-            self.content_dim,
+            tuple(level.dim for level in drawn(self.levels)),
             self.style_flow,
             dtype=self.variable_dtype,
         )
@@ -254,8 +286,9 @@ class MLVAE(GroupedModel):
     @property
     def networks(self) -> dict[str, keras.layers.Layer]:
         """By name, what is trained: encoder, decoder and heads."""
-        heads = {head.name: head for head in self.codec.heads.values()}
-        return {"encoder": self.encoder, "decoder": self.decoder, **heads}
+        others = *self.codec.heads.values(), *self.codec.spreads.values()
+        named = {layer.name: layer for layer in others}
+        return {"encoder": self.encoder, "decoder": self.decoder, **named}
 
     def __setattr__(self, name: str, value: Any) -> None:
         made = "elbo" in self.__dict__
@@ -329,8 +362,11 @@ class MLVAE(GroupedModel):
         return {
             **super().get_config(),
             "observation_shape": self.observation_shape,
-            "content_dim": self.content_dim,
+            "content_dim": level.dim,
             "style_dim": self.style_dim,
+            "levels": [one.get_config() for one in self.levels]
+            if self._given_levels
+            else None,
             "trunk": self.trunk,
             "hidden_units": self.hidden_units,
             "activation": self.activation,
@@ -373,6 +409,10 @@ class MLVAE(GroupedModel):
                 "mlvae-tf==0.1.0."
             )
         arguments = {**config, **objects}
+        if config.get("levels"):
+            arguments["levels"] = [
+                Level.from_config(level) for level in config["levels"]
+            ]
         frozen = arguments.pop("frozen", ())
         model = cls(**arguments)
         for name in frozen:
@@ -382,6 +422,16 @@ class MLVAE(GroupedModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+
+def _style(dim: int, kl_weight: float | Schedule, num_levels: int) -> Level:
+    """The level of the style; of no dimension only with several others."""
+    if dim == 0 and num_levels < 2:
+        raise InputError(
+            "style_dim=0 needs two levels or more: with one, all observations "
+            "of a group would be drawn alike."
+        )
+    return Level("style", dim, kl_weight=kl_weight)
 
 
 def _choose(name: str, value: str, choices: Any) -> str:

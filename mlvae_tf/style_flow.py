@@ -123,7 +123,7 @@ class StyleFlow(NoStyleFlow):
         alone: Pairs,
         together: Pairs,
         scale: tf.Tensor,
-        groups: tf.Tensor,
+        groups: list[tf.Tensor],
         seed: int = 0,
         steps: int = STEPS,
     ) -> float:
@@ -134,8 +134,8 @@ class StyleFlow(NoStyleFlow):
             together: Of the same, given a content of its group, so that the
                 flow is used to these as well.
             scale: The one scale of the posteriors, `[dim]`.
-            groups: Contents of groups, `[G, dim]`; of more than the flow
-                remembers, some at random.
+            groups: By level, contents of groups, `[G, dim]`; of more than the
+                flow remembers, some at random.
             seed: Of the draws.
             steps: Of AdamW, on as many rows as `ROWS` each.
 
@@ -143,8 +143,13 @@ class StyleFlow(NoStyleFlow):
             The last steps' mean of -log p(style | content), nats.
         """
         generator = noise.generator(seed, noise.Stream.STYLE_FLOW, 1)
-        order = generator.permutation(len(groups))
-        self._flow.remember(tf.gather(groups, order[:MAX_PROTOTYPES]))
+        orders = [generator.permutation(len(level)) for level in groups]
+        self._flow.remember(
+            *(
+                tf.gather(level, order[:MAX_PROTOTYPES])
+                for level, order in zip(groups, orders, strict=True)
+            )
+        )
         style, content = (tf.concat(b, axis=0) for b in zip(alone, together))
         pairs = Pairs(style, self._flow.near(content))
         deviations = self._flow.adapt(pairs.content)

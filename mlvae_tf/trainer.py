@@ -163,9 +163,11 @@ class GroupedTrainer(keras.Model):
         in_chunks = isinstance(observations, tf.data.Dataset)
         elements = observations.element_spec if in_chunks else observations
         shape = self.elbo.codec.observation_shape
+        codec = self.elbo.codec
+        names = tuple(level.name for level in codec.levels)
+        group_ids = checks.by_level(group_ids, names)
         checks.check_shapes(elements, shape, group_ids)
-        levels = self.elbo.codec.levels
-        segment_ids = batches.number({levels[0].name: group_ids})
+        segment_ids = batches.number(group_ids, codec.parents)
         whole_ids = feeding.whole_ids(data)
         if whole_ids is not None:
             whole_ids = batches.wholes(whole_ids, batches.first(segment_ids))

@@ -50,14 +50,14 @@ def rows(elbo: Elbo, part: Part, seed: tf.Tensor, training: bool) -> Rows:
     totals = elbo.codec.evidence(
         part.observations, proposals.latents, part.evident, num_rows, dtype
     )
-    posteriors = elbo.codec.posteriors(totals)
+    groups = elbo.codec.groups(totals, part.segment_ids)
     log_likelihood, style_kl = elbo.observation_terms(
-        part, posteriors, proposals, seed, training
+        part, groups, proposals, seed, training
     )
     contrast = tf.zeros_like(style_kl)
     if training:
         contrast = elbo.contrasts(part, proposals, totals)
-    return Rows(log_likelihood, style_kl, elbo.kl(posteriors), contrast)
+    return Rows(log_likelihood, style_kl, elbo.codec.kl(groups), contrast)
 
 
 def _mean(elbo: Elbo, part: Part, of_rows: Rows) -> Terms:

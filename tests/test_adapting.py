@@ -39,18 +39,6 @@ def test_a_channel_that_never_changes_has_the_unit_one():
     assert choice.settings["observation_center"] == (3.0, 4.0)
 
 
-def test_the_scale_is_that_of_what_components_leave(generator):
-    """Ten directions of 200 and noise: what the sum of the variances tells."""
-    axes = np.linalg.qr(generator.normal(size=(200, 10)))[0]
-    signal = generator.normal(size=(2000, 10)) @ axes.T
-    noisy = 10 * signal + generator.normal(size=(2000, 200))
-    choice = adapting.values(ModelConfig(), noisy)
-    unit = np.array(choice.settings["observation_unit"])
-    # Each channel has its noise in units of its own deviation.
-    expected = np.sqrt(np.mean(1 / unit**2))
-    assert 0.85 * expected < choice.settings["observation_scale"] < expected
-
-
 def test_what_flags_say_stays(generator):
     values = generator.normal(size=(9, 4))
     assert not adapting.values(

@@ -9,7 +9,7 @@ from mlvae_tf.chunked import Chunked
 from mlvae_tf.steps import Step
 
 SEED = tf.constant([3, 4])
-WHOLE_IDS = tf.constant([4, 4, 2, 7, 1, 0, 0, 0, 0, 0, 0, 0, 0])  # Of groups.
+WHOLE_IDS = tf.constant([0, 0, 1, 2, 3, -1, -1, -1, -1, -1, -1, -1, -1])
 VARIANTS = [
     {},
     {"content_samples": "observation"},

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from mlvae_tf import control, noise
+from mlvae_tf import Level, control, noise
+from mlvae_tf.errors import InputError
 
 
 @pytest.fixture
@@ -98,3 +100,58 @@ def test_generate(setting):
     np.testing.assert_allclose(given, expected, rtol=1e-10)
     expected = decoded(model, np.repeat(content, 6, axis=0), style)
     np.testing.assert_allclose(free, expected, rtol=1e-10)
+
+
+def test_combine_takes_each_level_from_its_own_observations(make_model, batch):
+    model = make_model(levels={"person": 3, "light": 2})
+    images = batch["observations"]
+    of_person, of_light, styles = images[:3], images[3:5], images[5:9]
+    drawn = control.combine(
+        model, {"person": of_person, "light": of_light}, styles
+    )
+    person, light = (
+        model.infer_content(
+            part, {"person": [0] * len(part), "light": [0] * len(part)}
+        )
+        for part in (of_person, of_light)
+    )
+    contents = {
+        "person": tf.repeat(person["person"][1].loc, 4, axis=0),
+        "light": tf.repeat(light["light"][1].loc, 4, axis=0),
+    }
+    style = model.infer_style(styles).loc
+    expected = model.decode(contents, style).mean()
+    np.testing.assert_allclose(drawn, expected, rtol=1e-10)
+
+
+def test_a_level_that_is_left_out_is_drawn(make_model, batch):
+    model = make_model(levels={"person": 3, "light": 2})
+    images = batch["observations"]
+    first, same, other = (
+        control.combine(model, {"person": images[:3]}, images[:2], seed)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - other).max() > 0
+    with pytest.raises(InputError, match="person, light: got 'plce'"):
+        control.combine(model, {"plce": images}, images)
+
+
+def test_swap_is_a_case_of_combine(make_model, batch):
+    model = make_model()
+    images = batch["observations"]
+    np.testing.assert_array_equal(
+        control.swap(model, images[:3], images[3:]),
+        control.combine(model, {"content": images[:3]}, images[3:]),
+    )
+
+
+def test_inner_levels_are_generated_around_their_outer_ones(make_model):
+    levels = [Level("patient", 3), Level("visit", 3, parent="patient")]
+    model = make_model(levels=levels)
+    model.visit_spread.log_precision.assign([14.0] * 3)  # No spread at all.
+    drawn = control._from_prior(model.codec, 5)["visit"]
+    model.visit_spread.log_precision.assign([-14.0] * 3)
+    wide = control._from_prior(model.codec, 5)["visit"]
+    assert np.abs(drawn).max() < 6
+    assert np.abs(wide).max() > 50

@@ -277,7 +277,8 @@ def test_the_bound_holds_a_style_given_a_draw_of_the_content(make_model, batch):
         totals = model.codec.evidence(
             part.observations, latents, part.segment_ids, 12
         )
-        content = model.codec.posteriors(totals)["content"]
+        groups = model.codec.groups(totals, part.segment_ids)
+        content = groups.posteriors["content"]
         drawn = noise.sample(content.loc, content.scale, of_groups)
         drawn = tf.gather(drawn, part.first_ids)
         style = model.codec.learned_style(features, {"content": drawn})

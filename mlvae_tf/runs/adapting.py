@@ -18,7 +18,6 @@ LEAST_STEPS = 500
 BATCH = 256  # Observations.
 LEAST_BATCHES = 8  # Of an epoch, as far as ...
 LEAST_GROUPS = 16  # ... they have so many groups.
-LEAST_SCALE = 0.05
 VALIDATIONS = 20
 
 
@@ -56,38 +55,22 @@ def values(model: ModelConfig, stored: np.ndarray) -> Choice:
     center = np.nan_to_num(np.nanmean(finite, axis=axes))
     unit = np.nan_to_num(np.nanstd(finite, axis=axes))
     unit[unit < 1e-6 * max(unit.max(initial=0), 1e-30)] = 1
-    scale = _noise(np.nan_to_num((finite - center) / unit))
+    # With a scale of one such unit a latent dimension pays for itself where it
+    # says more than one value does (Kaiser's rule for principal components).
     return Choice(
         {
             "likelihood": "normal",
-            "observation_scale": scale,
+            "observation_scale": 1.0,
             "observation_center": tuple(_short(center)),
             "observation_unit": tuple(_short(unit)),
         },
         f"of values from {low:.3g} to {high:.3g}, in units of the deviations "
-        f"of {len(unit)} channels; {scale:g} of these is what principal "
-        "components leave",
+        f"of {len(unit)} channels",
     )
 
 
 def _short(numbers: np.ndarray) -> list[float]:
     return [float(f"{number:.6g}") for number in numbers]
-
-
-def _noise(standardized: np.ndarray) -> float:
-    """The deviation of what the first principal components leave.
-
-    References:
-        Tipping and Bishop 1999, Probabilistic Principal Component Analysis
-        (JRSS B 61), Eq. 8: the scale of greatest likelihood.
-    """
-    flat = standardized.reshape(len(standardized), -1)
-    size = flat.shape[1]
-    components = min(CONTENT_DIM + STYLE_DIM, max(1, size // 4))
-    variances = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False) ** 2
-    left = variances[components:].sum() / max(len(flat), 1)
-    scale = math.sqrt(left / max(size - components, 1))
-    return float(f"{max(scale, LEAST_SCALE):.3g}")
 
 
 def sizes(model: ModelConfig, train: GroupedData) -> Choice:

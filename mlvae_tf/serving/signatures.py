@@ -70,7 +70,7 @@ class _TracedOnce(Codec):
     def _decode(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
         latents = {
             level.name: tf.TensorSpec((None, level.dim), self.dtype)
-            for level in (*self.levels, self.style)
+            for level in (*self.drawn, self.style)
         }
 
         def decode(latents: dict[str, tf.Tensor]) -> tf.Tensor:
