@@ -49,8 +49,9 @@ class MLVAE(GroupedModel):
             `mlvae_tf.Level`, which may have a parent. Group ids are then dicts
             by level. What is said below of the content is then that of every
             level that is given by its dimension.
-        trunk: `"mlp"`, `"conv"` or `"linear"`: one linear map each, for few
-            groups; `adapt` starts them at principal components.
+        trunk: `"mlp"`; `"conv"`, strided convolutions over images or series;
+            or `"linear"`: one linear map each, for few groups; `adapt` starts
+            them at principal components.
         hidden_units: Units of the encoder's hidden layers, an integer or a
             tuple; the decoder has them in reverse order. Linear networks have
             none.

@@ -77,20 +77,41 @@ def mlp_decoder(spec: Architecture) -> keras.Sequential:
     )
 
 
-def _conv_channels(shape: Shape) -> list[int]:
-    """Channels of each halving: 28 -> 14 -> 7, 64 -> 32 -> 16 -> 8."""
-    if len(shape) != 3 or shape[0] % 4 or shape[1] % 4:
+class _Strides(NamedTuple):
+    """How a convolutional trunk halves an image or a series.
+
+    Attributes:
+        channels: Of each halving.
+        sizes: The sides before the first and after each: `(28, 28)`,
+            `(14, 14)`, `(7, 7)`; 25, 13, 7.
+    """
+
+    channels: list[int]
+    sizes: list[Shape]
+
+
+def _strides(shape: Shape) -> _Strides:
+    """The halvings for observations of this shape.
+
+    Images 28 -> 14 -> 7, 64 -> 32 -> 16 -> 8, odd sides rounded up; series as
+    often as leaves 6 steps.
+    """
+    sides = shape[:-1]
+    if len(sides) not in (1, 2) or min(sides) < 4:
         raise InputError(
-            'trunk="conv" takes images [height, width, channels] with sides '
-            f"divisible by 4: got observation_shape={shape}. Resize the "
-            'images, or use trunk="mlp".'
+            'trunk="conv" takes images [height, width, channels] or series '
+            "[time, channels] with sides of at least 4: got "
+            f'observation_shape={shape}. Reshape them, or use trunk="mlp".'
         )
-    halvings = (
-        3
-        if min(shape[:2]) >= 64 and not any(side % 8 for side in shape[:2])
-        else 2
-    )
-    return [32 * 2**i for i in range(halvings)]
+    if len(sides) == 2:
+        fits = min(sides) >= 64 and not any(side % 8 for side in sides)
+        halvings, most = 3 if fits else 2, 128
+    else:
+        halvings, most = max(1, int(math.log2(sides[0] / 6))), 128
+    sizes = [sides]
+    for _ in range(halvings):
+        sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+    return _Strides([min(32 * 2**i, most) for i in range(halvings)], sizes)
 
 
 def _conv(kind: type, channels: int, spec: Architecture) -> layers.Layer:
@@ -106,12 +127,13 @@ def _conv(kind: type, channels: int, spec: Architecture) -> layers.Layer:
 
 
 def conv_encoder(spec: Architecture) -> keras.Sequential:
-    """Strided convolutions, then the hidden units."""
-    channels = _conv_channels(spec.input_shape)
+    """Strided convolutions over images or series, then the hidden units."""
+    channels, sizes = _strides(spec.input_shape)
+    kind = layers.Conv1D if len(sizes[0]) == 1 else layers.Conv2D
     return keras.Sequential(
         [
             keras.Input(spec.input_shape, dtype=spec.dtype.compute_dtype),
-            *(_conv(layers.Conv2D, size, spec) for size in channels),
+            *(_conv(kind, size, spec) for size in channels),
             layers.Flatten(dtype=spec.dtype),
             *_hidden(spec, spec.hidden_units),
         ],
@@ -121,32 +143,40 @@ def conv_encoder(spec: Architecture) -> keras.Sequential:
 
 def conv_decoder(spec: Architecture) -> keras.Sequential:
     """The mirror image of `conv_encoder`, with transposed convolutions."""
-    channels = _conv_channels(spec.input_shape)
-    height, width = (
-        side // 2 ** len(channels) for side in spec.input_shape[:2]
-    )
-    last = layers.Conv2DTranspose(
-        spec.parameter_shape[-1],
-        4,
-        strides=2,
-        padding="same",
-        kernel_initializer="lecun_normal",
-        dtype=spec.dtype,
-    )
+    channels, sizes = _strides(spec.input_shape)
+    smallest = *sizes[-1], channels[-1]
+    outputs = *channels[-2::-1], spec.parameter_shape[-1]
+    doubled: list[layers.Layer] = []
+    for number, size in enumerate(outputs):
+        last = number == len(outputs) - 1
+        unlike = spec._replace(activation=None) if last else spec
+        doubled += _doubling(
+            size, sizes[-2 - number], sizes[-1 - number], unlike
+        )
     return keras.Sequential(
         [
             keras.Input((spec.latent_dim,), dtype=spec.dtype.compute_dtype),
             *_hidden(spec, spec.hidden_units[::-1]),
-            _dense(height * width * channels[-1], spec.activation, spec.dtype),
-            layers.Reshape((height, width, channels[-1]), dtype=spec.dtype),
-            *(
-                _conv(layers.Conv2DTranspose, size, spec)
-                for size in channels[-2::-1]
-            ),
-            last,
+            _dense(math.prod(smallest), spec.activation, spec.dtype),
+            layers.Reshape(smallest, dtype=spec.dtype),
+            *doubled,
         ],
         name="decoder",
     )
+
+
+def _doubling(
+    channels: int, after: Shape, before: Shape, spec: Architecture
+) -> list[layers.Layer]:
+    """What doubles sides, and takes off what was rounded up."""
+    series = len(after) == 1
+    kind = layers.Conv1DTranspose if series else layers.Conv2DTranspose
+    found = [_conv(kind, channels, spec)]
+    extra = [(0, 2 * small - side) for small, side in zip(before, after)]
+    if any(right for _, right in extra):
+        crop = layers.Cropping1D if series else layers.Cropping2D
+        found.append(crop(extra[0] if series else extra, dtype=spec.dtype))
+    return found
 
 
 def linear_encoder(spec: Architecture) -> keras.Sequential:

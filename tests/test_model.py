@@ -584,8 +584,8 @@ def test_vectors_and_deep_networks():
             r"\(observation_scale of MLVAE\) must be positive",
         ),
         (
-            {"trunk": "conv", "observation_shape": (30, 28, 1)},
-            r"sides divisible by 4: got observation_shape=\(30, 28, 1\)",
+            {"trunk": "conv", "observation_shape": (3, 28, 1)},
+            r"sides of at least 4: got observation_shape=\(3, 28, 1\)",
         ),
         ({"observation_shape": ()}, "observation_shape must have"),
     ],

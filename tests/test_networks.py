@@ -280,3 +280,48 @@ def test_the_example_trains_and_is_loaded(tmp_path, generator):
     np.testing.assert_array_equal(
         loaded.infer_style(images).loc, model.infer_style(images).loc
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        ((28, 28, 1), [28, 14, 7]),
+        ((64, 64, 3), [64, 32, 16, 8]),
+        ((30, 27, 3), [30, 15, 8]),
+        ((25, 12), [25, 13, 7]),
+        ((64, 6), [64, 32, 16, 8]),
+        ((1001, 1), [1001, 501, 251, 126, 63, 32, 16, 8]),
+        ((4, 2), [4, 2]),
+    ],
+)
+@pytest.mark.parametrize("likelihood", ["normal", "normal_learned_scale"])
+def test_convolutions_halve_images_and_series(shape, sizes, likelihood):
+    model = mlvae_tf.MLVAE(
+        shape, 3, 2, trunk="conv", likelihood=likelihood, hidden_units=8
+    )
+    convolutions = [
+        layer for layer in model.encoder.layers if "conv" in layer.name
+    ]
+    outputs = [layer.output.shape[1] for layer in convolutions]
+    assert outputs == sizes[1:]
+    drawn = model.decode(np.zeros((2, 3)), np.zeros((2, 2))).mean()
+    assert drawn.shape == (2, *shape)
+
+
+def test_a_series_is_read_by_what_is_next_to_each_other(generator):
+    """A pulse one period later is read with the same weights."""
+    model = mlvae_tf.MLVAE((64, 1), 3, 2, trunk="conv", likelihood="normal")
+    series = np.zeros((2, 64, 1), np.float32)
+    series[0, 24:28] = series[1, 32:36] = 1
+    read = series
+    for layer in model.encoder.layers[:3]:
+        read = layer(read)
+    read = read.numpy()
+    np.testing.assert_allclose(read[0, 2:5], read[1, 3:6], atol=1e-6)
+    assert np.abs(read[0, 2:5] - read[1, 2:5]).max() > 0.01
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3, 4, 5), (3, 1), (28, 2, 1)])
+def test_other_shapes_have_no_convolutions(shape):
+    with pytest.raises(InputError, match=r"images .* or series"):
+        mlvae_tf.MLVAE(shape, trunk="conv")

@@ -35,8 +35,9 @@ class ModelConfig:
     )
     trunk: str = option(
         "mlp",
-        "The networks: fully connected, convolutions, or one linear map each, "
-        "which start at principal components where the likelihood is normal.",
+        "The networks: fully connected, convolutions over images or series, or "
+        "one linear map each, which start at principal components where the "
+        "likelihood is normal.",
         choices=("mlp", "conv", "linear"),
     )
     hidden_units: tuple[int, ...] = option(
