@@ -194,6 +194,7 @@ class GroupedTrainer(keras.Model):
             whole_ids = batches.wholes(whole_ids, first_ids, num_rows)
         if in_chunks:
             chunks = observations.map(self._ready)
+            chunks = feeding.without_autotuning(chunks)
             batch = Batch(chunks, segment_ids, whole_ids)
             loss = step_in_chunks(batch)
         else:

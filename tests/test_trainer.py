@@ -441,3 +441,15 @@ def test_inference_is_traced_once(make_model, batch):
         model.infer_content(images[:count], ids[:count])
     functions = model._encode_batch, model._given_style
     assert [f.experimental_get_tracing_count() for f in functions] == [1, 1]
+
+
+@pytest.mark.parametrize("chosen", [None, True, False])
+def test_iterators_are_not_tuned_unless_asked(model, batch, chosen):
+    """Who destroys one would wait for its thread."""
+    data = dataset_of(batch)
+    if chosen is not None:
+        options = tf.data.Options()
+        options.autotune.enabled = chosen
+        data = data.with_options(options)
+    prepared = model._prepare(data)
+    assert prepared.options().autotune.enabled is bool(chosen)
