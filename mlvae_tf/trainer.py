@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
+from tensorflow.python.util import _pywrap_util_port
 
 from mlvae_tf import batches, checks, feeding, guards, noise, objective, whole
 from mlvae_tf.batches import Batch, Part
@@ -21,6 +23,12 @@ from mlvae_tf.noise import Stream
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
 
+_CONVOLUTIONS = (
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv1DTranspose,
+    layers.Conv2DTranspose,
+)
 _SCALED = 1000  # Observations whose values are set against the likelihood's.
 
 Weights = dict[str, float | tf.Tensor]
@@ -421,4 +429,15 @@ class GroupedTrainer(keras.Model):
 
     def _resolve_auto_jit_compile(self) -> bool:
         # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
-        return self._distribute_strategy is None and not self._own_networks
+        if self._distribute_strategy is not None or self._own_networks:
+            return False
+        codec = self.elbo.codec
+        parts = (*codec.encoder.layers, *codec.decoder.layers)
+        convolves = any(isinstance(part, _CONVOLUTIONS) for part in parts)
+        return not (convolves and _has_fast_convolutions())
+
+
+def _has_fast_convolutions() -> bool:
+    """Whether TensorFlow's convolutions are faster than XLA's: oneDNN's are."""
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return not on_gpu and _pywrap_util_port.IsMklEnabled()

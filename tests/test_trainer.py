@@ -453,3 +453,19 @@ def test_iterators_are_not_tuned_unless_asked(model, batch, chosen):
         data = data.with_options(options)
     prepared = model._prepare(data)
     assert prepared.options().autotune.enabled is bool(chosen)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "has_fast", "compiled"),
+    [("conv", True, False), ("conv", False, True), ("mlp", True, True)],
+)
+def test_xla_is_left_out_where_convolutions_are_faster(
+    make_model, monkeypatch, trunk, has_fast, compiled
+):
+    fast = "mlvae_tf.trainer._has_fast_convolutions"
+    monkeypatch.setattr(fast, lambda: has_fast)
+    model = make_model(trunk=trunk, observation_shape=(8, 8, 1))
+    model.compile("adam")
+    assert model.compiles_step is compiled
+    model.compile("adam", jit_compile=True)
+    assert model.compiles_step
