@@ -19,6 +19,7 @@ fuzz: .venv/installed  ## 100,000 damaged files of every kind: ten minutes.
 
 benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 	$(BIN)/python benchmarks/step.py $(if $(TORCH),--torch=$(TORCH))
+	$(BIN)/python benchmarks/stalls.py
 	$(BIN)/python benchmarks/chunks.py
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/index_memory.py

@@ -7,7 +7,9 @@
 An MLP 784-500-(10+10)-500-784 with Bernoulli likelihood in float32 on batches
 of several sizes: `MLVAE.fit`, reading as train.py reads; a plain VAE of the
 same networks in the same loop; an ML-VAE in PyTorch, eager and compiled, on
-ready batches; and the matrix products of the step alone, in either library.
+ready batches; the matrix products of the step alone, in either library; and
+`trunk="conv"` at 64x64x3 beside the same in PyTorch (`--convolutions` for it
+alone).
 Each is a process, of which one works at a time, by turns. Then the time from
 the start of train.py to its first steps, beside that of importing TensorFlow
 and TensorFlow Probability. Prints Markdown: medians over the turns and their
@@ -35,6 +37,9 @@ _TORCH = flags.DEFINE_string(
 _TURNS = flags.DEFINE_integer("turns", 15, "Turns of each.", lower_bound=1)
 _STEPS = flags.DEFINE_integer(
     "steps", 40, "Steps of a turn, a multiple of ten.", lower_bound=10
+)
+_CONVOLUTIONS = flags.DEFINE_bool(
+    "convolutions", False, "Only those: 64x64x3, batches of 64 in 16 groups."
 )
 _STARTS = flags.DEFINE_integer("starts", 5, "Turns of the start.")
 
@@ -109,6 +114,23 @@ def compare(size: int, num_groups: int, lines: list[list[str]]) -> None:
         lines.append([f"{where}: {name}", *median_and_range(values, 3)])
 
 
+def compare_convolutions(lines: list[list[str]]) -> None:
+    """The convolutional trunk, by TensorFlow's own convolutions and XLA's."""
+    subjects = {
+        "MLVAE": ("keras convolutions", 64, 16),
+        "MLVAE by XLA": ("keras convolutions_xla", 64, 16),
+    }
+    if _TORCH.value:
+        for kind in ("eager", "compiled"):
+            subjects[f"PyTorch {kind}"] = (f"torch conv_{kind}", 64, 16)
+    times = milliseconds(subjects)
+    for name, values in times.items():
+        lines.append([f"64x64x3: {name}, ms", *median_and_range(values, 1)])
+        if name != "MLVAE":
+            ratio = median_and_range(times["MLVAE"] / values, 3)
+            lines.append([f"64x64x3: MLVAE / {name}", *ratio])
+
+
 def waiting(size: int, num_groups: int) -> list[str]:
     """The share of `fit` that waits for a batch."""
     worker = work("keras waiting", size, num_groups)
@@ -152,6 +174,9 @@ def starting() -> list[list[str]]:
 
 def main(arguments: list[str]) -> None:
     lines = [["a training step", "median", "range"]]
+    compare_convolutions(lines)
+    if _CONVOLUTIONS.value:
+        return print_table(lines)
     batches = (256, 10), (1024, 10), (1024, 256)
     for batch in batches:
         compare(*batch, lines)

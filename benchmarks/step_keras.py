@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import turns
-from step_shapes import DIM, HIDDEN, products
+from step_shapes import COLOURS, DIM, HIDDEN, SIDE, products
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from mlvae_tf import MLVAE, guards, likelihoods, noise, objective
@@ -103,24 +103,33 @@ class Turns(keras.callbacks.Callback):
         turns.answer(time.perf_counter() - self._began)
 
 
-def batches(size: int, num_groups: int) -> tf.data.Dataset:
+def batches(
+    size: int,
+    num_groups: int,
+    shape: tuple[int, ...] = SHAPE,
+    count: int = OBSERVATIONS,
+) -> tf.data.Dataset:
     """As train.py reads them: so many observations of so many groups."""
     generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (OBSERVATIONS, *SHAPE), np.uint8)
-    data = GroupedData.of(images, np.arange(OBSERVATIONS) % num_groups)
+    images = generator.integers(0, 256, (count, *shape), np.uint8)
+    data = GroupedData.of(images, np.arange(count) % num_groups)
     each, rest = divmod(size, num_groups)
     how = Batches(num_groups, each, size if rest else None)
     return make_dataset(data, how, seed=0, epochs=FOREVER)
 
 
 def train(
-    model: keras.Model, data: tf.data.Dataset, steps: int, callback: Any
+    model: keras.Model,
+    data: tf.data.Dataset,
+    steps: int,
+    callback: Any,
+    jit_compile: bool | str = True,
 ) -> None:
     """Epochs of so many steps."""
     model.compile(
         keras.optimizers.Adam(1e-3),
         # Keras would compile the plain one's check too, which XLA can't.
-        jit_compile=isinstance(model, MLVAE),
+        jit_compile=jit_compile if isinstance(model, MLVAE) else False,
         steps_per_execution=fitting.MAX_STEPS_AT_ONCE,
     )
     model.fit(
@@ -136,6 +145,20 @@ def train(
 def ours(size: int, num_groups: int, steps: int) -> None:
     model = MLVAE(SHAPE, DIM, DIM, hidden_units=HIDDEN, seed=0)
     train(model, batches(size, num_groups), steps, Turns())
+
+
+def convolutions(
+    size: int, num_groups: int, steps: int, jit_compile: bool | str = "auto"
+) -> None:
+    """64x64x3 with `trunk="conv"`."""
+    shape = SIDE, SIDE, COLOURS
+    model = MLVAE(shape, DIM, DIM, trunk="conv", hidden_units=HIDDEN, seed=0)
+    data = batches(size, num_groups, shape, 20 * size)
+    train(model, data, steps, Turns(), jit_compile)
+
+
+def convolutions_xla(size: int, num_groups: int, steps: int) -> None:
+    convolutions(size, num_groups, steps, jit_compile=True)
 
 
 def bfloat16(size: int, num_groups: int, steps: int) -> None:
@@ -198,7 +221,15 @@ def waiting(size: int, num_groups: int, steps: int) -> None:
 
 SUBJECTS: dict[str, Callable[[int, int, int], None]] = {
     subject.__name__: subject
-    for subject in (ours, bfloat16, plain, alone, waiting)
+    for subject in (
+        ours,
+        bfloat16,
+        plain,
+        alone,
+        waiting,
+        convolutions,
+        convolutions_xla,
+    )
 }
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 DIM, HIDDEN, PIXELS = 10, 500, 784
+SIDE, COLOURS, CHANNELS = 64, 3, (32, 64, 128)  # Of the convolutions.
 
 Shape = tuple[int, int]
 

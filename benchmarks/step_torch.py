@@ -8,12 +8,21 @@ Runs in an environment of its own, with torch and numpy; see `step.py`.
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import torch
 import torch.nn.functional as F
 import turns
-from step_shapes import DIM, HIDDEN, PIXELS, products
+from step_shapes import (
+    CHANNELS,
+    COLOURS,
+    DIM,
+    HIDDEN,
+    PIXELS,
+    SIDE,
+    products,
+)
 from torch import nn
 
 BOUND = 7.0  # Of the log-scale, as in `mlvae_tf.layers`.
@@ -42,10 +51,10 @@ class MLVAE(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Linear(PIXELS, HIDDEN)
+        self.encoder: nn.Module = nn.Linear(PIXELS, HIDDEN)
         self.heads = nn.Linear(HIDDEN, 4 * DIM)
         self.decoder = nn.Linear(2 * DIM, HIDDEN)
-        self.output = nn.Linear(HIDDEN, PIXELS)
+        self.output: nn.Module = nn.Linear(HIDDEN, PIXELS)
 
     def forward(
         self, x: torch.Tensor, segments: torch.Tensor, num_groups: int
@@ -73,6 +82,33 @@ class MLVAE(nn.Module):
         return (loss + kl(style_loc, style_log_scale)) / num_groups
 
 
+class ConvolutionalMLVAE(MLVAE):
+    """The same around the convolutions of `trunk="conv"` at 64x64x3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = COLOURS, *CHANNELS
+        halvings: list[nn.Module] = []
+        doublings: list[nn.Module] = []
+        for few, many in itertools.pairwise(sizes):
+            halvings += [nn.Conv2d(few, many, 4, 2, 1), nn.Tanh()]
+            doublings = [
+                nn.Tanh(),
+                nn.ConvTranspose2d(many, few, 4, 2, 1),
+                *doublings,
+            ]
+        side = SIDE // 2 ** len(CHANNELS)
+        flat = side * side * CHANNELS[-1]
+        self.encoder = nn.Sequential(
+            *halvings, nn.Flatten(), nn.Linear(flat, HIDDEN)
+        )
+        self.output = nn.Sequential(
+            nn.Linear(HIDDEN, flat),
+            nn.Unflatten(1, (CHANNELS[-1], side, side)),
+            *doublings,
+        )
+
+
 def alone(size: int) -> turns.Block:
     """The matrix products of a step, and nothing else."""
     pairs = [[torch.randn(shape) for shape in pair] for pair in products(size)]
@@ -90,12 +126,14 @@ def make(subject: str, size: int, num_groups: int) -> turns.Block:
     torch.manual_seed(0)
     if subject == "alone":
         return alone(size)
-    model = MLVAE()
-    compute = torch.compile(model) if subject == "compiled" else model
+    convolves = subject.startswith("conv_")
+    model = ConvolutionalMLVAE() if convolves else MLVAE()
+    shape = (COLOURS, SIDE, SIDE) if convolves else (PIXELS,)
+    compute = torch.compile(model) if "compiled" in subject else model
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
     batches = [
         (
-            torch.randint(0, 256, (size, PIXELS)).float() / 255,
+            torch.randint(0, 256, (size, *shape)).float() / 255,
             torch.arange(size)[torch.randperm(size)] % num_groups,
         )
         for _ in range(20)

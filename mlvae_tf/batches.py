@@ -6,6 +6,7 @@ computed of a part of them at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -130,18 +131,20 @@ def most_groups(segment_ids: SegmentIds) -> tf.Tensor:
     return counts[0] if len(counts) == 1 else tf.reduce_max(tf.stack(counts))
 
 
-def wholes(rows: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
+def wholes(
+    rows: tf.Tensor, segment_ids: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
     """Of which group of the dataset every group of a batch is a piece.
 
     Args:
         rows: `[N]`, that of each observation, as any number.
         segment_ids: int32 `[N]`, the group within the batch.
+        size: How many rows to return, at least the number of groups.
 
     Returns:
-        int32, numbers from 0, the groups first and beyond them negative; as
-        many as observations padded.
+        int32 `[size]`: numbers from 0, the groups first and beyond them
+        negative.
     """
-    size = padded(tf.size(rows))
     _, numbers = tf.unique(rows)
     return tf.math.unsorted_segment_max(numbers, segment_ids, size)
 
@@ -167,21 +170,74 @@ def num_groups(segment_ids: SegmentIds) -> tf.Tensor:
     return tf.reduce_max(first(segment_ids)) + 1
 
 
-def padded(size: tf.Tensor) -> tf.Tensor:
+def padded(size: tf.Tensor, parts: int = 8) -> tf.Tensor:
     """The size to pad to, so that XLA compiles only a few programs.
 
-    Sizes are multiples of an eighth of the power of two below: at most an
-    eighth is wasted, and eight programs serve all sizes up to twice as large.
+    Args:
+        size: How many rows there are.
+        parts: Into how many the way from one power of two to the next is cut,
+            a power of two: so many programs serve all sizes up to twice as
+            large, and at most one in so many rows is wasted.
     """
     exponent = tf.math.log(tf.cast(size, "float32")) / tf.math.log(2.0)
-    unit = 2 ** tf.maximum(tf.cast(exponent + 1e-4, "int32") - 3, 0)
+    finest = parts.bit_length() - 1
+    unit = 2 ** tf.maximum(tf.cast(exponent + 1e-4, "int32") - finest, 0)
     return size + -size % unit
 
 
-def pad(part: Part) -> Part:
-    """A part with padding rows, whose segment ids are negative."""
-    size = tf.shape(part.observations)[0]
-    extra = padded(size) - size
+def halved(largest: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """A largest size after as many halvings as leave another in it."""
+    times = tf.math.log(tf.cast(largest // size, "float32")) / tf.math.log(2.0)
+    return -(-largest // 2 ** tf.cast(times + 1e-4, "int32"))
+
+
+class Sizes:
+    """The sizes that batches are padded to: one or two, if they can be.
+
+    A batch takes the smallest one that it fills by half or more. Where there is
+    none, one is added: of its own size, but for an eighth at most, so that
+    batches of one size, and the smaller last one, are hardly padded. Where one
+    not much smaller was there before, sizes vary, and more than half of the
+    power of two below is left for those to come.
+    """
+
+    def __init__(self) -> None:
+        none = tf.zeros([0], tf.int32)
+        with tf.device("CPU"):
+            self._known = tf.Variable(none, trainable=False, shape=[None])
+
+    def expect(self, largest: Sequence[int]) -> None:
+        """Say how large batches of every kind can be, the last of an epoch one.
+
+        They, their halves, quarters and so on are then the sizes, whatever
+        batch comes first.
+        """
+        sizes = {
+            -(-size // 2**halvings)
+            for size in padded(tf.constant(largest, tf.int32)).numpy().tolist()
+            for halvings in range(size.bit_length())
+        }
+        self._known.assign(sorted(sizes))
+
+    def take(self, size: tf.Tensor) -> tf.Tensor:
+        """The size for a batch of so many rows."""
+        known = tf.convert_to_tensor(self._known)
+        fit = tf.boolean_mask(known, (known >= size) & (known <= 2 * size))
+        varies = tf.reduce_any((known < size) & (2 * known > size))
+        new = tf.where(varies, padded(size, 2), padded(size))
+        new = tf.repeat(new, tf.cast(tf.size(fit) == 0, tf.int32))
+        self._known.assign(tf.concat([known, new], axis=0))
+        return tf.reduce_min(tf.concat([fit, new], axis=0))
+
+
+def pad(part: Part, size: tf.Tensor) -> Part:
+    """A part with padding rows, whose segment ids are negative.
+
+    Args:
+        part: At most `size` rows.
+        size: How many to return.
+    """
+    extra = size - tf.shape(part.observations)[0]
     axes = len(part.observations.shape) - 1
 
     def with_none(segment_ids: SegmentIds) -> SegmentIds:

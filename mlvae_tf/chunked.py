@@ -30,7 +30,15 @@ from typing import TypeVar
 import tensorflow as tf
 
 from mlvae_tf import evidence, guards, objective
-from mlvae_tf.batches import Batch, Part, most_groups, num_groups, pad, padded
+from mlvae_tf.batches import (
+    Batch,
+    Part,
+    halved,
+    most_groups,
+    num_groups,
+    pad,
+    padded,
+)
 from mlvae_tf.codec import Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
@@ -38,6 +46,8 @@ from mlvae_tf.steps import Step
 
 State = TypeVar("State")
 Tensors = tuple[tf.Tensor, ...]
+
+GROUP_PARTS = 2  # Of rows of evidence, which cost little.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +57,8 @@ class Chunked:
     Attributes:
         elbo: The ELBO.
         compiled: Whether XLA compiles what is computed of a chunk.
-        padded: Whether chunks are padded to one of a few sizes.
+        padded: Whether chunks are padded to one of a few sizes: that of the
+            largest so far, or what is left of it after halvings.
     """
 
     elbo: Elbo
@@ -175,23 +186,27 @@ class Chunked:
             step = tf.function(function, jit_compile=True)
 
         def fold_in(
-            before: tuple[tf.Tensor, State], observations: tf.Tensor
-        ) -> tuple[tf.Tensor, State]:
-            start, state = before
+            before: tuple[tf.Tensor, tf.Tensor, State],
+            observations: tf.Tensor,
+        ) -> tuple[tf.Tensor, tf.Tensor, State]:
+            start, largest, state = before
             part = batch.part(observations, start)
-            stop = start + tf.shape(observations)[0]
+            size = tf.shape(observations)[0]
+            largest = tf.maximum(largest, padded(size))
             observations = guards.assert_chunk(observations, part.first_ids)
             part = part._replace(observations=observations)
-            return stop, step(state, pad(part) if self.padded else part)
+            if self.padded:
+                part = pad(part, halved(largest, size))
+            return start + size, largest, step(state, part)
 
-        stop, state = batch.chunks.reduce((0, state), fold_in)
+        stop, _, state = batch.chunks.reduce((0, 0, state), fold_in)
         guards.assert_whole(stop, batch.first_ids)
         return state
 
     def _totals(self, batch: Batch, seed: tf.Tensor, training: bool) -> Totals:
         """Pass one: what is said of every group, and zeros beyond."""
         elbo = self.elbo
-        num_rows = padded(most_groups(batch.segment_ids))
+        num_rows = padded(most_groups(batch.segment_ids), GROUP_PARTS)
 
         def add_evidence(totals: Totals, part: Part) -> Totals:
             latents, _ = elbo.propose(part, seed, training)

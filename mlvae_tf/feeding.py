@@ -99,7 +99,21 @@ def prepare(data: Any, observation_shape: Shape) -> Any:
     if isinstance(data, collections.abc.Iterator):
         # Keras wants tuples of a generator.
         return ((prepared_batch(part, observation_shape),) for part in data)
+    if isinstance(data, tf.data.Dataset):
+        return without_autotuning(data)
     return data
+
+
+def without_autotuning(data: tf.data.Dataset) -> tf.data.Dataset:
+    """A dataset whose iterators end at once, unless its options say otherwise.
+
+    The thread that tunes one sleeps twice as long every time, up to a minute,
+    and who destroys the iterator may wait for it to wake.
+    """
+    options = tf.data.Options()
+    if data.options().autotune.enabled is None:
+        options.autotune.enabled = False
+    return data.with_options(options)
 
 
 def rest(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
+from tensorflow.python.util import _pywrap_util_port
 
 from mlvae_tf import batches, checks, feeding, guards, noise, objective, whole
 from mlvae_tf.batches import Batch, Part
-from mlvae_tf.chunked import Chunked
+from mlvae_tf.chunked import GROUP_PARTS, Chunked
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
 from mlvae_tf.levels import LAST_STEP
@@ -21,6 +23,12 @@ from mlvae_tf.noise import Stream
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
 
+_CONVOLUTIONS = (
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv1DTranspose,
+    layers.Conv2DTranspose,
+)
 _SCALED = 1000  # Observations whose values are set against the likelihood's.
 
 Weights = dict[str, float | tf.Tensor]
@@ -60,6 +68,22 @@ class GroupedTrainer(keras.Model):
         kls = [f"{name}_kl" for name in (*levels, elbo.codec.style.name)]
         names = "loss", "elbo", "reconstruction", *kls
         self._trackers = [keras.metrics.Mean(name) for name in names]
+        self._train_sizes, self._test_sizes = batches.Sizes(), batches.Sizes()
+
+    def expect_batches(
+        self, largest: Sequence[int], largest_tested: Sequence[int] = ()
+    ) -> None:
+        """Say how large batches will be, where that is known before `fit`.
+
+        XLA then compiles a program for each of these sizes, and more only for
+        batches of less than half. Without, it finds a size or two more.
+
+        Args:
+            largest: The largest batch of `fit`, and the largest last one.
+            largest_tested: The same of `validation_data`.
+        """
+        self._train_sizes.expect(largest)
+        self._test_sizes.expect(largest_tested)
 
     def kl_weights(self) -> Weights:
         """By level, the weight of its KL at the current step."""
@@ -157,6 +181,7 @@ class GroupedTrainer(keras.Model):
         data: Any,
         step: Callable[[Part], tf.Tensor],
         step_in_chunks: Callable[[Batch], tf.Tensor],
+        sizes: batches.Sizes,
     ) -> dict[str, tf.Tensor]:
         """Number the groups outside XLA, which has no strings; then compute."""
         observations, group_ids = feeding.unpack(data)
@@ -169,19 +194,26 @@ class GroupedTrainer(keras.Model):
         checks.check_shapes(elements, shape, group_ids)
         segment_ids = batches.number(group_ids, codec.parents)
         whole_ids = feeding.whole_ids(data)
+        first_ids = batches.first(segment_ids)
+        num_rows = tf.size(first_ids)
+        if in_chunks:
+            num_rows = batches.padded(num_rows, GROUP_PARTS)
+        elif self._pads:
+            num_rows = sizes.take(num_rows)
         if whole_ids is not None:
-            whole_ids = batches.wholes(whole_ids, batches.first(segment_ids))
+            whole_ids = batches.wholes(whole_ids, first_ids, num_rows)
         if in_chunks:
             chunks = observations.map(self._ready)
+            chunks = feeding.without_autotuning(chunks)
             batch = Batch(chunks, segment_ids, whole_ids)
             loss = step_in_chunks(batch)
         else:
             part = Part(
                 self._ready(observations), segment_ids, whole_ids=whole_ids
             )
+            if self._pads:
+                part = batches.pad(part, num_rows)
             if self.compiles_step:
-                if not self._own_networks:
-                    part = batches.pad(part)
                 # Autograph has nothing to convert, and takes a second to see.
                 step = tf.function(step, autograph=False, jit_compile=True)
             loss = step(part)
@@ -197,13 +229,17 @@ class GroupedTrainer(keras.Model):
             warnings.warn(
                 "The model does not have any trainable weights.", stacklevel=2
             )
-            return self._step(data, self._test, self._test_in_chunks)
+            return self.test_step(data)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        return self._step(data, self._update, self._update_in_chunks)
+        return self._step(
+            data, self._update, self._update_in_chunks, self._train_sizes
+        )
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        return self._step(data, self._test, self._test_in_chunks)
+        return self._step(
+            data, self._test, self._test_in_chunks, self._test_sizes
+        )
 
     # What Keras offers, and what of it makes no sense here.
 
@@ -389,6 +425,21 @@ class GroupedTrainer(keras.Model):
         """Whether XLA compiles what a step computes."""
         return self._compiles_step and not self.run_eagerly
 
+    @property
+    def _pads(self) -> bool:
+        return self.compiles_step and not self._own_networks
+
     def _resolve_auto_jit_compile(self) -> bool:
         # Keras's "auto" leaves XLA out on CPUs, where it pays as well.
-        return self._distribute_strategy is None and not self._own_networks
+        if self._distribute_strategy is not None or self._own_networks:
+            return False
+        codec = self.elbo.codec
+        parts = (*codec.encoder.layers, *codec.decoder.layers)
+        convolves = any(isinstance(part, _CONVOLUTIONS) for part in parts)
+        return not (convolves and _has_fast_convolutions())
+
+
+def _has_fast_convolutions() -> bool:
+    """Whether TensorFlow's convolutions are faster than XLA's: oneDNN's are."""
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return not on_gpu and _pywrap_util_port.IsMklEnabled()

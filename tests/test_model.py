@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -308,14 +310,57 @@ def test_padding_changes_nothing(make_model, batch):
 
 @pytest.mark.parametrize("size", [1, 7, 8, 100, 129, 250, 256, 1000, 1024])
 def test_few_padded_sizes(size):
-    part = batches.pad(
-        Part(tf.ones((size, 2)), {"content": tf.zeros(size, tf.int32)})
-    )
+    part = Part(tf.ones((size, 2)), {"content": tf.zeros(size, tf.int32)})
+    part = batches.pad(part, batches.padded(size))
     observations, rows = part.observations, part.first_ids
     assert len(rows) == len(observations) <= size * 9 / 8
     assert np.count_nonzero(rows == 0) == np.sum(observations) / 2 == size
     unit = 2 ** max(size.bit_length() - 4, 0)
     assert len(rows) % unit == 0
+
+
+def taken(sizes, *batch_sizes):
+    return [int(sizes.take(tf.constant(int(n)))) for n in batch_sizes]
+
+
+@pytest.mark.parametrize(
+    ("batch_sizes", "expected"),
+    [
+        ([256, 256, 80, 256, 80], [256, 256, 80, 256, 80]),  # As they are.
+        ([100, 100, 3], [104, 104, 3]),
+        ([256, 128, 127, 200], [256, 256, 128, 256]),  # By half at least.
+        ([200, 215, 190, 250], [208, 256, 208, 256]),  # Sizes vary.
+        ([215, 300, 380, 400], [224, 384, 384, 512]),
+    ],
+)
+def test_batches_take_few_sizes(batch_sizes, expected):
+    assert taken(batches.Sizes(), *batch_sizes) == expected
+
+
+def test_random_batches_take_few_sizes(generator):
+    """Eighths of the power of two below would be eight."""
+    ragged = generator.integers(129, 257, 200)
+    found = taken(batches.Sizes(), *ragged)
+    assert len(set(found)) <= 3
+    assert all(size <= rows <= 2 * size for size, rows in zip(ragged, found))
+
+
+def test_expected_batches_take_the_sizes_they_were_told():
+    for order in (1, -1):
+        sizes = batches.Sizes()
+        sizes.expect((250, 90))
+        batch_sizes = [131, 250, 90, 70, 91, 129][::order]
+        expected = [256, 256, 96, 96, 96, 256][::order]
+        assert taken(sizes, *batch_sizes) == expected
+        assert taken(sizes, 1, 3, 300) == [1, 3, 384]
+
+
+@pytest.mark.parametrize("largest", [1, 7, 256, 1000])
+def test_halved(largest):
+    for size in range(1, largest + 1):
+        found = int(batches.halved(tf.constant(largest), tf.constant(size)))
+        halves = [largest / 2**k for k in range(11)]
+        assert found == math.ceil(min(h for h in halves if h >= size))
 
 
 def test_eager_graph_and_xla_report_the_same(make_model, batch):

@@ -102,3 +102,26 @@ def test_members_are_dealt_out_afresh():
         pairs |= {tuple(sorted(pair)) for pair in dealt.tolist()}
     # 20 epochs of 20 pairs, out of 780: the expected number is about 314.
     assert len(pairs) > 250
+
+
+@settings(deadline=None)
+@given(group_indices, st.integers(1, 6), st.integers(1, 4))
+def test_no_batch_is_larger_than_the_largest(index, per_group, per_batch):
+    for batches in (Batches(per_batch, per_group), Batches(batch_size=7)):
+        found = [
+            [len(rows) for rows, _ in epoch(batches, index, number=number)]
+            for number in range(3)
+        ]
+        largest, last = batches.sampler(index).largest
+        assert largest <= len(index)
+        for sizes in found:
+            assert max(sizes) <= largest
+            assert sizes[-1] <= last
+
+
+def test_the_largest_batch():
+    index = np.repeat(np.arange(4), [7, 1, 2, 3]).astype(np.int32)
+    # Pieces of 3, 3, 1, 1, 2 and 3, of which four go into a batch.
+    assert Batches(4, 3).sampler(index).largest == (3 + 3 + 3 + 2, 3 + 3)
+    assert Batches(9, 3).sampler(index).largest == (13, 13)
+    assert Batches(batch_size=5).sampler(index).largest == (5, 3)

@@ -1,3 +1,4 @@
+import functools
 import pathlib
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import mlvae_tf
 from mlvae_tf import control, evidence, serving
 from mlvae_tf.codec import Codec
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.serving import Signatures
 from mlvae_tf.store import encoding
 
 SHAPE = (8, 8, 1)
@@ -212,15 +214,32 @@ def test_what_is_wrong_is_said_without_the_package(served):
 def test_networks_are_traced_once_for_all_signatures(
     make_model, tmp_path, monkeypatch
 ):
-    traced, propose = [], Codec.propose
+    traced = []
+    methods = [
+        (Codec, "propose"),
+        (Codec, "given_style"),  # The flow is the longest of all.
+        (Codec, "decode"),
+        *((Signatures, name) for name in serving.NAMES),
+    ]
 
-    def counted(codec, observations):
-        traced.append(observations)
-        return propose(codec, observations)
+    def count(owner, name):
+        method = getattr(owner, name)
 
-    monkeypatch.setattr(Codec, "propose", counted)
-    serving.export(make_model(), tmp_path / "1")
-    assert len(traced) == 1
+        @functools.wraps(method)  # Signatures are read from it.
+        def counted(*arguments, **named):
+            traced.append(name)
+            return method(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    for owner, name in methods:
+        count(owner, name)
+    model = make_model(style_given_content=True, style_flow=2)
+    serving.export(model, tmp_path / "1")
+    once = {"propose", "given_style", *serving.NAMES}
+    assert {name: traced.count(name) for name in once} == dict.fromkeys(
+        once - {"decode"}, 1
+    ) | {"decode": 2}  # A network and a signature.
 
 
 def test_a_table_of_a_network_is_saved(make_model, batch, tmp_path):

@@ -375,3 +375,97 @@ def test_a_fit_that_fails_leaves_no_step_to_pass(make_model, batch):
     assert int(model.optimizer.iterations) == 0
     model.train_on_batch(batch)
     assert int(model.optimizer.iterations) == 1
+
+
+def ragged(generator, count):
+    """Batches of 129 to 256 vectors, in pairs."""
+    for size in generator.integers(129, 257, count):
+        values = generator.uniform(size=(size, 6)).astype(np.float32)
+        ids = np.arange(size) // 2
+        yield {"observations": values, "group_ids": ids}
+
+
+def programs(monkeypatch, model, train):
+    """The shapes that XLA compiles for while a model is trained."""
+    shapes = {"_update": set(), "_test": set()}
+
+    def noted(step, found):
+        def note(part):
+            found.add(len(part.observations))
+            return step(part)
+
+        return note
+
+    for name, found in shapes.items():
+        step = noted(getattr(model, name), found)
+        monkeypatch.setattr(model, name, step)
+    # Without a graph, whose shapes are not known.
+    monkeypatch.setattr(tf, "function", lambda function, **_: function)
+    train()
+    return shapes
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_ragged_batches_are_few_programs(monkeypatch, generator, told):
+    """One of a run that says how large its batches are; three at most."""
+    model = mlvae_tf.MLVAE((6,), 2, 2, hidden_units=4)
+    model.compile("adam", jit_compile=True)
+    signature = {
+        "observations": tf.TensorSpec((None, 6)),
+        "group_ids": tf.TensorSpec((None,), tf.int64),
+    }
+    data = tf.data.Dataset.from_generator(
+        lambda: ragged(generator, 30), output_signature=signature
+    )
+    if told:
+        model.expect_batches((256, 100), (256, 100))
+    trained = programs(
+        monkeypatch,
+        model,
+        lambda: model.fit(data, verbose=0, validation_data=data),
+    )
+    most = 1 if told else 3
+    assert [1 <= len(shapes) <= most for shapes in trained.values()] == [
+        True,
+        True,
+    ]
+
+
+def test_inference_is_traced_once(make_model, batch):
+    model = make_model(style_given_content=True)
+    images = np.concatenate([batch["observations"]] * 3)
+    ids = np.concatenate([batch["group_ids"]] * 3)
+    for count in (36, 30, 7, 1):
+        model.infer_observations(images[:count], batch_size=8)
+        model.infer_style(images[:count], ids[:count])
+        model.infer_content(images[:count], ids[:count])
+    functions = model._encode_batch, model._given_style
+    assert [f.experimental_get_tracing_count() for f in functions] == [1, 1]
+
+
+@pytest.mark.parametrize("chosen", [None, True, False])
+def test_iterators_are_not_tuned_unless_asked(model, batch, chosen):
+    """Who destroys one would wait for its thread."""
+    data = dataset_of(batch)
+    if chosen is not None:
+        options = tf.data.Options()
+        options.autotune.enabled = chosen
+        data = data.with_options(options)
+    prepared = model._prepare(data)
+    assert prepared.options().autotune.enabled is bool(chosen)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "has_fast", "compiled"),
+    [("conv", True, False), ("conv", False, True), ("mlp", True, True)],
+)
+def test_xla_is_left_out_where_convolutions_are_faster(
+    make_model, monkeypatch, trunk, has_fast, compiled
+):
+    fast = "mlvae_tf.trainer._has_fast_convolutions"
+    monkeypatch.setattr(fast, lambda: has_fast)
+    model = make_model(trunk=trunk, observation_shape=(8, 8, 1))
+    model.compile("adam")
+    assert model.compiles_step is compiled
+    model.compile("adam", jit_compile=True)
+    assert model.compiles_step

@@ -70,6 +70,14 @@ class Sampler(abc.ABC):
     def __len__(self) -> int:
         """Number of batches in an epoch."""
 
+    @property
+    def largest(self) -> tuple[int, ...]:
+        """Observations that a batch has at most, and the last of an epoch.
+
+        Nothing where that is not known before.
+        """
+        return ()
+
     @abc.abstractmethod
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         """The order of an epoch's visit, for `plan`."""
@@ -95,6 +103,11 @@ class ShuffledSampler(Sampler):
 
     def __len__(self) -> int:
         return -(-len(self._group_index) // self._batch_size)
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        count, size = len(self._group_index), self._batch_size
+        return min(size, count), count - (len(self) - 1) * size
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         count = len(self._group_index)
@@ -145,6 +158,20 @@ class GroupSampler(Sampler):
 
     def __len__(self) -> int:
         return -(-int(self._first_piece[-1]) // self._groups_per_batch)
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        whole, rest = np.divmod(np.diff(self._offsets), self._per_piece)
+        count, rest = int(whole.sum()), np.sort(rest)[::-1]
+
+        def of(pieces: int) -> int:
+            """The sum of so many pieces, the largest ones."""
+            full = min(pieces, count)
+            return full * self._per_piece + int(rest[: pieces - full].sum())
+
+        pieces, per_batch = int(self._first_piece[-1]), self._groups_per_batch
+        last = pieces - (len(self) - 1) * per_batch
+        return of(min(per_batch, pieces)), of(last)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         generator = noise.epoch_generator(seed, epoch)

@@ -64,6 +64,7 @@ def fit(
         model.steps_per_execution = steps_at_once(
             steps_per_epoch, initial_step, training.checkpoint_steps or 0
         )
+    _expect_batches(model, splits, training)
     train, held_out = _datasets(splits, training, epoch, initial_step)
     progress = Progress(steps_per_epoch, step)
     tensorboard = TensorBoard(logs, len(splits.train))
@@ -96,6 +97,16 @@ def validated(training: TrainingConfig) -> list[int]:
     """The epochs after which a training is validated, the last one included."""
     every, last = training.evaluate_epochs or 1, training.length
     return sorted({*range(every, last + 1, every), last})
+
+
+def _expect_batches(
+    model: MLVAE, splits: Splits, training: TrainingConfig
+) -> None:
+    batches, held_out = make_batches(training), splits.monitored
+    model.expect_batches(
+        batches.sampler(splits.train.group_index).largest,
+        batches.sampler(held_out.group_index).largest if held_out else (),
+    )
 
 
 def _datasets(

@@ -54,7 +54,7 @@ class _TracedOnce(Codec):
         )
 
     @functools.cached_property
-    def _propose(self) -> Callable[[tf.Tensor], tuple[_Normals, tf.Tensor]]:
+    def _propose(self) -> Any:  # A `ConcreteFunction`.
         observations = tf.TensorSpec(
             (None, *self.observation_shape), self.dtype
         )
@@ -64,7 +64,26 @@ class _TracedOnce(Codec):
             normals = {name: [q.loc, q.scale] for name, q in latents.items()}
             return normals, features
 
-        return _traced(propose, observations)
+        return traced(propose, [observations])
+
+    @functools.cached_property
+    def _given_style(
+        self,
+    ) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], list[tf.Tensor]]:
+        _, features = self._propose.structured_outputs
+        contents = {
+            level.name: tf.TensorSpec((None, level.dim), self.dtype)
+            for level in self.levels
+        }
+
+        def given(
+            features: tf.Tensor, contents: dict[str, tf.Tensor]
+        ) -> list[tf.Tensor]:
+            style = Codec.given_style(self, features, contents)
+            return [style.loc, style.scale]
+
+        spec = tf.TensorSpec(features.shape, features.dtype)
+        return traced(given, [spec, contents])
 
     @functools.cached_property
     def _decode(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
@@ -76,7 +95,7 @@ class _TracedOnce(Codec):
         def decode(latents: dict[str, tf.Tensor]) -> tf.Tensor:
             return Codec.decode(self, latents)
 
-        return _traced(decode, latents)
+        return traced(decode, [latents])
 
     def propose(
         self, observations: tf.Tensor, training: bool = False
@@ -86,14 +105,19 @@ class _TracedOnce(Codec):
         latents = {name: tfd.Normal(*parts) for name, parts in normals.items()}
         return Proposals(latents, features)
 
+    def given_style(
+        self, features: tf.Tensor, contents: dict[str, tf.Tensor]
+    ) -> tfd.Normal:
+        return tfd.Normal(*self._given_style(features, contents))
+
     def decode(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
         return self._decode(latents)
 
 
-def _traced(function: Callable[..., Any], spec: Any) -> Callable[..., Any]:
-    # Called as it is, a `tf.function` is traced twice.
-    traced = tf.function(function, [spec], autograph=False)
-    return traced.get_concrete_function()
+def traced(function: Callable[..., Any], spec: list[Any]) -> Any:
+    """A function's graph: a `tf.function` called or saved is traced twice."""
+    graph = tf.function(function, spec, autograph=False)
+    return graph.get_concrete_function()
 
 
 class Signatures:

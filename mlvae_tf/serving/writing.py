@@ -13,7 +13,7 @@ import tensorflow as tf
 from mlvae_tf import files
 from mlvae_tf.fingerprint import Model
 from mlvae_tf.serving.describing import describe
-from mlvae_tf.serving.signatures import Signatures, names
+from mlvae_tf.serving.signatures import Signatures, names, traced
 
 _DESCRIPTION = pathlib.PurePath("assets", "model.json")
 
@@ -31,10 +31,8 @@ def export(
     """
     signatures = Signatures(model)
     served = {
-        name: tf.function(
-            signatures.endpoint(name),
-            list(signatures.spec(name).values()),
-            autograph=False,
+        name: traced(
+            signatures.endpoint(name), list(signatures.spec(name).values())
         )
         for name in names(model)
     }
@@ -74,10 +72,8 @@ class _Saved(tf.Module):
             list(signatures.spec("encode").values()),
             autograph=False,
         )
-        graphs = [
-            function.get_concrete_function().graph
-            for function in (*served.values(), self.propose)
-        ]
+        functions = *served.values(), self.propose.get_concrete_function()
+        graphs = [function.graph for function in functions]
         self.read = list(
             {id(v): v for graph in graphs for v in graph.variables}.values()
         )
