@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "mlvae_tf"
 
 # From the ground up. A package stands where its last file may be imported.
 FLOORS = (
-    "version errors options files",
+    "version errors options files progress",
     "likelihoods.base likelihoods.continuous likelihoods.counts",
     "likelihoods.categorical likelihoods.missing likelihoods",
     "checks guards feeding noise evidence hierarchy rounding objective",
@@ -26,13 +26,14 @@ FLOORS = (
     "data.sources.npz data.sources.tfds data.sources data.loading data",
     "store.columns store.disk store.multiset store.queries store.table",
     "store.encoding store.embeddings store.beam store",
-    "evaluation.bootstrap evaluation.posteriors evaluation.probes",
-    "evaluation.representations evaluation.calibration evaluation.judge",
+    "evaluation.bootstrap evaluation.posteriors evaluation.representations",
+    "evaluation.classifiers evaluation.probes",
+    "evaluation.calibration evaluation.judge",
     "evaluation.likelihood evaluation.unseen evaluation.names",
     "evaluation.grid evaluation.figures evaluation.charts",
     "evaluation.comparing evaluation.identification evaluation.signs",
-    "evaluation.doubts evaluation.measure evaluation.tables",
-    "evaluation.report evaluation",
+    "evaluation.doubts evaluation.notes evaluation.measure",
+    "evaluation.tables evaluation.report evaluation",
     "runs.config runs.presets runs.adapting runs.best runs.command_line",
     "runs.building runs.preparing runs.workdir",
     "runs.exports runs.starting runs.pictures",

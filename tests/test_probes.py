@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.evaluation import calibration, probes
+from mlvae_tf.evaluation import calibration, classifiers, probes
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
     estimate,
@@ -116,8 +116,9 @@ def test_every_figure_lies_in_its_interval(generator):
 
     check(result, intervals)
     # Accuracy and entropy of content at two k, accumulated and not, and of
-    # style; from means and from draws; and style in each way it is given.
-    assert count == 2 * 2 * (2 * 2 + 1) + 3
+    # style; from means and from draws; and style as it is given, means and
+    # draws, by three kinds of classifier and by boosting of means.
+    assert count == 2 * 2 * (2 * 2 + 1) + 7
 
 
 def test_a_style_whose_scale_tells_the_group(generator):
@@ -135,10 +136,13 @@ def test_a_style_whose_scale_tells_the_group(generator):
     test = some()
     found, _ = probes.probe_groups(some(), test, (1,), seed=0)
     given = {way: one.value for way, one in found["style_given"].items()}
-    assert given["means"] < 0.4
-    assert given["means and log-scales"] > 0.9
+    assert given["means, network"] < 0.4
+    assert given["means and log-scales, network"] > 0.9
     assert given["means and log-scales, boosted"] > 0.9
     assert found["style_accuracy"].value == max(given.values())
+    assert given[found["style_named_by"]] == max(given.values())
+    drawn = [given[f"draws, {kind}"] for kind in ("neighbours", "network")]
+    assert found["sampled"]["style_accuracy"].value >= max(drawn)
 
 
 def test_interval_is_that_of_the_normal_limit(generator):
@@ -161,14 +165,16 @@ def test_values_and_intervals_are_parted():
 
 
 def test_entropy_by_hand():
-    class Known:
-        classes_ = np.array(["a", "b"])
+    class Known(classifiers.Network):
+        def __init__(self):
+            self.classes_ = np.array(["a", "b"])
 
         def predict_proba(self, features):
             return features
 
     features = np.array([[0.25, 0.75], [1.0, 0.0]])
-    score = probes.Score.of(Known(), features, np.array(["b", "b"]))
+    probe = classifiers.Probe({"network": Known()}, "network")
+    score = probes.Score.of(probe, features, np.array(["b", "b"]))
     assert score.named.tolist() == ["b", "a"]
     assert score.accuracy().value == 0.5
     expected = -(np.log(0.75) + np.log(np.finfo(float).eps)) / 2
@@ -214,16 +220,25 @@ def test_what_cannot_be_probed(generator):
         probes.probe_groups(one, one, (1,), seed=0)
 
 
-def test_probe_of_groups_of_one():
-    features = np.arange(6.0).reshape(6, 1)
-    probe = probes.fit_probe(features, np.array([0, 1, 2, 3, 4, 4]), seed=0)
-    assert set(probe.predict(features)) <= set(range(5))
+def test_counts_of_one_group_are_left_out(generator):
+    """Of the largest group alone, which group it is would be no question."""
+    train = separated(generator, 50, noise=0.1)
+    test = train[np.flatnonzero((train.group_ids == 0) | (train.group_ids > 2))]
+    test = test[np.append(np.arange(50), [50, 51])]
+    found, _ = probes.probe_groups(train, test, (1, 2, 10, None), seed=0)
+    assert list(found["content_accuracy"]) == ["1", "2", "all"]
+    with pytest.raises(ValueError, match=r"at most 2, .* two groups have"):
+        probes.probe_groups(train, test, (10,), seed=0)
 
 
-def test_probe_of_one_group():
-    features = np.zeros((6, 1))
-    probe = probes.fit_probe(features, np.zeros(6, int), seed=0)
-    assert probe.predict(features).tolist() == [0] * 6
+def test_boosting_is_left_out_of_many_groups(generator, monkeypatch):
+    some = separated(generator, 20, noise=0.1)
+    found, _ = probes.probe_groups(some, some, (1,), seed=0)
+    assert "means, boosted" in found["style_given"]
+    monkeypatch.setattr(probes, "MAX_BOOSTED_GROUPS", 3)
+    found, _ = probes.probe_groups(some, some, (1,), seed=0)
+    assert "means, boosted" not in found["style_given"]
+    assert "means, network" in found["style_given"]
 
 
 def test_posteriors_scale_eight_bit_images(make_model, generator):

@@ -13,7 +13,7 @@ import pathlib
 
 import numpy as np
 
-from mlvae_tf.data.observations import Observations, progress
+from mlvae_tf.data.observations import Observations, slices
 from mlvae_tf.noise import Stream, generator
 
 _BYTES = 8  # Of a key: two among ten million are alike by chance once in 4e5.
@@ -65,7 +65,7 @@ def of_content(
     """
     keys = np.empty(len(observations), np.uint64)
     names = [str(group).encode() for group in groups.tolist()]
-    for rows in progress(len(observations), "telling observations apart"):
+    for rows in slices(len(observations), "telling observations apart"):
         index = group_index[rows].tolist()
         part = np.ascontiguousarray(observations[rows])
         keys[rows] = [

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tqdm
 
+from mlvae_tf import progress
 from mlvae_tf.errors import InputError
 
 _CHUNK = 4096
@@ -127,7 +127,7 @@ class Encoded(Stored):
 
     def unreadable(self) -> dict[int, str]:
         reasons: dict[int, str] = {}
-        for rows in progress(len(self), "looking for damage"):
+        for rows in slices(len(self), "looking for damage"):
             numbers = np.arange(rows.start, rows.stop)
             reasons |= self.in_parallel(
                 lambda _, row: self.decode(row), numbers
@@ -273,15 +273,15 @@ def in_memory(observations: Observations) -> np.ndarray:
     if isinstance(observations, np.ndarray):
         return observations
     read = np.empty(observations.shape, observations.dtype)
-    for rows in progress(len(read), "reading"):
+    for rows in slices(len(read), "reading"):
         read[rows] = observations[rows]
     return read
 
 
-def progress(count: int, what: str) -> Iterator[slice]:
-    """Cut `count` rows into slices, with a bar on stderr if it takes long."""
+def slices(count: int, what: str) -> Iterator[slice]:
+    """Cut `count` rows into slices, with a bar if it takes long."""
     starts = range(0, count, _CHUNK)
-    for start in tqdm.tqdm(starts, what, leave=False, delay=2):
+    for start in progress.track(starts, len(starts), what):
         yield slice(start, min(start + _CHUNK, count))
 
 

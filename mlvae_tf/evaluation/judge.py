@@ -14,16 +14,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from mlvae_tf import noise
+from mlvae_tf import noise, progress
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import reader
 from mlvae_tf.evaluation.bootstrap import estimate
+from mlvae_tf.evaluation.classifiers import fit_probe
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
-from mlvae_tf.evaluation.probes import (
-    MAX_PROBE_OBSERVATIONS,
-    fit_probe,
-    name,
-)
+from mlvae_tf.evaluation.probes import MAX_PROBE_OBSERVATIONS, name
 from mlvae_tf.evaluation.representations import filled, flat
 from mlvae_tf.model import MLVAE
 
@@ -61,7 +58,7 @@ class Judge:
     def names(self, observations: np.ndarray) -> np.ndarray:
         """The group of each of `[N, *observation_shape]`, a model's values."""
         if self._network is None:
-            return self._probe.predict(flat(observations))
+            return self._probe.names(flat(observations))
         outputs = self._network.predict(
             filled(observations), batch_size=1024, verbose=0
         )
@@ -75,9 +72,8 @@ def _network(
     network = keras.Sequential(
         [
             keras.Input(shape),
+            layers.Conv2D(32, 5, strides=2, padding="same", activation="relu"),
             layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dropout(0.3),
@@ -113,7 +109,11 @@ def _train(
         .map(lambda rows, labels: (_filled(read(rows)), labels))
         .prefetch(2)
     )
-    network.fit(batches, shuffle=False, verbose=0)
+    with progress.bar(steps, "the judge learns", "step") as shown:
+        update = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: shown.update()
+        )
+        network.fit(batches, shuffle=False, verbose=0, callbacks=[update])
 
 
 def _filled(values: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import evidence, noise, objective, whole
+from mlvae_tf import evidence, noise, objective, progress, whole
 from mlvae_tf.batches import Part
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
@@ -44,9 +44,11 @@ def group_elbo(
         terms = whole.group_terms(model.elbo, part, of_batch)
         return tf.nest.map_structure(lambda t: t[: tf.size(groups)], terms)
 
+    epoch = make_dataset(data, batches, seed)
+    shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
     parts = [
         terms_of(batch["observations"], batch["group_ids"], tf.constant(step))
-        for step, batch in enumerate(make_dataset(data, batches, seed))
+        for step, batch in enumerate(shown)
     ]
     terms = tf.nest.map_structure(lambda *p: np.concatenate(p), *parts)
     columns = {
@@ -151,6 +153,7 @@ def importance_weighted_bound(
         )
         return per_group + _prior_to_posterior(contents, content)
 
-    draws = [log_weights(tf.constant(i)).numpy() for i in range(num_samples)]
+    numbers = progress.track(range(num_samples), num_samples, "importance")
+    draws = [log_weights(tf.constant(i)).numpy() for i in numbers]
     weights = np.array(draws, np.float64)
     return np.logaddexp.reduce(weights, axis=0) - np.log(num_samples)

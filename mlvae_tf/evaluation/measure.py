@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from mlvae_tf import noise
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
@@ -16,6 +19,7 @@ from mlvae_tf.evaluation import (
     figures,
     judge,
     likelihood,
+    notes,
     probes,
     unseen,
 )
@@ -24,6 +28,7 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
+MAX_GROUPS = 250  # Of which it is asked which one.
 MAX_BOOSTED_OBSERVATIONS = 100_000
 
 
@@ -80,23 +85,61 @@ def measure(
         ),
     }
     pictures: dict[str, bytes] = {}
-    labels = Labels()
+    labels, said = Labels(), []
     if held_out is not None:
         figures_of, pictures = _measure_seen(
             model, splits.train, held_out, counts, seed, labels
         )
+        said = figures_of.pop("notes")
         found = {**figures_of, **found}
     if splits.unseen is not None:
         found["unseen"], others = _measure_unseen(
             model, splits.unseen, learned, seed, labels
         )
+        said += notes.of_unseen(splits.unseen)
         pictures |= {f"unseen_{name}": png for name, png in others.items()}
     values, intervals = separate(found)
-    doubted = [doubt.text for doubt in doubts.doubts(model, splits, seed)]
-    results = {**values, "intervals": intervals, "doubts": doubted}
+    results = {
+        **values,
+        "intervals": intervals,
+        "notes": said,
+        "doubts": [doubt.text for doubt in doubts.doubts(model, splits, seed)],
+    }
     if held_out is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
     return Measured(results, pictures, labels)
+
+
+class Asked(NamedTuple):
+    """The groups of which it is asked which one, and what of them is known.
+
+    Attributes:
+        train: Their training observations, at most 100,000.
+        some: At most 20,000 of these, of every group.
+        rows: Their rows among the held-out observations.
+    """
+
+    train: GroupedData
+    some: GroupedData
+    rows: np.ndarray
+
+
+def choose(train: GroupedData, held_out: GroupedData, seed: int) -> Asked:
+    """Choose at most 250 groups at random.
+
+    Args:
+        train: What was trained on.
+        held_out: Other observations of these groups.
+        seed: Seed of the choices.
+    """
+    generator = noise.generator(seed, noise.Stream.PROBE, MAX_GROUPS)
+    groups = generator.permutation(held_out.groups)[:MAX_GROUPS]
+    known = np.isin(train.groups, groups)[train.group_index]
+    every = train[np.flatnonzero(known)]
+    every = every.sample(MAX_BOOSTED_OBSERVATIONS, seed)
+    some = every.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
+    asked = np.isin(held_out.groups, some.groups)[held_out.group_index]
+    return Asked(every, some, np.flatnonzero(asked))
 
 
 def _measure_seen(
@@ -107,25 +150,34 @@ def _measure_seen(
     seed: int,
     labels: Labels,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Figures and pictures of held-out observations of the training groups."""
+    """Figures, with notes, and pictures of observations of training groups."""
     posteriors = Posteriors.of(model, held_out)
-    some = train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
+    chosen = choose(train, held_out, seed)
+    asked, groups = held_out[chosen.rows], chosen.some.groups
+    of_asked = posteriors[chosen.rows]
     found, confused = probes.probe_groups(
-        Posteriors.of(model, some),
-        posteriors,
+        Posteriors.of(model, chosen.some),
+        of_asked,
         counts,
         seed,
-        Posteriors.of(model, train.sample(MAX_BOOSTED_OBSERVATIONS, seed)),
+        Posteriors.of(model, chosen.train),
     )
     calibrated = calibration.measure(posteriors, counts, seed)
-    real = judge.Judge(train, seed)
+    real = judge.Judge(chosen.train, seed)
     found |= {
+        "groups": {"held_out": len(held_out.groups), "asked": len(groups)},
         "calibration": {k: value.ratio for k, value in calibrated.items()},
-        "swap": judge.measure(model, real, held_out, posteriors, counts, seed),
+        "swap": judge.measure(model, real, asked, of_asked, counts, seed),
+        "notes": [
+            *notes.of_groups(
+                len(train.groups), len(held_out.groups), len(groups)
+            ),
+            *notes.of_counts(asked, counts),
+            *notes.of_probes(found, len(groups)),
+        ],
     }
-    groups = [str(group) for group in some.groups]
     pictures = {
-        "confusion": charts.confusion(confused, groups, labels),
+        "confusion": charts.confusion(confused, list(map(str, groups)), labels),
         **_control(model, held_out, posteriors, labels),
     }
     if calibrated:

@@ -11,6 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import evidence, levels
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.sampling import by_group
 from mlvae_tf.evidence import Evidence, Moments
 from mlvae_tf.layers import EvidenceAccumulation
 from mlvae_tf.model import MLVAE
@@ -85,8 +86,9 @@ class Posteriors:
         """
         rows, set_ids = [], []
         groups: list[np.generic] = []  # Of the sets.
-        for group in np.unique(self.group_ids):
-            members = np.flatnonzero(self.group_ids == group)
+        ids, index = np.unique(self.group_ids, return_inverse=True)
+        order, offsets = by_group(index.astype(np.int32), len(ids))
+        for group, members in zip(ids, np.split(order, offsets[1:-1])):
             size = count or len(members)
             sets = len(members) // size
             rows.append(generator.permutation(members)[: sets * size])

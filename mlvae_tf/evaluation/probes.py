@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import confusion_matrix
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import noise
+from mlvae_tf import noise, progress
 from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation import classifiers
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate
+from mlvae_tf.evaluation.classifiers import Probe
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 
 MAX_PROBE_OBSERVATIONS = 20_000
 MAX_BOOSTED_GROUPS = 100
-MAX_TREES = 1000  # Of gradient boosting, over all groups.
 REPEATS = 10
-
-
-def fit_probe(
-    features: np.ndarray, group_ids: np.ndarray, seed: int
-) -> Pipeline:
-    """Learn to tell the group: an MLP with one hidden layer of 256.
-
-    It stops early on a tenth of what it is given, where that is 100 at least
-    and may have every group in it.
-    """
-    groups, counts = np.unique(group_ids, return_counts=True)
-    early = counts.min() >= 2 and len(features) // 10 >= max(len(groups), 100)
-    probe = make_pipeline(
-        StandardScaler(),
-        MLPClassifier(256, early_stopping=early, random_state=seed),
-    )
-    with warnings.catch_warnings():
-        # Whether 200 epochs were enough is seen in what the probe scores.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return probe.fit(features, group_ids)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +41,11 @@ class Score:
 
     @classmethod
     def of(
-        cls, probe: Pipeline, features: np.ndarray, group_ids: np.ndarray
+        cls, probe: Probe, features: np.ndarray, group_ids: np.ndarray
     ) -> Score:
         """Ask the probe."""
-        probabilities = probe.predict_proba(features)
-        named = probe.classes_[probabilities.argmax(axis=1)]
-        columns = np.searchsorted(probe.classes_, group_ids)
-        given = probabilities[np.arange(len(columns)), columns]
-        nats = -np.log(np.maximum(given, np.finfo(given.dtype).eps))
+        named = probe.names(features)
+        nats = probe.nats(features, group_ids)
         return cls(named, named == group_ids, nats, len(group_ids))
 
     @staticmethod
@@ -110,13 +82,19 @@ def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
     return loc + posterior.scale.numpy() * draws
 
 
+def largest_count(test: Posteriors) -> int:
+    """The most observations that two groups have: of one, none is asked."""
+    sizes = np.unique(test.group_ids, return_counts=True)[1]
+    return int(np.sort(sizes)[-2:][0])
+
+
 def check_counts(counts: Counts, test: Posteriors) -> None:
-    """Raise `InputError` where no group has as many observations."""
-    largest = np.unique(test.group_ids, return_counts=True)[1].max()
+    """Raise `InputError` where no two groups have as many observations."""
+    largest = largest_count(test)
     if min(count or 1 for count in counts) > largest:
         raise InputError(
             f"--evidence_counts must have one of at most {largest}, the "
-            "held-out observations of the largest group: got "
+            "held-out observations that two groups have: got "
             f"{', '.join(map(str, counts))}."
         )
 
@@ -130,7 +108,7 @@ Scores = dict[str, Score]
 
 
 def _content_scores(
-    probe: Pipeline,
+    probe: Probe,
     test: Posteriors,
     alone: Score,
     counts: Counts,
@@ -148,11 +126,10 @@ def _content_scores(
         seed: Seed of divisions and draws.
     """
     generator = noise.generator(seed, noise.Stream.DIVISIONS)
-    largest = np.unique(test.group_ids, return_counts=True)[1].max()
+    largest = largest_count(test)
+    possible = [count for count in counts if count is None or count <= largest]
     accumulated, unaccumulated = {}, {}
-    for count in counts:
-        if count is not None and count > largest:
-            continue
+    for count in progress.track(possible, len(possible), "asking the probe"):
         # One and all can be dealt in one way only.
         repeats = 1 if count in (1, None) else REPEATS
         passes = [test.deal(count, generator) for _ in range(repeats)]
@@ -183,7 +160,7 @@ def _content_figures(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _probe(
+def _content(
     train: Posteriors,
     test: Posteriors,
     counts: Counts,
@@ -196,82 +173,74 @@ def _probe(
         each = np.arange(len(posteriors.group_ids))
         return _features(posteriors.accumulate(each, each), sampled, seed)
 
-    content_probe = fit_probe(single(train), train.group_ids, seed)
-    alone = Score.of(content_probe, single(test), test.group_ids)
-    style = _style_score(
-        fit_probe,
-        _features(train.style, sampled, seed),
-        _features(test.style, sampled, seed + 1),
-        train,
-        test,
-        seed,
-    )
+    probe = classifiers.fit_probe(single(train), train.group_ids, seed)
+    alone = Score.of(probe, single(test), test.group_ids)
     accumulated, unaccumulated = _content_scores(
-        content_probe, test, alone, counts, sampled, seed
+        probe, test, alone, counts, sampled, seed
     )
     figures = {
         **_content_figures(accumulated),
-        "style_accuracy": style.accuracy(),
-        "style_entropy": style.entropy(),
+        "content_named_by": probe.best,
         "unaccumulated": _content_figures(unaccumulated),
     }
     return figures, alone
 
 
-def _style_score(
-    fit: Callable[[np.ndarray, np.ndarray, int], Any],
-    learned: np.ndarray,
-    asked: np.ndarray,
-    train: Posteriors,
-    test: Posteriors,
-    seed: int,
-) -> Score:
-    probe = fit(learned, train.group_ids, seed)
-    return Score.of(probe, asked, test.group_ids)
+# From posteriors to what a probe of their styles reads, `[N, dim]`.
+Way = Callable[[Posteriors], np.ndarray]
 
 
-def _boost(features: np.ndarray, group_ids: np.ndarray, seed: int) -> Any:
-    """Learn to tell the group by gradient boosting."""
-    count = len(np.unique(group_ids))
-    iterations = int(np.clip(MAX_TREES // count, 10, 100))
-    return HistGradientBoostingClassifier(
-        max_iter=iterations, random_state=seed
-    ).fit(features, group_ids)
-
-
-def _style_given(
-    train: Posteriors, every: Posteriors, test: Posteriors, seed: int
-) -> dict[str, Estimate]:
-    """What can be told from styles in other ways than from means by the probe.
-
-    Args:
-        train: What the probe learns from.
-        every: All training observations, for gradient boosting.
-        test: What they are scored on.
-        seed: Seed of the probe.
-
-    Returns:
-        Accuracies by way.
-    """
-    ways = {"means": lambda of: of.style.loc.numpy()}
+def _ways(train: Posteriors, seed: int) -> dict[str, Way]:
+    """What can be read of styles, by name."""
+    ways: dict[str, Way] = {
+        "means": lambda of: of.style.loc.numpy(),
+        "draws": lambda of: _features(
+            of.style, True, seed if of is train else seed + 1
+        ),
+    }
     scales = np.log(train.style.scale.numpy())
     if np.ptp(scales, axis=0).max() > 1e-6:  # Else they are the same.
         ways["means and log-scales"] = lambda of: np.concatenate(
             [of.style.loc, np.log(of.style.scale)], axis=1
         )
-    found = {}
-    for name, features in ways.items():
-        if name != "means":
-            score = _style_score(
-                fit_probe, features(train), features(test), train, test, seed
+    return ways
+
+
+def _style(
+    train: Posteriors, every: Posteriors, test: Posteriors, seed: int
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """What can be told from styles.
+
+    Args:
+        train: What the probes learn from.
+        every: All training observations, for gradient boosting.
+        test: What they are scored on.
+        seed: Seed of the probes.
+
+    Returns:
+        `(accuracies, entropies)`: the first by what is read and what names the
+        group, such as "means, network"; the others by what is read.
+    """
+    accuracies, entropies = {}, {}
+    ids, ways = test.group_ids, _ways(train, seed)
+    boosts = len(np.unique(train.group_ids)) <= MAX_BOOSTED_GROUPS
+    for way in progress.track(ways, len(ways), "probing styles", seconds=0):
+        asked = ways[way](test)
+        probe = classifiers.fit_probe(ways[way](train), train.group_ids, seed)
+        for kind in probe.kinds:
+            right = probe.names(asked, kind) == ids
+            accuracies[f"{way}, {kind}"] = estimate(right)
+        entropies[way] = estimate(probe.nats(asked, ids))
+        if boosts and way != "draws":
+            trees = classifiers.boosted(ways[way](every), every.group_ids, seed)
+            accuracies[f"{way}, boosted"] = estimate(
+                trees.predict(asked) == ids
             )
-            found[name] = score.accuracy()
-        if len(np.unique(train.group_ids)) <= MAX_BOOSTED_GROUPS:
-            score = _style_score(
-                _boost, features(every), features(test), every, test, seed
-            )
-            found[f"{name}, boosted"] = score.accuracy()
-    return found
+    return accuracies, entropies
+
+
+def _largest(accuracies: dict[str, Estimate]) -> Estimate:
+    return max(accuracies.values(), key=lambda found: found.value)
 
 
 def probe_groups(
@@ -289,43 +258,50 @@ def probe_groups(
 
     Args:
         train: What the probes learn from.
-        test: What they are scored on.
-        counts: The k; None is all of a group's.
+        test: What they are scored on, of groups that are there too.
+        counts: The k; None is all of a group's. Those that fewer than two
+            groups have observations for are left out.
         seed: Seed of probes and divisions.
         every: All training observations, which gradient boosting learns from;
             by default those of `train`.
 
     Returns:
         `(figures, confusion)`. Figures are `content_accuracy` and
-        `content_entropy` by k; `style_accuracy`, the largest of `style_given`,
-        which has it by way: from means, from draws, from means and log-scales
-        where these differ, by the probe and by gradient boosting where there
-        are at most 100 groups; `style_entropy`, from means; under
-        `unaccumulated` what each of the same observations says alone; under
-        `sampled` the same from draws of the posteriors instead of the means,
-        with probes of their own; all of them estimates; and
+        `content_entropy` by k, and `content_named_by`, the kind of classifier
+        that `classifiers.fit_probe` finds best; `style_accuracy`, the largest
+        of `style_given`, which has it by what is read (means, draws, means and
+        log-scales where these differ) and by every kind of classifier,
+        gradient boosting where there are at most 100 groups;
+        `style_named_by`, which is the largest; `style_entropy`, from means;
+        under `unaccumulated` what each of the same observations says alone;
+        under `sampled` the same from draws of the posteriors instead of the
+        means, with probes of their own; all of them estimates; and
         `chance_accuracy`, that of always naming the most frequent group.
-        Entropies are the probe's cross-entropy in nats: upper bounds of
+        Entropies are a network's cross-entropy in nats: upper bounds of
         H(group | content) and H(group | style). Confusion is of single
         observations, rows the true groups, both in order.
 
     Raises:
-        InputError: If there is one group only, or none has as many
+        InputError: If there is one group only, or no two have as many
             observations as the counts ask for.
     """
     groups = np.unique(train.group_ids)
-    if len(groups) < 2:
+    if len(groups) < 2 or len(np.unique(test.group_ids)) < 2:
         raise InputError("a probe needs at least two groups: got one.")
     check_counts(counts, test)
-    figures, alone = _probe(train, test, counts, False, seed)
+    figures, alone = _content(train, test, counts, False, seed)
+    sampled, _ = _content(train, test, counts, True, seed)
+    given, entropies = _style(train, every or train, test, seed)
+    drawn = {way: one for way, one in given.items() if way[:6] == "draws,"}
+    sampled["style_accuracy"] = _largest(drawn)
+    sampled["style_entropy"] = entropies["draws"]
     sizes = np.unique(test.group_ids, return_counts=True)[1]
-    figures["sampled"], _ = _probe(train, test, counts, True, seed)
-    given = {
-        "means": figures["style_accuracy"],
-        "draws": figures["sampled"]["style_accuracy"],
-        **_style_given(train, every or train, test, seed),
+    figures |= {
+        "style_accuracy": _largest(given),
+        "style_named_by": max(given, key=lambda way: given[way].value),
+        "style_entropy": entropies["means"],
+        "style_given": given,
+        "sampled": sampled,
+        "chance_accuracy": float(sizes.max() / sizes.sum()),
     }
-    figures["style_given"] = given
-    figures["style_accuracy"] = max(given.values(), key=lambda e: e.value)
-    figures["chance_accuracy"] = float(sizes.max() / sizes.sum())
     return figures, confusion_matrix(test.group_ids, alone.named, labels=groups)

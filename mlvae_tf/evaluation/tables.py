@@ -42,8 +42,7 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
                 by_count(f"content {kind}{suffix}", *prefix, f"content_{kind}")
                 path = *prefix, f"style_{kind}"
                 found.append((f"style {kind}{suffix}", path))
-        ways = results.get("style_given", {}).keys() - {"draws"}  # Sampled.
-        for way in sorted(ways):
+        for way in results.get("style_given", {}):
             found.append((f"style accuracy, {way}", ("style_given", way)))
         found.append(("chance accuracy", ("chance_accuracy",)))
         found.append(("judge accuracy", ("swap", "judge_accuracy")))

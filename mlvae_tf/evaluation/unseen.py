@@ -10,7 +10,7 @@ import tensorflow as tf
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_curve
 
-from mlvae_tf import noise
+from mlvae_tf import noise, progress
 from mlvae_tf.comparison import Normals, pairs, similarity
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
@@ -29,7 +29,7 @@ from mlvae_tf.evaluation.representations import (
 from mlvae_tf.model import MLVAE
 
 MAX_TRAIN_OBSERVATIONS = 20_000
-MAX_PAIRS = 200_000
+MAX_PAIRS = 50_000
 MAX_GROUPS = 50  # In an episode.
 SHOTS = 1, 3, 5
 EPISODES = 1000
@@ -81,13 +81,12 @@ def _identify(
         if drawn is None:
             continue
         for name, represent in gather.items():
-            shown = drawn.reshape(-1, count + 1)
-            gallery = represent(shown[:, :count])
-            queries = represent(shown[:, count:])
-            right = [
-                _name(queries[rows], gallery[rows])
-                for rows in np.arange(len(shown)).reshape(drawn.shape[:2])
-            ]
+            sets = drawn.reshape(-1, count + 1)
+            gallery = represent(sets[:, :count])
+            queries = represent(sets[:, count:])
+            numbers = np.arange(len(sets)).reshape(drawn.shape[:2])
+            shown = progress.track(numbers, len(numbers), f"telling by {name}")
+            right = [_name(queries[rows], gallery[rows]) for rows in shown]
             groups = group_ids[drawn[..., count]]
             result[name][str(count)] = np.array(right), groups
     return result
@@ -108,13 +107,15 @@ def _episodes(
     able = groups[sizes > count + spare]
     if len(able) < 2:
         return None
-    members = {g: np.flatnonzero(group_ids == g) for g in able.tolist()}
+    index = np.searchsorted(groups, group_ids).astype(np.int32)
+    order, offsets = by_group(index, len(groups))
+    of_groups = dict(zip(groups.tolist(), np.split(order, offsets[1:-1])))
     generator = noise.generator(seed, noise.Stream.EPISODES, count)
     ways = min(len(able), MAX_GROUPS)
     return np.array(
         [
             [
-                generator.permutation(members[group])[: count + 1]
+                generator.permutation(of_groups[group])[: count + 1]
                 for group in generator.permutation(able)[:ways].tolist()
             ]
             for _ in range(episodes)
@@ -203,7 +204,7 @@ def swaps(
         ways = drawn.shape[1]
         own = np.arange(ways)
         scores = []
-        for rows in drawn:
+        for rows in progress.track(drawn, len(drawn), "swapping"):
             donors = (own + generator.integers(1, ways)) % ways
             queries = rows[:, count]
             contents = posteriors.accumulate(
@@ -243,7 +244,7 @@ def verification(
 ) -> Verification:
     """Tell pairs of observations of one group from pairs of two.
 
-    All pairs are scored, or where there are more than 200,000 as many at
+    All pairs are scored, or where there are more than 50,000 as many at
     random, half of them of one group. The interval of the area resamples
     observations, since pairs that share one depend on each other.
     """
@@ -251,17 +252,19 @@ def verification(
     left, right = _pairs(group_ids, generator)
     single = represent(np.arange(len(group_ids))[:, np.newaxis])
     scores = similarity(single[left], single[right])
+    order = np.argsort(scores, kind="stable")
+    left, right, scores = left[order], right[order], scores[order]
     same = group_ids[left] == group_ids[right]
     false, true, _ = roc_curve(same, scores)
-    _, level = np.unique(scores, return_inverse=True)
+    # Equal scores go together.
+    starts = np.flatnonzero(np.append(True, scores[1:] > scores[:-1]))
 
     def area(counts: np.ndarray) -> float:
         weights = counts[left] * counts[right]
-        one, two = (
-            np.bincount(level[of], weights[of], minlength=level.max() + 1)
-            for of in (same, ~same)
-        )
-        total = one.sum() * two.sum()
+        both = np.add.reduceat(weights, starts)
+        one = np.add.reduceat(weights * same, starts)
+        two = both - one
+        total = float(one.sum()) * float(two.sum())
         if not total:
             return np.nan
         return float(one @ (two.cumsum() - two / 2) / total)
@@ -333,7 +336,9 @@ def measure(
     named = _identify(gather, unseen.group_ids, SHOTS, EPISODES, seed)
     curves = {
         name: verification(represent, unseen.group_ids, seed)
-        for name, represent in gather.items()
+        for name, represent in progress.track(
+            gather.items(), len(gather), "verifying"
+        )
     }
     found: dict[str, Any] = {
         "content_compared_by": best.removeprefix("content_"),

@@ -8,7 +8,7 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from mlvae_tf import checks
+from mlvae_tf import checks, progress
 from mlvae_tf.comparison import Comparison
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.files import shown
@@ -33,10 +33,12 @@ class Asked(NamedTuple):
     Attributes:
         columns: What is written to tell which each is.
         lots: Some of them at a time.
+        total: How many they are.
     """
 
     columns: tuple[str, ...]
     lots: Iterator[Lot]
+    total: int
 
 
 def of_pictures(model: MLVAE, places: list[str]) -> Asked:
@@ -49,7 +51,10 @@ def of_pictures(model: MLVAE, places: list[str]) -> Asked:
     paths = pictures.find(places)
     observations = pictures.read(paths, model.observation_shape)
     names: list[tuple[str, ...]] = [(shown(path),) for path in paths]
-    return Asked(("file",), iter([(names, observations)]))
+    starts = range(0, len(names), _AT_ONCE)
+    some = (slice(start, start + _AT_ONCE) for start in starts)
+    lots = ((names[rows], observations[rows]) for rows in some)
+    return Asked(("file",), lots, len(names))
 
 
 def of_dataset(model: MLVAE, task: Task) -> Asked:
@@ -65,7 +70,8 @@ def of_dataset(model: MLVAE, task: Task) -> Asked:
     if any(part.split for part in parts):
         columns.append("split")
     lots = (lot for part in parts for lot in _lots(part, task.has_paths))
-    return Asked(tuple(columns), lots)
+    total = sum(len(part.data) for part in parts)
+    return Asked(tuple(columns), lots, total)
 
 
 def _lots(part: Part, has_paths: bool) -> Iterator[Lot]:
@@ -98,7 +104,7 @@ def write(
     """
     writer = csv.writer(stream, lineterminator="\n")
     counts = np.zeros(2, int)
-    for names, observations in asked.lots:
+    for names, observations in _watched(asked, stream):
         answers = store.identify(
             model, observations, comparison, threshold, len(COLUMNS) // 2
         )
@@ -108,6 +114,17 @@ def write(
             writer.writerow([*name, *_cells(*answer)])
         counts += len(names), np.count_nonzero(~answers.known)
     return int(counts[0]), int(counts[1])
+
+
+def _watched(asked: Asked, stream: TextIO) -> Iterator[Lot]:
+    """The lots, with a bar where the answers do not show on the terminal."""
+    if stream.isatty():
+        yield from asked.lots
+        return
+    with progress.bar(asked.total, "identifying", "obs") as bar:
+        for lot in asked.lots:
+            yield lot
+            bar.update(len(lot[1]))
 
 
 def _cells(groups: np.ndarray, scores: np.ndarray, known: bool) -> list[str]:

@@ -31,18 +31,20 @@ from mlvae_tf.runs.training import run_record, train, training_groups
 MIN_SPARING = 3  # The least group of which 0.2 is an observation.
 
 
-def _measurable(splits: Splits, dataset: str) -> Splits:
+def _measurable(splits: Splits, dataset: str) -> tuple[Splits, list[str]]:
     """The same without held-out observations of one group alone.
+
+    Returns:
+        `(splits, notes)`: what is measured, and what is to be said of it.
 
     Raises:
         InputError: If nothing is left to evaluate on.
     """
-    held_out = splits.evaluation
+    held_out, notes = splits.evaluation, []
     if held_out is not None and len(held_out.groups) < 2:
-        print(
+        notes.append(
             f"held-out observations are of one group, {held_out.groups[0]}: "
-            "which group they are of is no question, and is not measured",
-            flush=True,
+            "which group they are of is no question, and is not measured"
         )
         splits = dataclasses.replace(splits, validation=None, test=None)
     if splits.evaluation is None and splits.unseen is None:
@@ -58,7 +60,7 @@ def _measurable(splits: Splits, dataset: str) -> Splits:
                 else "--holdout_observations=0.2."
             )
         )
-    return splits
+    return splits, notes
 
 
 def _evaluated(run: Config, settings: dict[str, Any]) -> Config:
@@ -142,7 +144,7 @@ def _measure_run(
     for note in splits.notes:
         print(note, flush=True)
     check_shapes(splits.train.observations, model.observation_shape)
-    splits = _measurable(splits, config.data.dataset)
+    splits, notes = _measurable(splits, config.data.dataset)
     with as_input_error():
         measured = measure.measure(
             model,
@@ -153,6 +155,9 @@ def _measure_run(
             importance_samples,
             config.training.seed,
         )
+    measured.results["notes"][:0] = notes
+    for note in measured.results["notes"]:
+        print(note, flush=True)
     return measured, config
 
 

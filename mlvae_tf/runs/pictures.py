@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mlvae_tf import control
+from mlvae_tf import control, progress
 from mlvae_tf.data import images
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation.grid import grid
@@ -70,7 +70,7 @@ def read(paths: list[pathlib.Path], shape: tuple[int, ...]) -> np.ndarray:
     colors = "grey" if shape[-1] == 1 else "rgb"
     depth = _depth(paths)
     decoded, damaged = [], []
-    for path in paths:
+    for path in progress.track(paths, len(paths), "reading pictures"):
         try:
             decoded.append(images.decode(path, shape[:2], colors, depth))
         except images.DamagedError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import pathlib
 from collections.abc import Iterator
@@ -11,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mlvae_tf import checks
+from mlvae_tf import checks, progress
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.model import MLVAE
-from mlvae_tf.store import columns, encoding
+from mlvae_tf.store import columns
 from mlvae_tf.store.table import as_ids
 
 
@@ -68,7 +67,7 @@ def write(
         for table in _encode(model, part, batch_size, paths)
     )
     total = sum(len(part.data) for part in parts)
-    with contextlib.closing(encoding.progress_bar(total)) as bar:
+    with progress.bar(total, "encoding", "obs") as bar:
         first = next(tables)
         with columns.writing(path, first.schema) as write_rows:
             for table in itertools.chain([first], tables):

@@ -7,9 +7,7 @@ which it would be noticed again, and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import NamedTuple
@@ -18,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from mlvae_tf import checks, evidence
+from mlvae_tf import checks, evidence, progress
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.fingerprint import fingerprint
@@ -170,21 +168,12 @@ def encode(
         functools.partial(propose, model), batch_size, model.codec.likelihood
     )
     total = sum(map(len, parts))
-    with contextlib.closing(progress_bar(total)) as bar:
+    with progress.bar(total, "encoding", "obs") as bar:
         stores = [
             encode_part(model, part, step, batch_size, bar) for part in parts
         ]
     return functools.reduce(
         functools.partial(ContentStore.merge, twice=True), stores
-    )
-
-
-def progress_bar(total: int) -> tqdm.tqdm:
-    """A bar of so many observations."""
-    # Log files get a line a half-minute, terminals a live bar.
-    seconds = 0.2 if sys.stderr.isatty() else 30
-    return tqdm.tqdm(
-        total=total, unit="obs", unit_scale=True, mininterval=seconds
     )
 
 

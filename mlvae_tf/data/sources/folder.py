@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-import tqdm
 
+from mlvae_tf import progress
 from mlvae_tf.data import identity, images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
@@ -20,7 +20,7 @@ from mlvae_tf.data.observations import (
     DamagedError,
     Encoded,
     UnreadableError,
-    progress,
+    slices,
 )
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
@@ -82,9 +82,8 @@ class _Listed:
         self.stops = array.array("q")
         _check_names(folder, self.groups)
         self.passed += _others(folder, self.groups)
-        for group in tqdm.tqdm(
-            self.groups, "listing groups", leave=False, delay=2
-        ):
+        count = len(self.groups)
+        for group in progress.track(self.groups, count, "listing groups"):
             for name in self._pictures(folder / group):
                 self._names += os.fsencode(name)
                 self._ends.append(len(self._names))
@@ -192,7 +191,7 @@ class _Images(Encoded):
             looks[row] = images.look(path)
             self.keys[row] = identity.of_file(path, self._listed.group(row))
 
-        for rows in progress(len(self), "looking at headers"):
+        for rows in slices(len(self), "looking at headers"):
             numbers = np.arange(rows.start, rows.stop)
             damaged |= self.in_parallel(keep, numbers)
         return dict(sorted(looks.items())), damaged

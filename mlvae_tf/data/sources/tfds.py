@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import requests
 import tensorflow as tf
-import tqdm
 from google.protobuf.message import DecodeError
 from PIL import Image
 
+from mlvae_tf import progress
 from mlvae_tf.data import images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
@@ -167,7 +167,7 @@ def _open(
         if length
     ]
     features = only(config.group_feature)
-    listed = tqdm.tqdm(files, "indexing", leave=False, delay=2)
+    listed = progress.track(files, len(files), "indexing")
     found = [
         _read_index(file, features, config.group_feature) for file in listed
     ]
