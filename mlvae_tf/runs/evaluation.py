@@ -100,6 +100,11 @@ def evaluate(
     measured, evaluated = _measure_run(
         folder, run, counts, importance_samples, settings
     )
+    found = measured.results["doubts"]
+    # What the losses of the training tell, these observations do not.
+    found += [d.text for d in workdir.doubts_of(folder) if d.kind == "length"]
+    for doubt in found:
+        print(f"doubt: {doubt}.", flush=True)
     flags = {
         "evidence_counts": tuple(map(probes.name, counts)),
         "importance_samples": importance_samples,
