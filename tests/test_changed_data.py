@@ -200,7 +200,7 @@ def test_one_group_of_many_is_not_measured(tmp_path, images):
     assert "6 more of them held out (15 groups are too small" in process.stdout
     process = script("evaluate.py", f"--workdir={tmp_path / 'run'}")
     assert process.returncode == 2
-    assert "held-out observations are of one group, 0" in process.stdout
+    assert "to evaluate on (all are of 0): its 16 groups" in process.stderr
     assert "Train with --holdout_groups=0.2" in process.stderr
     process = train(tmp_path, images, ids, "--overwrite")
     assert "4 of 2 other groups held out" in process.stdout or (

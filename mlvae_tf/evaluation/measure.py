@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlvae_tf import noise
+from mlvae_tf import noise, progress
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
@@ -205,17 +206,20 @@ def _control(
     model: MLVAE, some: GroupedData, posteriors: Posteriors, labels: Labels
 ) -> dict[str, bytes]:
     """The pictures of control, and the map, by name."""
-    pictures = {
-        "swap": figures.swap_grid(model, some, labels=labels),
-        "swap_single": figures.swap_grid(
+    draw: dict[str, Callable[[], bytes]] = {
+        "swap": lambda: figures.swap_grid(model, some, labels=labels),
+        "swap_single": lambda: figures.swap_grid(
             model, some, evidence_count=1, labels=labels
         ),
-        "generate": figures.generation_grid(model, some, labels=labels),
-        "reconstruct": figures.reconstruction_grid(model, some, labels=labels),
-        "map": charts.latent_map(posteriors, labels),
+        "generate": lambda: figures.generation_grid(model, some, labels=labels),
+        "reconstruct": lambda: figures.reconstruction_grid(
+            model, some, labels=labels
+        ),
+        "map": lambda: charts.latent_map(posteriors, labels),
     }
     if len(some.groups) > 1:
-        pictures["interpolate"] = figures.interpolation_grid(
+        draw["interpolate"] = lambda: figures.interpolation_grid(
             model, some, labels=labels
         )
-    return pictures
+    names = progress.track(draw, len(draw), "drawing", seconds=0)
+    return {name: draw[name]() for name in names}

@@ -50,10 +50,11 @@ def _measurable(splits: Splits, dataset: str) -> tuple[Splits, list[str]]:
     if splits.evaluation is None and splits.unseen is None:
         sizes = np.bincount(splits.train.group_index)
         small = np.median(sizes) < MIN_SPARING
+        only = f" (all are of {held_out.groups[0]})" if held_out else ""
         raise InputError(
             f"{dataset} has no held-out observations of two groups or more to "
-            f"evaluate on: its {len(sizes)} groups have {np.median(sizes):g} "
-            "observations at the median. Train with "
+            f"evaluate on{only}: its {len(sizes)} groups have "
+            f"{np.median(sizes):g} observations at the median. Train with "
             + (
                 "--holdout_groups=0.2."
                 if small
