@@ -25,7 +25,7 @@ from tensorflow_probability import distributions as tfd
 from mlvae_tf import noise, objective
 from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
-FLOW_NOISE = 0.1  # Of a posterior's scale, on what the flow learns from.
+FLOW_NOISE = 0.005  # Of a posterior's scale, on what the flow learns from.
 STEPS, ROWS, RATE, WEIGHT_DECAY = 3000, 512, 1e-3, 0.1  # To fit it.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
