@@ -14,6 +14,7 @@ from mlvae_tf.evaluation.signs import Signs
 GOOD = Signs(
     content_kl=np.array([3.0, 2.0, 0.001]),
     style_kl=np.array([1.0, 2.0]),
+    known={"content": np.array([0.9, 0.04]), "style": np.array([0.6])},
     drawn={"content": 0.5, "style": 0.2},
     accuracy={"content": 0.9, "style": 0.25},
     chance=0.2,
@@ -46,14 +47,14 @@ def test_of_a_good_training_nothing_is_said():
     ("changed", "kind", "words"),
     [
         (
-            {"content_kl": np.array([0.02, 0.001, 0.0])},
+            {"known": {**GOOD.known, "content": np.array([0.04, 0.0])}},
             "content",
-            "KL 0.021 nats a group, 1 of 3 dimensions say anything",
+            "KL 5 nats a group, none of 3 dimensions says anything",
         ),
         (
-            {"style_kl": np.array([0.001, 0.0])},
+            {"known": {**GOOD.known, "style": np.array([0.01])}},
             "style",
-            "KL 0.001 nats an observation, 0 of 2 dimensions",
+            "KL 3 nats an observation, none of 2 dimensions",
         ),
         (
             {"accuracy": {"style": 0.35}},

@@ -9,7 +9,15 @@ import tensorflow_probability as tfp
 from sklearn.decomposition import PCA
 
 import mlvae_tf
-from mlvae_tf import batches, evidence, inference, noise, objective, whole
+from mlvae_tf import (
+    batches,
+    evidence,
+    inference,
+    noise,
+    objective,
+    style_flow,
+    whole,
+)
 from mlvae_tf.batches import Part
 from mlvae_tf.steps import Step
 from mlvae_tf.style_flow import Pairs
@@ -210,10 +218,12 @@ def test_the_flow_learns_from_each_observation_alone(flowing, batch):
     style = flowing.codec.learned_style(features, {"content": own})
     scale = style.scale.numpy()
     assert np.ptp(scale, axis=0).max() == 0  # All have one.
-    noisy = style.loc + 0.1 * scale * noise.normal(SEED, 12, 2, dtype="float64")
+    share = style_flow.FLOW_NOISE
+    draws = noise.normal(SEED, 12, 2, dtype="float64")
+    noisy = style.loc + share * scale * draws
     left = np.maximum(1 - scale[0] ** 2, 0.01)
     expected = flowing.flow.negative_log_likelihood(
-        noisy, own, np.sqrt(left + 0.1**2 * scale[0] ** 2)
+        noisy, own, np.sqrt(left + share**2 * scale[0] ** 2)
     )
     nats = flowing.codec.flow.nats(Pairs(style.loc, own), scale[0], SEED)
     np.testing.assert_allclose(nats, expected, rtol=1e-10)

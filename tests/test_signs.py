@@ -76,6 +76,9 @@ def test_the_signs_of_a_model_that_is_known(linear, generator):
     )
     np.testing.assert_allclose(seen.style_kl.sum(), expected.mean(), rtol=1e-5)
     assert seen.active == {"content": 1, "style": 1}
+    spread = np.var(style.loc)
+    share = spread / (spread + np.mean(np.square(style.scale)))
+    np.testing.assert_allclose(seen.known["style"], share, rtol=1e-4)
     assert seen.accuracy["content"] == 1
     assert seen.accuracy["style"] < 0.5
     assert seen.chance == pytest.approx(0.25)

@@ -12,7 +12,6 @@ from mlvae_tf.evaluation.signs import Sample, Signs
 from mlvae_tf.model import MLVAE
 
 LOOKED_AT = 2000  # Observations.
-LEAST_KL = 0.1  # Nats, of a latent that says anything.
 LEAST_DRAWN = 0.01  # Of the variance, by a latent that is not ignored.
 OVERFIT = 0.25  # Of what is drawn of training observations.
 STILL_GAINING = 0.05  # Of what validations gained in all.
@@ -93,21 +92,20 @@ def _of_latents(seen: Signs) -> list[Doubt]:
     """Whether both latents say anything."""
     found = []
     content, style = seen.content_kl.sum(), seen.style_kl.sum()
-    if content < LEAST_KL:
+    if not seen.active["content"]:
         text = (
-            f"content has collapsed (KL {content:.2g} nats a group, "
-            f"{seen.active['content']} of {len(seen.content_kl)} dimensions "
-            "say anything). Try --content_kl_weight=1, a larger "
-            "--content_contrast, more --observations_per_group, or a smaller "
-            "--observation_scale"
+            f"content has collapsed (KL {content:.2g} nats a group, none of "
+            f"{len(seen.content_kl)} dimensions says anything). "
+            "Try --content_kl_weight=1, a larger --content_contrast, more "
+            "--observations_per_group, or a smaller --observation_scale"
         )
         found.append(Doubt("content", text))
-    if style < LEAST_KL:
+    if not seen.active["style"]:
         text = (
-            f"style has collapsed (KL {style:.2g} nats an observation, "
-            f"{seen.active['style']} of {len(seen.style_kl)} dimensions say "
-            "anything). Try --style_kl_weight=1 and --style_kl_start=1, a "
-            "smaller --observation_scale, or more --steps"
+            f"style has collapsed (KL {style:.2g} nats an observation, none of "
+            f"{len(seen.style_kl)} dimensions says anything). "
+            "Try --style_kl_weight=1 and --style_kl_start=1, a smaller "
+            "--observation_scale, or more --steps"
         )
         found.append(Doubt("style", text))
     return found

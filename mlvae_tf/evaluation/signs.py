@@ -18,7 +18,7 @@ from mlvae_tf.model import MLVAE
 
 MAX_GROUPS = 50  # That a probe is asked to tell apart.
 JITTER = 1e-4  # Of the latents' range.
-ACTIVE = 0.01  # Nats, of a dimension that says anything.
+ACTIVE = 0.05  # Of its variance, what a dimension that says anything knows.
 
 Array = np.ndarray
 
@@ -59,6 +59,9 @@ class Signs:
         content_kl: Mean KL of a group's content by dimension, nats.
         style_kl: Mean KL of a style by dimension, nats, before a flow, which
             makes much of what is next to nothing.
+        known: By latent, of each dimension the share of its variance that is
+            of the posteriors' means, not of what they leave open; before a
+            flow.
         drawn: By latent, the share of the observations' variance by which
             what is drawn changes with that of another observation.
         accuracy: By latent, how often a linear probe names the group of a
@@ -71,6 +74,7 @@ class Signs:
 
     content_kl: Array
     style_kl: Array
+    known: dict[str, Array]
     drawn: dict[str, float]
     accuracy: dict[str, float]
     chance: float
@@ -80,8 +84,7 @@ class Signs:
     @property
     def active(self) -> dict[str, int]:
         """By latent, how many dimensions say anything."""
-        kls = {"content": self.content_kl, "style": self.style_kl}
-        return {name: int(np.sum(kl > ACTIVE)) for name, kl in kls.items()}
+        return {n: int(np.sum(of > ACTIVE)) for n, of in self.known.items()}
 
 
 def look(model: MLVAE, sample: Sample) -> Signs:
@@ -94,8 +97,8 @@ def look(model: MLVAE, sample: Sample) -> Signs:
     train, held_out = sample
     posteriors = Posteriors.of(model, train)
     variance = _mean_square(train.values() - np.nanmean(train.values(), axis=0))
-    content_kl = _mean_kl(_contents(posteriors))
-    style_kl = _mean_kl(_learned_styles(model, train, posteriors))
+    contents = _contents(posteriors)
+    styles = _learned_styles(model, train, posteriors)
     accuracy: dict[str, float] = {}
     chance, explained_held_out = 0.0, None
     if held_out is not None:
@@ -103,8 +106,9 @@ def look(model: MLVAE, sample: Sample) -> Signs:
         accuracy, chance = _accuracies(posteriors, others)
         explained_held_out = _explained(model, held_out, others, variance)
     return Signs(
-        content_kl,
-        style_kl,
+        _mean_kl(contents),
+        _mean_kl(styles),
+        {"content": _known(contents), "style": _known(styles)},
         _shares(model, posteriors, variance),
         accuracy,
         chance,
@@ -167,6 +171,12 @@ def _learned_styles(
     features = codec.propose(tf.constant(data.values())).features
     contents = {codec.levels[0].name: posteriors.content.loc}
     return codec.learned_style(features, contents)
+
+
+def _known(posterior: tfd.Normal) -> Array:
+    """By dimension, the share of the variance that is of the means."""
+    of_means = np.var(posterior.loc, axis=0)
+    return of_means / (of_means + np.mean(posterior.variance(), axis=0))
 
 
 def _mean_kl(posterior: tfd.Normal) -> Array:
