@@ -26,7 +26,7 @@ FLOORS = (
     "data.sources.folder data.sources.idx data.sources.mnist_5k",
     "data.sources.npz data.sources.tfds data.sources data.loading data",
     "store.columns store.disk store.multiset store.queries store.table",
-    "store.encoding store.levels store.embeddings store.beam store",
+    "store.tables store.encoding store.levels store.embeddings store.beam store",
     "evaluation.bootstrap evaluation.posteriors evaluation.representations",
     "evaluation.classifiers evaluation.probes",
     "evaluation.calibration evaluation.judge",

@@ -172,6 +172,18 @@ def test_8_bit_images_are_taken(make_model, generator):
         np.testing.assert_allclose(posterior.loc, expected, rtol=1e-5)
 
 
+def test_observations_are_told_apart_by_keys_of_their_own(make_model, batch):
+    """Such as those of files; in every table, group after group."""
+    model, ids = make_model(**CASES["crossed"]), {}
+    for level in model.levels:
+        ids[level.name] = np.array(IDS[level.name])
+    keys = np.arange(12, dtype=np.uint64) + 7
+    found = levels.encode(model, batch["observations"], ids, keys)
+    for name, table in found.tables.items():
+        expected = [keys[ids[name] == group] for group in table.groups]
+        assert table.keys.tolist() == np.concatenate(expected).tolist()
+
+
 def test_ids_within_others():
     ids = {"visit": np.array([1, 2]), "patient": np.array(["a", "b"])}
     parents = {"visit": "patient"}
