@@ -21,8 +21,8 @@ WRONG_SHAPE = "{} must have shape {}: got {}. {}."
 LATENTS = "expected {}: got {}. One row of each makes one observation."
 NOTHING = "expected at least one observation: got none."
 LENGTHS = (
-    "group_ids must have one id per observation: got {} ids for {} "
-    "observations. Pass group_ids of shape [{}]."
+    "{} must have one id per observation: got {} ids for {} observations. "
+    "Pass {} of shape [{}]."
 )
 
 
@@ -230,7 +230,8 @@ def check_lengths(num_observations: int | None, group_ids: Any) -> None:
         )
     lengths = num_observations, group_ids.shape[0]
     if None not in lengths and lengths[0] != lengths[1]:
-        raise InputError(fill(LENGTHS, lengths[1], lengths[0], lengths[0]))
+        count, name = lengths[0], "group_ids"
+        raise InputError(fill(LENGTHS, name, lengths[1], count, name, count))
     check_group_dtype(group_ids)
 
 

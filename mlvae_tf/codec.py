@@ -246,6 +246,15 @@ class Codec:
         loc, scale = hierarchy.outermost(total)
         return tfd.Normal(tf.cast(loc, self.dtype), tf.cast(scale, self.dtype))
 
+    def prior_variance(self, level: Level, dtype: Any) -> tf.Tensor:
+        """That of a group's latent, whatever its outer groups are, `[dim]`."""
+        variance = tf.ones(level.dim, dtype)
+        parents = {one.name: one for one in self.levels}
+        while level.parent:
+            variance += 1 / self._precision(level, dtype)
+            level = parents[level.parent]
+        return variance
+
     def given_outer(
         self,
         groups: Groups,

@@ -112,7 +112,9 @@ def _contents(
             f"{', '.join(map(repr, sorted(unknown)))}."
         )
     given = {n: _content(codec, s)[n] for n, s in sources.items()}
-    return {**_from_prior(codec, seed), **given}
+    return (
+        given if len(given) == len(names) else _from_prior(codec, seed) | given
+    )
 
 
 def combine(

@@ -23,7 +23,8 @@ class Model(Protocol):
 def fingerprint(model: Model) -> str:
     """Identity of what gives a model's evidence: 16 hexadecimal digits."""
     config, codec = model.get_config(), model.codec
-    layers = codec.encoder, codec.heads[codec.levels[0].name]
+    heads = (codec.heads[level.name] for level in codec.drawn)
+    layers = codec.encoder, *heads
     names = "observation_shape", "trunk", "activation"
     settings = [config[name] for name in names]
     if config["encoder"] or config["missing_values"]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import keyword
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -24,6 +26,7 @@ from mlvae_tf.evidence import Evidence, Moments
 from mlvae_tf.layers import EvidenceAccumulation, NormalHead
 
 LAST_STEP = 2**31 - 1  # When every schedule has ended.
+_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")  # What a SavedModel can take.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +60,11 @@ class Level:
     parent: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not _NAME.fullmatch(self.name) or keyword.iskeyword(self.name):
             raise InputError(
-                "a level's name must be a word, such as content: got "
-                f"{self.name!r}."
+                "a level's name must be a word of the letters a to z, digits "
+                "and _, such as content, and none that means something in "
+                f"Python: got {self.name!r}."
             )
         if self.dim < (0 if self.name == "style" else 1):
             raise InputError(
@@ -182,7 +186,7 @@ def as_levels(
 
 
 def _check_names(names: list[str]) -> None:
-    taken = {"style", "observation", "observations", "group", "groups"}
+    taken = {"style", "observation", "observations", "group", "groups", "num"}
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two levels are called {name!r}: rename one.")

@@ -8,32 +8,33 @@ import keras
 import numpy as np
 
 from mlvae_tf import version
+from mlvae_tf.codec import Codec
 from mlvae_tf.fingerprint import Model, fingerprint
+from mlvae_tf.levels import Level
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.serving.signatures import BY_ROW, Signatures, names
 
 MAX_GROUPS = 10_000  # More are not listed.
+Groups = np.ndarray | dict[str, np.ndarray] | None
 _COLOURS = {1: "grey", 3: "rgb"}
 
 
 def describe(
-    model: Model, signatures: Signatures, groups: np.ndarray | None
+    model: Model, signatures: Signatures, groups: Groups = None
 ) -> dict[str, Any]:
     """What `assets/model.json` holds.
 
     Args:
         model: The model.
         signatures: Its signatures.
-        groups: The ids of the groups that it learned from, if known.
+        groups: The ids of the groups that it learned from, if known; of
+            several levels by level.
     """
     codec = model.codec
+    if not isinstance(groups, dict):
+        groups = {} if groups is None else {codec.levels[0].name: groups}
     levels = [
-        {
-            "name": level.name,
-            "dim": level.dim,
-            "accumulation": level.accumulation,
-            **_groups(groups),
-        }
+        _level(codec, level) | _groups(groups.get(level.name))
         for level in codec.levels
     ]
     return {
@@ -74,6 +75,18 @@ def _values(likelihood: Likelihood) -> dict[str, Any]:
 def _likelihood(likelihood: Likelihood) -> dict[str, Any]:
     serialized = keras.saving.serialize_keras_object(likelihood)
     return {key: serialized[key] for key in ("class_name", "config")}
+
+
+def _level(codec: Codec, level: Level) -> dict[str, Any]:
+    described = {
+        "name": level.name,
+        "dim": level.dim,
+        "accumulation": level.accumulation,
+    }
+    if not level.parent:
+        return described
+    precision = codec.spreads[level.name].precision.numpy().tolist()
+    return described | {"parent": level.parent, "spread_precision": precision}
 
 
 def _groups(groups: np.ndarray | None) -> dict[str, Any]:

@@ -9,47 +9,42 @@ from __future__ import annotations
 import tensorflow as tf
 
 from mlvae_tf import checks, guards
+from mlvae_tf.evidence import Evidence
 from mlvae_tf.likelihoods import Likelihood
+from mlvae_tf.serving.inputs import OWN, Inputs, Specs, Tensors
 
-Tensors = dict[str, tf.Tensor]
-Specs = dict[str, tf.TensorSpec]
 Found = list[tf.Operation]
 
-_ALIKE = (  # Inputs of as many rows.
-    ("content", "style", checks.LATENTS),
-    (
-        "precision",
-        "weighted_loc",
-        "expected {}: got {}. One row of each is of one group.",
-    ),
-)
+_EVIDENCE = "expected {}: got {}. One row of each is of one group."
 
 
 def check_request(
-    given: Tensors, spec: Specs, likelihood: Likelihood, may_be_empty: bool
+    given: Tensors, inputs: Inputs, likelihood: Likelihood, may_be_empty: bool
 ) -> Tensors:
     """What a client gave, once it has passed.
 
     Args:
         given: By name.
-        spec: Of each.
+        inputs: What the signature takes.
         likelihood: Which values observations may have.
         may_be_empty: Whether there may be no observation.
 
     Returns:
         The same, which no computation sees before.
     """
-    found = [_require_shape(name, given[name], spec[name]) for name in given]
+    observations = inputs.observations.values()
+    specs = inputs.specs
+    found = [_require_shape(name, given[name], specs[name]) for name in given]
     given = _after(found, given)
-    found = [_require_rows(given, spec)]
+    found = _require_rows(given, inputs)
     if not may_be_empty:
-        found += map(_require_some, _observations(given).values())
+        found += [_require_some(given[name]) for name in observations]
     given = _after(found, given)
     given |= {
-        name: guards.assert_values(part, likelihood, name)
-        for name, part in _observations(given).items()
+        name: guards.assert_values(given[name], likelihood, name)
+        for name in observations
     }
-    return _after(_require_numbers(given), given)
+    return _after(_require_numbers(given, inputs), given)
 
 
 def check_answer(answer: Tensors) -> Tensors:
@@ -73,14 +68,6 @@ def _after(found: list[Found], given: Tensors) -> Tensors:
     return {name: guards.after(waited, part) for name, part in given.items()}
 
 
-def _observations(given: Tensors) -> Tensors:
-    return {
-        name: part
-        for name, part in given.items()
-        if name.endswith("observations")
-    }
-
-
 def _require_shape(name: str, given: tf.Tensor, spec: tf.TensorSpec) -> Found:
     # Compared as text: TensorFlow believes the signature of numbers of axes,
     # and so does `tf.shape`.
@@ -96,32 +83,50 @@ def _require_shape(name: str, given: tf.Tensor, spec: tf.TensorSpec) -> Found:
     )
 
 
-def _require_rows(given: Tensors, spec: Specs) -> Found:
+def _require_rows(given: Tensors, inputs: Inputs) -> list[Found]:
     """One id per observation, one style per content, evidence in two parts."""
-    if "group_ids" in given:
-        ids, rows = map(_count, (given["group_ids"], given["observations"]))
-        return guards.require(
-            ids == rows, lambda: guards.text(checks.LENGTHS, ids, rows, rows)
-        )
-    for first, second, words in _ALIKE:
-        if first in given and spec[first].shape.rank > 1:
-            return _require_as_many(given, spec, (first, second), words)
-    return []
+    specs = inputs.specs
+    found = [
+        _require_ids(name, given[name], given[inputs.observations[OWN]])
+        for name in inputs.ids.values()
+    ]
+    latents = tuple(inputs.latents.values())
+    found.append(_require_as_many(given, specs, latents, checks.LATENTS))
+    found += [
+        _require_as_many(given, specs, names, _EVIDENCE)
+        for names in inputs.evidence.values()
+        if specs[names.precision].shape.rank > 1
+    ]
+    return found
+
+
+def _require_ids(name: str, ids: tf.Tensor, observations: tf.Tensor) -> Found:
+    given, rows = _count(ids), _count(observations)
+    return guards.require(
+        given == rows,
+        lambda: guards.text(checks.LENGTHS, name, given, rows, name, rows),
+    )
 
 
 def _require_as_many(
-    given: Tensors, spec: Specs, names: tuple[str, str], words: str
+    given: Tensors, specs: Specs, names: tuple[str, ...], words: str
 ) -> Found:
+    """As many rows of each of these inputs."""
+    if not names:
+        return []
     expected = (
-        f"{name} {checks.shape_text(tuple(spec[name].shape))}" for name in names
+        f"{name} {checks.shape_text(tuple(specs[name].shape))}"
+        for name in names
     )
     shapes = [tf.raw_ops.Shape(input=given[name]) for name in names]
     return guards.require(
-        shapes[0][0] == shapes[1][0],
+        tf.reduce_all([shape[0] == shapes[0][0] for shape in shapes]),
         lambda: guards.text(
             words,
             " and ".join(expected),
-            tf.strings.format("{} and {}", shapes, summarize=-1),
+            tf.strings.format(
+                " and ".join(["{}"] * len(names)), shapes, summarize=-1
+            ),
         ),
     )
 
@@ -135,40 +140,42 @@ def _require_some(observations: tf.Tensor) -> Found:
     return guards.require(good, lambda: guards.text(checks.NOTHING))
 
 
-def _require_numbers(given: Tensors) -> list[Found]:
-    """Contents and styles are finite; evidence is what evidence can be."""
-    finite = tf.math.is_finite
+def _require_numbers(given: Tensors, inputs: Inputs) -> list[Found]:
+    """Latents are finite; evidence is what evidence can be."""
     found = [
         guards.require_valid(
             given[name],
-            finite(given[name]),
+            tf.math.is_finite(given[name]),
             f"{name} must be finite",
             "rows",
             "Remove or repair those rows",
         )
-        for name in ("content", "style")
-        if name in given
+        for name in inputs.latents.values()
     ]
-    if "precision" not in given:
-        return found
-    precision, weighted_loc = given["precision"], given["weighted_loc"]
-    evidence = (
-        "Pass what accumulate or infer_groups gave, zeros for a new group"
-    )
+    for names in inputs.evidence.values():
+        found += _require_evidence(given, names)
+    return found
+
+
+def _require_evidence(given: Tensors, names: Evidence) -> list[Found]:
+    precision, weighted_loc = (given[name] for name in names)
+    finite = tf.math.is_finite
+    advice = "Pass what accumulate or infer_groups gave, zeros for a new group"
     unit = "groups" if precision.shape.rank == 2 else "dimensions"
     return [
         guards.require_valid(
             precision,
             finite(precision) & (precision >= 0),
-            "precision must be finite and not negative",
+            f"{names.precision} must be finite and not negative",
             unit,
-            evidence,
+            advice,
         ),
         guards.require_valid(
             weighted_loc,
             finite(weighted_loc) & ((precision > 0) | (weighted_loc == 0)),
-            "weighted_loc must be finite, and 0 where precision is 0",
+            f"{names.weighted_loc} must be finite, and 0 where "
+            f"{names.precision} is 0",
             unit,
-            evidence,
+            advice,
         ),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import types
@@ -12,11 +11,16 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import control, evidence, rounding
-from mlvae_tf.codec import Codec, Proposals
+from mlvae_tf import batches, control, evidence, rounding
+from mlvae_tf.batches import SegmentIds
+from mlvae_tf.codec import Groups, Latents, Totals
 from mlvae_tf.comparison import log_ratio
 from mlvae_tf.evidence import Evidence
-from mlvae_tf.serving.requests import Tensors, check_answer, check_request
+from mlvae_tf.levels import Level
+from mlvae_tf.serving import inputs
+from mlvae_tf.serving.inputs import OWN, Called, Specs, Tensors
+from mlvae_tf.serving.requests import check_answer, check_request
+from mlvae_tf.serving.tracing import TracedOnce
 
 NAMES = (
     "encode",
@@ -27,7 +31,6 @@ NAMES = (
     "swap",
     "identify",
 )
-_Normals = dict[str, list[tf.Tensor]]  # Loc and scale by level.
 _OF_EVIDENCE = ("accumulate", "identify")  # What averages do not have.
 BY_ROW = ("encode", "decode")  # What they say of a row is of that row alone.
 
@@ -37,87 +40,22 @@ def names(model: control.Model) -> tuple[str, ...]:
 
     Averaged contents are of no evidence that could be stored.
     """
-    if model.codec.levels[0].accumulation == "average":
+    if any(level.accumulation == "average" for level in model.codec.levels):
         return tuple(name for name in NAMES if name not in _OF_EVIDENCE)
     return NAMES
 
 
-@dataclasses.dataclass(frozen=True)
-class _TracedOnce(Codec):
-    """A codec whose networks are traced once for all signatures."""
+def _by_name(
+    function: Callable[[Signatures, Tensors], Tensors],
+) -> Callable[..., Tensors]:
+    """A signature's function, whose tensors come by name or in their order."""
 
-    @classmethod
-    def of(cls, codec: Codec) -> _TracedOnce:
-        fields = dataclasses.fields(codec)
-        return cls(
-            **{field.name: getattr(codec, field.name) for field in fields}
-        )
+    @functools.wraps(function)
+    def called(self: Signatures, *tensors: Any, **named: Any) -> Tensors:
+        given = dict(zip(self.spec(function.__name__), tensors))
+        return function(self, given | named)
 
-    @functools.cached_property
-    def _propose(self) -> Any:  # A `ConcreteFunction`.
-        observations = tf.TensorSpec(
-            (None, *self.observation_shape), self.dtype
-        )
-
-        def propose(observations: tf.Tensor) -> tuple[_Normals, tf.Tensor]:
-            latents, features = Codec.propose(self, observations)
-            normals = {name: [q.loc, q.scale] for name, q in latents.items()}
-            return normals, features
-
-        return traced(propose, [observations])
-
-    @functools.cached_property
-    def _given_style(
-        self,
-    ) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], list[tf.Tensor]]:
-        _, features = self._propose.structured_outputs
-        contents = {
-            level.name: tf.TensorSpec((None, level.dim), self.dtype)
-            for level in self.levels
-        }
-
-        def given(
-            features: tf.Tensor, contents: dict[str, tf.Tensor]
-        ) -> list[tf.Tensor]:
-            style = Codec.given_style(self, features, contents)
-            return [style.loc, style.scale]
-
-        spec = tf.TensorSpec(features.shape, features.dtype)
-        return traced(given, [spec, contents])
-
-    @functools.cached_property
-    def _decode(self) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-        latents = {
-            level.name: tf.TensorSpec((None, level.dim), self.dtype)
-            for level in (*self.drawn, self.style)
-        }
-
-        def decode(latents: dict[str, tf.Tensor]) -> tf.Tensor:
-            return Codec.decode(self, latents)
-
-        return traced(decode, [latents])
-
-    def propose(
-        self, observations: tf.Tensor, training: bool = False
-    ) -> Proposals:
-        del training  # What is served is not trained.
-        normals, features = self._propose(observations)
-        latents = {name: tfd.Normal(*parts) for name, parts in normals.items()}
-        return Proposals(latents, features)
-
-    def given_style(
-        self, features: tf.Tensor, contents: dict[str, tf.Tensor]
-    ) -> tfd.Normal:
-        return tfd.Normal(*self._given_style(features, contents))
-
-    def decode(self, latents: dict[str, tf.Tensor]) -> tf.Tensor:
-        return self._decode(latents)
-
-
-def traced(function: Callable[..., Any], spec: list[Any]) -> Any:
-    """A function's graph: a `tf.function` called or saved is traced twice."""
-    graph = tf.function(function, spec, autograph=False)
-    return graph.get_concrete_function()
+    return called
 
 
 class Signatures:
@@ -125,209 +63,261 @@ class Signatures:
 
     The answers about groups hold `num_groups`, a number without an axis: a
     server that batches the requests of several clients, and would make one
-    group of theirs, refuses an answer that it cannot divide.
+    group of theirs, refuses an answer that it cannot divide. With several
+    levels it is that of the first.
 
     Args:
         model: The model.
     """
 
     def __init__(self, model: control.Model) -> None:
-        self._codec = _TracedOnce.of(model.codec)
+        self._codec = TracedOnce.of(model.codec)
         self._model = types.SimpleNamespace(codec=self._codec)
-        (self._level,) = model.codec.levels
-        shape = (None, *model.codec.observation_shape)
-        observations = tf.TensorSpec(shape, tf.float32)
-        vector = tf.TensorSpec((self._level.dim,), tf.float32)
-        self._specs = {
-            "observations": observations,
-            "content_observations": observations,
-            "style_observations": observations,
-            "group_ids": tf.TensorSpec((None,), tf.string),
-            "precision": vector,
-            "weighted_loc": vector,
-            "content": tf.TensorSpec((None, self._level.dim), tf.float32),
-            "style": tf.TensorSpec((None, self._codec.style.dim), tf.float32),
-        }
+        self._inputs = inputs.of_signatures(self._codec)
+        self._called = Called.by_level(self._codec.levels)
 
-    def spec(self, name: str) -> dict[str, tf.TensorSpec]:
-        """The inputs of a signature, in the order of its parameters."""
-        parameters = inspect.signature(getattr(self, name)).parameters
-        specs = {parameter: self._specs[parameter] for parameter in parameters}
-        if name == "identify":  # Of many groups, not of one.
-            many = tf.TensorSpec((None, self._level.dim), tf.float32)
-            specs |= {"precision": many, "weighted_loc": many}
-        return specs
+    def spec(self, name: str) -> Specs:
+        """The inputs of a signature, in their order."""
+        return self._inputs[name].specs
 
     def endpoint(self, name: str) -> Callable[..., Tensors]:
         """A signature as it is served: it checks what it gets and gives."""
-        function, spec = getattr(self, name), self.spec(name)
+        function, taken = getattr(self, name), self._inputs[name]
 
-        @functools.wraps(function)
         def checked(*tensors: tf.Tensor) -> Tensors:
             given = check_request(
-                dict(zip(spec, tensors, strict=True)),
-                spec,
+                dict(zip(taken.specs, tensors, strict=True)),
+                taken,
                 self._codec.likelihood,
                 may_be_empty=name in BY_ROW,
             )
             return check_answer(function(**given))
 
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(key, kind) for key in taken.specs]
+        # By which TensorFlow names the inputs.
+        checked.__signature__ = inspect.Signature(parameters)  # type: ignore
         return checked
 
-    def propose(self, observations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The `loc` and `scale` that each proposes for its group's content."""
-        observations = tf.cast(observations, self._codec.dtype)
-        content = self._codec.propose(observations).latents[self._level.name]
-        return content.loc, content.scale
+    def propose(self, observations: tf.Tensor) -> Any:
+        """The `loc` and `scale` that each proposes for its group's content.
 
-    def _encode(
-        self, observations: tf.Tensor
-    ) -> tuple[tf.Tensor, dict[str, tfd.Normal]]:
-        observations = tf.cast(observations, self._codec.dtype)
-        return observations, self._codec.encode(observations)
+        With several levels, a pair for each that the decoder reads, by name.
+        """
+        latents = self._codec.propose(self._cast(observations)).latents
+        found = {name: (q.loc, q.scale) for name, q in latents.items()}
+        return found if len(self._called) > 1 else found.popitem()[1]
+
+    def _cast(self, observations: tf.Tensor) -> tf.Tensor:
+        return tf.cast(observations, self._codec.dtype)
 
     def encode(self, observations: tf.Tensor) -> Tensors:
         """One row per observation, so that a server may batch."""
-        _, encoded = self._encode(observations)
-        content = encoded[self._level.name]
-        style = encoded[self._codec.style.name]
-        return _served(
-            {
-                "content_loc": content.loc,
-                "content_scale": content.scale,
-                "style_loc": style.loc,
-                "style_scale": style.scale,
-            }
-        )
+        encoded = self._codec.encode(self._cast(observations))
+        style = encoded.pop(self._codec.style.name)
+        answers = [
+            _normal(self._called[name].latent, q) for name, q in encoded.items()
+        ]
+        if self._codec.style.dim:
+            answers.append(_normal(self._codec.style.name, style))
+        return _served(*answers)
+
+    def _ids(self, given: Tensors) -> Tensors:
+        """By level, the ids of a request's groups."""
+        return {name: given[words.ids] for name, words in self._called.items()}
+
+    def _number(self, given: Tensors) -> SegmentIds:
+        """By level, the group of each observation of a request."""
+        return batches.number(self._ids(given), self._codec.parents)
+
+    def _heard(
+        self, observations: tf.Tensor, segment_ids: SegmentIds
+    ) -> SegmentIds:
+        """The segment ids, -1 where no value is known."""
+        known = self._codec.likelihood.known(observations)
+        if known is None:
+            return segment_ids
+        return {k: tf.where(known, v, -1) for k, v in segment_ids.items()}
 
     def _evidence(
-        self, observations: tf.Tensor, rows: tf.Tensor, num_groups: tf.Tensor
-    ) -> tuple[Evidence, tfd.Normal, tf.Tensor]:
-        """What is said of groups, their contents, and how many say it."""
-        observations, encoded = self._encode(observations)
-        name = self._level.name
-        totals = self._codec.evidence(
-            observations, encoded, {name: rows}, num_groups
-        )
-        content = self._level.posterior(totals[name], tf.float64)
-        proposed = encoded[name]
-        known = self._codec.likelihood.known(observations)
-        if known is not None:
-            rows = tf.where(known, rows, -1)
-        parts = evidence.from_normal(proposed.loc, proposed.scale)
-        total = evidence.accumulate(
-            evidence.cast(parts, tf.float64), rows, num_groups
-        )
-        ones = tf.ones_like(rows, tf.int64)
-        count = tf.math.unsorted_segment_sum(ones, rows, num_groups)
-        return total, content, count
+        self, latents: Latents, heard: SegmentIds, size: int | tf.Tensor
+    ) -> dict[str, Evidence]:
+        """By level, what is said of its groups, float64 `[size, dim]`."""
+        found = {}
+        for name, proposed in latents.items():
+            parts = evidence.from_normal(proposed.loc, proposed.scale)
+            parts = evidence.cast(parts, tf.float64)
+            found[name] = evidence.accumulate(parts, heard[name], size)
+        return found
 
-    def infer_groups(
-        self, observations: tf.Tensor, group_ids: tf.Tensor
-    ) -> Tensors:
-        """The content of every group, and its observations' evidence."""
-        groups, rows = evidence.index_groups(group_ids)
-        num_groups = tf.size(groups)
-        total, content, count = self._evidence(observations, rows, num_groups)
-        return {
-            "groups": groups,
-            **_evidence_and_content(total, content),
-            "count": count,
-            **_num_groups(num_groups),
-        }
+    def _posterior(self, name: str, groups: Groups) -> Tensors:
+        """What is answered of a level's groups, whatever else is asked."""
+        return _normal(self._called[name].latent, groups.posteriors[name])
 
-    def accumulate(
-        self,
-        precision: tf.Tensor,
-        weighted_loc: tf.Tensor,
-        observations: tf.Tensor,
-    ) -> Tensors:
-        """Add observations to a stored group; zeros for a new one."""
+    @_by_name
+    def infer_groups(self, given: Tensors) -> Tensors:
+        """The latent of every group, and its observations' evidence."""
+        codec = self._codec
+        observations = self._cast(given["observations"])
+        segment_ids = self._number(given)
+        latents = codec.propose(observations).latents
+        size = batches.most_groups(segment_ids)
+        totals = codec.evidence(observations, latents, segment_ids, size)
+        groups = codec.groups(totals, segment_ids)
+        heard = self._heard(observations, segment_ids)
+        said = self._evidence(latents, heard, size)
+        answers = [_num_groups(batches.num_groups(segment_ids))]
+        for name, ids in self._ids(given).items():
+            prefix = self._called[name].prefix
+            answers.append(
+                {f"{prefix}groups": _of_groups(ids, segment_ids[name])}
+            )
+            of_rows = {f"{prefix}count": _counts(heard[name], size)}
+            of_rows |= self._posterior(name, groups)
+            if name in said:
+                of_rows |= dict(zip(self._called[name].evidence, said[name]))
+            if name in groups.outer:
+                parent = tf.cast(groups.outer[name], tf.int64)
+                of_rows[f"{prefix}parent"] = parent
+            count = tf.reduce_max(segment_ids[name]) + 1
+            answers.append({key: v[:count] for key, v in of_rows.items()})
+        return _served(*answers)
+
+    @_by_name
+    def accumulate(self, given: Tensors) -> Tensors:
+        """Add observations to a stored group; zeros for a new one.
+
+        They are of one group on every level.
+        """
+        observations = self._cast(given["observations"])
+        latents = self._codec.propose(observations).latents
         rows = tf.zeros(tf.shape(observations)[:1], tf.int32)
-        new, _, _ = self._evidence(observations, rows, tf.constant(1))
-        stored = Evidence(precision, weighted_loc)
-        total = rounding.update(stored, evidence.total(new))
-        content = self._level.posterior(
-            evidence.cast(total, tf.float64), tf.float64
-        )
-        return {**_evidence_and_content(total, content), **_num_groups(1)}
+        heard = self._heard(observations, dict.fromkeys(latents, rows))
+        answers: list[Tensors] = []
+        totals: Totals = {}
+        for name, new in self._evidence(latents, heard, 1).items():
+            parts = self._called[name].evidence
+            stored = Evidence(*(given[part] for part in parts))
+            total = rounding.update(stored, evidence.total(new))
+            answers.append(dict(zip(parts, total)))
+            one = Evidence(*(part[tf.newaxis] for part in total))
+            totals[name] = evidence.cast(one, tf.float64)
+        one_group = dict.fromkeys(self._called, tf.zeros(1, tf.int32))
+        groups = self._codec.groups(totals, one_group)
+        for name in self._called:
+            normal = self._posterior(name, groups)
+            answers.append({key: part[0] for key, part in normal.items()})
+        return _served(*answers, _num_groups(1))
 
-    def decode(self, content: tf.Tensor, style: tf.Tensor) -> Tensors:
+    @_by_name
+    def decode(self, given: Tensors) -> Tensors:
         """The likelihood's mean."""
-        latents = {self._level.name: content, self._codec.style.name: style}
+        codec = self._codec
         latents = {
-            name: tf.cast(part, self._codec.dtype)
-            for name, part in latents.items()
+            name: tf.cast(given[key], codec.dtype)
+            for name, key in self._inputs["decode"].latents.items()
         }
-        parameters = self._codec.decode(latents)
-        mean = self._codec.likelihood.distribution(parameters).mean()
+        if not codec.style.dim:
+            rows = tf.shape(next(iter(latents.values())))[0]
+            latents[codec.style.name] = tf.zeros((rows, 0), codec.dtype)
+        parameters = codec.decode(latents)
+        mean = codec.likelihood.distribution(parameters).mean()
         return _served({"observations": mean})
 
-    def reconstruct(
-        self, observations: tf.Tensor, group_ids: tf.Tensor
-    ) -> Tensors:
-        """Each observation from its group's content and its own style."""
-        means = control.reconstruct(self._model, observations, group_ids)
-        groups, _ = evidence.index_groups(group_ids)
-        return {
-            **_served({"observations": means}),
-            **_num_groups(tf.size(groups)),
-        }
-
-    def swap(
-        self, content_observations: tf.Tensor, style_observations: tf.Tensor
-    ) -> Tensors:
-        """One group's content in the style of other observations."""
-        means = control.swap(
-            self._model, content_observations, style_observations
+    @_by_name
+    def reconstruct(self, given: Tensors) -> Tensors:
+        """Each observation from its groups' latents and its own style."""
+        means = control.reconstruct(
+            self._model, given["observations"], self._ids(given)
         )
-        return {**_served({"observations": means}), **_num_groups(1)}
+        count = batches.num_groups(self._number(given))
+        return _served({"observations": means}, _num_groups(count))
 
-    def identify(
-        self,
-        observations: tf.Tensor,
-        precision: tf.Tensor,
-        weighted_loc: tf.Tensor,
-    ) -> Tensors:
+    @_by_name
+    def swap(self, given: Tensors) -> Tensors:
+        """One group's content in the style of other observations.
+
+        With several levels, one group's of each. Without a style, one answer.
+        """
+        taken = self._inputs["swap"].observations
+        contents = {
+            level.name: given[taken[level.name]] for level in self._codec.drawn
+        }
+        if OWN in taken:
+            style = given[taken[OWN]]
+        else:  # Of one row, of which nothing is read.
+            style = next(iter(contents.values()))[:1]
+        means = control.combine(self._model, contents, style)
+        return _served({"observations": means}, _num_groups(1))
+
+    @_by_name
+    def identify(self, given: Tensors) -> Tensors:
         """How much likelier each is of each stored group than of another.
 
         In nats, `[N, G]`, by `comparison.log_ratio`.
         """
-        observations, encoded = self._encode(observations)
-        proposed = encoded[self._level.name]
-        scale = proposed.scale
+        observations = self._cast(given["observations"])
         known = self._codec.likelihood.known(observations)
-        if known is not None:
-            infinity = tf.constant(float("inf"), scale.dtype)
-            scale = tf.where(known[:, tf.newaxis], scale, infinity)
-        asked = evidence.from_normal(proposed.loc, scale)
-        stored = evidence.cast(Evidence(precision, weighted_loc), tf.float64)
-        # One at a time, so that memory does not grow with both numbers.
-        scores = tf.map_fn(
-            lambda one: log_ratio(Evidence(*one), stored),
-            tuple(evidence.cast(asked, tf.float64)),
-            fn_output_signature=tf.TensorSpec((None,), tf.float64),
+        latents = self._codec.propose(observations).latents
+        answers, counts = {}, []
+        for level in self._codec.drawn:
+            words, proposed = self._called[level.name], latents[level.name]
+            scale = proposed.scale
+            if known is not None:
+                infinity = tf.constant(float("inf"), scale.dtype)
+                scale = tf.where(known[:, tf.newaxis], scale, infinity)
+            asked = evidence.from_normal(proposed.loc, scale)
+            stored = Evidence(*(given[part] for part in words.evidence))
+            counts.append(tf.shape(stored.precision)[0])
+            answers[f"{words.prefix}scores"] = _log_ratios(
+                self._in_units(asked, level), self._in_units(stored, level)
+            )
+        return _served(answers, _num_groups(counts[0]))
+
+    def _in_units(self, said: Evidence, level: Level) -> Evidence:
+        """The same of a latent with the prior N(0, I), float64."""
+        said = evidence.cast(said, tf.float64)
+        if not level.parent:
+            return said
+        variance = self._codec.prior_variance(level, tf.float64)
+        return Evidence(
+            said.precision * variance, said.weighted_loc * tf.sqrt(variance)
         )
-        return {
-            **_served({"scores": scores}),
-            **_num_groups(tf.shape(precision)[0]),
-        }
 
 
-def _served(tensors: Tensors) -> Tensors:
-    return {name: tf.cast(part, tf.float32) for name, part in tensors.items()}
+def _log_ratios(asked: Evidence, stored: Evidence) -> tf.Tensor:
+    """`[N, G]`, one row at a time: memory does not grow with both numbers."""
+    return tf.map_fn(
+        lambda one: log_ratio(Evidence(*one), stored),
+        tuple(asked),
+        fn_output_signature=tf.TensorSpec((None,), tf.float64),
+    )
+
+
+def _served(*parts: Tensors) -> Tensors:
+    """An answer of these parts."""
+    return {
+        name: tf.cast(part, tf.float32) if part.dtype.is_floating else part
+        for name, part in inputs.distinct(*parts).items()
+    }
 
 
 def _num_groups(count: int | tf.Tensor) -> Tensors:
-    return _served({"num_groups": tf.convert_to_tensor(count)})
+    return {"num_groups": tf.cast(count, tf.float32)}
 
 
-def _evidence_and_content(total: Evidence, content: tfd.Normal) -> Tensors:
-    return _served(
-        {
-            "precision": total.precision,
-            "weighted_loc": total.weighted_loc,
-            "content_loc": content.loc,
-            "content_scale": content.scale,
-        }
-    )
+def _normal(latent: str, normal: tfd.Normal) -> Tensors:
+    return {f"{latent}_loc": normal.loc, f"{latent}_scale": normal.scale}
+
+
+def _counts(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """How many observations each group has, int64."""
+    ones = tf.ones_like(rows, tf.int64)
+    return tf.math.unsorted_segment_sum(ones, rows, size)
+
+
+def _of_groups(group_ids: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """The id of each group: that of its first observation."""
+    count, places = tf.reduce_max(rows) + 1, tf.range(tf.size(rows))
+    first = tf.math.unsorted_segment_min(places, rows, count)
+    return tf.gather(group_ids, first)

@@ -7,27 +7,25 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from mlvae_tf import files
 from mlvae_tf.fingerprint import Model
-from mlvae_tf.serving.describing import describe
-from mlvae_tf.serving.signatures import Signatures, names, traced
+from mlvae_tf.serving.describing import Groups, describe
+from mlvae_tf.serving.signatures import Signatures, names
+from mlvae_tf.serving.tracing import traced
 
 _DESCRIPTION = pathlib.PurePath("assets", "model.json")
 
 
-def export(
-    model: Model, folder: pathlib.Path, groups: np.ndarray | None = None
-) -> None:
+def export(model: Model, folder: pathlib.Path, groups: Groups = None) -> None:
     """Write a SavedModel with every signature, whole or not at all.
 
     Args:
         model: The model.
         folder: Where it goes: `NAME/1` is what TensorFlow Serving watches.
         groups: `[G]`, the ids of the groups that the model learned from, for
-            those who read `assets/model.json`.
+            those who read `assets/model.json`; of several levels by level.
     """
     signatures = Signatures(model)
     served = {

@@ -32,7 +32,7 @@ from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import encoding
 from mlvae_tf.store.encoding import Batch, Proposal, Step
-from mlvae_tf.store.table import ContentStore, as_ids
+from mlvae_tf.store.table import ContentStore, as_ids, check_one_level
 
 
 class Range(NamedTuple):
@@ -167,6 +167,7 @@ def encode(
         InputError: If the SavedModel is another model's, if Beam does not take
             the arguments, or a worker not the observations.
     """
+    check_one_level(model)
     rule = model.levels[0].accumulation
     identity, likelihood = encoding.fingerprint(model), model.codec.likelihood
     _check_export(export, identity)

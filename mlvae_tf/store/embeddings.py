@@ -15,7 +15,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import columns
-from mlvae_tf.store.table import as_ids
+from mlvae_tf.store.table import as_ids, check_one_level
 
 
 class Part(NamedTuple):
@@ -59,6 +59,7 @@ def write(
     Raises:
         InputError: If the observations do not fit the model.
     """
+    check_one_level(model)
     for part in parts:
         checks.check_shapes(part.data.observations, model.observation_shape)
     tables = (

@@ -23,7 +23,7 @@ from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import multiset
-from mlvae_tf.store.table import ContentStore, check_rule
+from mlvae_tf.store.table import ContentStore, check_one_level, check_rule
 
 
 class Batch(NamedTuple):
@@ -49,10 +49,11 @@ class Batch(NamedTuple):
 
     def keys_by_group(self) -> np.ndarray:
         """Their keys, uint64 `[counts().sum()]`, group after group."""
-        return _by_group(self.keys, self.segment_ids)
+        return by_group(self.keys, self.segment_ids)
 
 
-def _by_group(keys: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+def by_group(keys: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
+    """Keys `[N]` group after group, without those of a negative segment id."""
     order = np.argsort(segment_ids, kind="stable")
     none = np.count_nonzero(segment_ids < 0)
     return keys[order[none:]]
@@ -161,6 +162,7 @@ def encode(
         InputError: If the observations do not fit the model, or if its rule
             does not add evidence up.
     """
+    check_one_level(model)
     check_rule(model.levels[0].accumulation)
     for part in parts:
         checks.check_shapes(part.observations, model.observation_shape)
@@ -199,7 +201,7 @@ def encode_part(
         heard.append(batch.segment_ids >= 0)
         bar.update(len(batch.observations))
     index = np.where(np.concatenate(heard), part.group_index, -1)
-    keys = _by_group(part.keys, index)
+    keys = by_group(part.keys, index)
     rule = model.levels[0].accumulation
     return ContentStore.of(
         groups, counts, total, keys, rule, fingerprint(model)

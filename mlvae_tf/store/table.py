@@ -128,6 +128,7 @@ class ContentStore:
             InputError: If the store is of another model or has no groups, or
                 if the observations do not fit the model.
         """
+        check_one_level(model)
         rule = model.levels[0].accumulation
         self.check_model(rule, fingerprint(model))
         if not len(self):
@@ -225,15 +226,21 @@ class ContentStore:
                 f"{kinds[0]} as its ids."
             )
 
-    def save(self, path: pathlib.Path) -> None:
+    def save(
+        self,
+        path: pathlib.Path,
+        posterior: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         """Write the table, whole or not at all.
 
         Args:
             path: Ends in .parquet; or in .csv, which cannot be loaded again:
                 it lacks the observations' keys.
+            posterior: What to write as that of every group; by default
+                `posterior()`.
         """
         about = {"model": self.model, "rule": self.rule}
-        loc, scale = self.posterior()
+        loc, scale = posterior or self.posterior()
         vectors = {**self.evidence._asdict(), "loc": loc, "scale": scale}
         contents = disk.Contents(
             self.groups, self.counts, vectors, self.keys, about
@@ -268,6 +275,18 @@ class ContentStore:
                 "positive counts and precisions, and finite values. Encode its "
                 "observations again."
             )
+
+
+def check_one_level(model: MLVAE) -> None:
+    """Raise `InputError` where a model has a table per level."""
+    if len(model.levels) > 1:
+        names = ", ".join(level.name for level in model.levels)
+        raise InputError(
+            f"the model has several levels, {names}, and a table for each: "
+            "encode in Python, with mlvae_tf.store.levels.encode(model, "
+            "observations, group_ids), and identify with the signature of its "
+            "SavedModel. The scripts know one level."
+        )
 
 
 def check_rule(rule: str) -> None:
