@@ -19,7 +19,7 @@ FLOORS = (
     "control serving.requests serving.signatures serving.describing",
     "serving.writing serving trainer inference model",
     "data.config data.observations data.images data.identity",
-    "data.augmentation data.grouped data.source",
+    "data.augmentation data.grouping data.grouped data.source",
     "data.sampling data.design data.crossing data.splits data.pipeline",
     "data.batching",
     "data.sources.folder data.sources.idx data.sources.mnist_5k",
