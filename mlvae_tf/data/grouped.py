@@ -70,7 +70,7 @@ class GroupedData:
         ids = as_ids(group_ids, len(observations))
         if keys is None:
             first = Grouping.of(next(iter(ids.values())))
-            keys = identity.of_content(observations, *first)
+            keys = identity.of_content(observations, first.groups, first.index)
         ids = settle(ids, keys, missing, parents or {})
         levels = {name: Grouping.of(given) for name, given in ids.items()}
         return cls.of_levels(observations, levels, keys)
@@ -85,7 +85,15 @@ class GroupedData:
     ) -> GroupedData:
         """Put together what `levels` takes apart."""
         (name, first), *others = levels.items()
-        return cls(observations, *first, keys, likelihood, name, dict(others))
+        return cls(
+            observations,
+            first.groups,
+            first.index,
+            keys,
+            likelihood,
+            name,
+            dict(others),
+        )
 
     @property
     def levels(self) -> dict[str, Grouping]:

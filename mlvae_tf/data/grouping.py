@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from mlvae_tf.checks import as_group_ids
 from mlvae_tf.errors import InputError
 
 CONTENT = "content"  # What a level is called that has no name.
-MISSING = "refuse", "own"  # What becomes of ids that are not known.
 
 _SHOWN = 3  # Rows that a message names.
 
 Ids = dict[str, np.ndarray]  # By level, [N]: the id of each one's group.
 
 
-class Grouping(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Grouping:
     """The groups of a level.
 
     Attributes:
@@ -58,6 +58,11 @@ class Grouping(NamedTuple):
         present[index] = True
         renumbered = np.cumsum(present, dtype=np.int32) - 1
         return Grouping(self.groups[present], renumbered[index])
+
+
+def by_level(ids: Ids) -> Ids:
+    """Ids by the name of what holds them; a level alone is the content."""
+    return ids if len(ids) > 1 else {CONTENT: next(iter(ids.values()))}
 
 
 def as_ids(group_ids: object, num_observations: int) -> Ids:

@@ -265,6 +265,10 @@ class TrainingConfig:
         return self.epochs
 
 
+# What runs of before these settings lack; they were as is the default.
+_NEW = {"groups", "parents", "missing_groups"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A whole run."""
@@ -308,7 +312,10 @@ class Config:
             for section in dataclasses.fields(cls)
             for name, value in values[section.name].items()
         }
-        missing = cls().flat().keys() - flat.keys()
+        before = flat.get("group_feature", "label")
+        if before != "label":
+            flat["groups"] = (before,)
+        missing = cls().flat().keys() - flat.keys() - _NEW
         if missing:
             raise InputError(f"{', '.join(sorted(missing))} missing.")
         return cls().replace(flat)
