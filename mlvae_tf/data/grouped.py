@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -217,3 +218,27 @@ class GroupedData:
                 observations = ahead.result()
                 ahead = background.submit(read, start + size)
                 yield observations, self.group_index[start : start + size]
+
+
+def of_arrays(
+    observations: np.ndarray, group_ids: Any, missing: str = "refuse"
+) -> GroupedData:
+    """Observations that a user has in memory, each told by its row.
+
+    Args:
+        observations: `[N, ...]`.
+        group_ids: As `GroupedData.of` takes them, or what makes such.
+        missing: As `GroupedData.of` takes it.
+
+    Raises:
+        InputError: If there are none, or not one id per observation.
+    """
+    if missing not in ("refuse", "own"):
+        raise InputError(
+            f"missing_groups must be 'refuse' or 'own': got {missing!r}."
+        )
+    rows = np.arange(len(observations), dtype=np.uint64)
+    data = GroupedData.of(observations, group_ids, rows, missing)
+    if not len(data):
+        raise InputError("expected at least one observation: got none.")
+    return data

@@ -8,6 +8,7 @@ import pathlib
 
 import tensorflow as tf
 
+from mlvae_tf.data import crossing
 from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
@@ -104,8 +105,8 @@ def _expect_batches(
 ) -> None:
     batches, held_out = make_batches(training), splits.monitored
     model.expect_batches(
-        batches.sampler(splits.train.group_index).largest,
-        batches.sampler(held_out.group_index).largest if held_out else (),
+        crossing.sampler(batches, splits.train.index).largest,
+        crossing.sampler(batches, held_out.index).largest if held_out else (),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlvae_tf import checks, files, version
 from mlvae_tf.data import config as data_config
-from mlvae_tf.data import loading
+from mlvae_tf.data import crossing, loading
 from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
@@ -155,7 +155,7 @@ def _settle(
 
 
 def _steps_per_epoch(train: GroupedData, training: TrainingConfig) -> int:
-    return len(make_batches(training).sampler(train.group_index))
+    return len(crossing.sampler(make_batches(training), train.index))
 
 
 def _fit_style_flow(
