@@ -35,7 +35,7 @@ FLOORS = (
     "evaluation.doubts evaluation.notes evaluation.measure",
     "evaluation.tables evaluation.report evaluation",
     "runs.config runs.presets runs.adapting runs.best runs.command_line",
-    "runs.building runs.preparing runs.workdir",
+    "runs.building runs.several runs.preparing runs.workdir",
     "runs.exports runs.starting runs.pictures",
     "runs.checkpoints runs.callbacks runs.watching runs.fitting",
     "runs.identification runs.training",

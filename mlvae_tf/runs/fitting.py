@@ -71,6 +71,10 @@ def fit(
     tensorboard = TensorBoard(logs, len(splits.train))
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
+    looks = (
+        Beside("drawing the swap grid", pictures),
+        Beside("looking for what fails", watch),
+    )
     with contextlib.closing(progress):
         model.fit(
             train,
@@ -87,8 +91,7 @@ def fit(
                 checkpoints,  # Before what may take a while, or fail.
                 Beside("showing the progress", progress),
                 Beside("writing for TensorBoard", tensorboard),
-                Beside("drawing the swap grid", pictures),
-                Beside("looking for what fails", watch),
+                *([] if splits.train.others else looks),  # Of one level.
             ],
         )
     return pictures
