@@ -33,6 +33,7 @@ FLOORS = (
     "evaluation.grid evaluation.figures evaluation.charts",
     "evaluation.comparing evaluation.identification evaluation.signs",
     "evaluation.doubts evaluation.notes evaluation.measure",
+    "evaluation.crossed",
     "evaluation.tables evaluation.report evaluation",
     "runs.config runs.presets runs.adapting runs.best runs.command_line",
     "runs.building runs.several runs.preparing runs.workdir",

@@ -79,6 +79,15 @@ def test_it_is_resumed(run, crossed):
     assert "resuming at step 8 of 8" in process.stdout
 
 
+def test_what_is_of_one_level_is_refused(run, crossed, tmp_path):
+    _, folder = run
+    store = f"--output={tmp_path}/store.parquet"
+    said = "take models of one level so far: got person, light"
+    assert_fails(script("encode.py", f"--workdir={folder}", store), said)
+    rows = f"--output={tmp_path}/rows.csv", "--per_observation"
+    assert_fails(script("encode.py", f"--workdir={folder}", *rows), said)
+
+
 def test_what_cannot_be_learned_is_refused(crossed, tmp_path):
     spec = f"--dataset=npz:{crossed}"
     for flags, words in (
@@ -139,3 +148,22 @@ def test_one_level_is_what_it_was():
     several.check(Config().replace({"groups": ("person",)}))
     with pytest.raises(mlvae_tf.InputError, match="--level_dims is for sev"):
         several.check(Config().replace({"level_dims": ("person:3",)}))
+
+
+def test_evaluation_says_what_each_latent_tells(run):
+    _, folder = run
+    process = script("evaluate.py", f"--workdir={folder}")
+    assert process.returncode == 0, process.stderr
+    assert "person told by the content of light" in process.stdout
+    assert "are not there yet for several levels" in process.stdout
+    text = (folder / "evaluation" / "metrics.json").read_text()
+    metrics = json.loads(text)
+    assert set(metrics["levels"]) == {"person", "light"}
+    light = metrics["levels"]["light"]
+    assert set(light["told_by"]) == {"person"}
+    assert 0 <= light["style_accuracy"] <= 1
+    assert (folder / "evaluation" / "report.html").exists()
+    assert_fails(
+        script("evaluate.py", f"--workdir={folder}", "--groups=person"),
+        "the model has the levels person, light, the data content",
+    )

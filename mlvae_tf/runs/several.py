@@ -8,6 +8,7 @@ from mlvae_tf.data.design import Design, Table
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import tables
+from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.config import Config
 
 
@@ -37,6 +38,38 @@ def check(config: Config) -> None:
             raise InputError(
                 f"--{flag} is not there yet for several levels: drop it."
             )
+
+
+def check_levels(model: MLVAE, data: GroupedData) -> None:
+    """Raise `InputError` unless the data have the levels of a model.
+
+    Args:
+        model: The model.
+        data: What is read for it.
+    """
+    names = [level.name for level in model.levels]
+    if len(names) == 1 and not data.others:
+        return  # Whatever it is called.
+    if sorted(data.levels) != sorted(names):
+        raise InputError(
+            f"the model has the levels {', '.join(names)}, the data "
+            f"{', '.join(data.levels)}: name the same in --groups."
+        )
+
+
+def refuse(model: MLVAE, what: str) -> None:
+    """Raise `InputError` where a model has several levels.
+
+    Args:
+        model: The model.
+        what: What is there for one level alone so far.
+    """
+    if len(model.levels) > 1:
+        names = ", ".join(level.name for level in model.levels)
+        raise InputError(
+            f"{what} take models of one level so far: got {names}. In Python, "
+            "model.infer_content gives the contents of each."
+        )
 
 
 def look(train: GroupedData, parents: dict[str, str]) -> None:
