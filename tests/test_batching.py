@@ -78,3 +78,58 @@ def test_bad_input(observations, change, message):
     given = {"observations": observations, "group_ids": np.arange(30)}
     with pytest.raises(ValueError, match=message):
         mlvae_tf.data.grouped_batches(**{**given, **change})
+
+
+def test_several_levels_share_observations_within_a_batch(generator):
+    people, lights = np.divmod(generator.permutation(400), 20)
+    values = np.arange(400, dtype=np.float32)[:, np.newaxis]
+    ids = {"person": people, "light": lights.astype(str)}
+    settings = {"groups_per_batch": 8, "observations_per_group": 4}
+    dataset = mlvae_tf.data.grouped_batches(values, ids, **settings)
+    found, sharing = [], []
+    for batch in dataset:
+        assert set(batch) == {"observations", "group_ids"}
+        rows = batch["observations"].numpy()[:, 0].astype(int)
+        found += rows.tolist()
+        for name, of_level in batch["group_ids"].items():
+            same = of_level.numpy()[:, np.newaxis] == of_level.numpy()
+            true = ids[name][rows][:, np.newaxis] == ids[name][rows]
+            np.testing.assert_array_equal(same, true)
+            sharing.append(len(rows) / len(set(of_level.numpy().tolist())))
+    assert sorted(found) == list(range(400))
+    # Shuffled, a batch of 32 would have 1.9 of a person.
+    assert np.mean(sharing) > 3.5
+
+
+def test_fit_takes_several_levels(make_model, batch):
+    model = make_model(levels={"person": 2, "light": 3}, dtype="float32")
+    model.compile(optimizer="adam")
+    ids = {"person": batch["group_ids"], "light": np.arange(12) % 2}
+    dataset = mlvae_tf.data.grouped_batches(
+        batch["observations"].astype(np.float32), ids
+    )
+    history = model.fit(dataset, epochs=2, verbose=0).history
+    assert {"person_kl", "light_kl"} <= set(history)
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_an_unknown_id_is_refused_or_a_group_of_its_own(observations):
+    ids = {"person": np.arange(30) % 5, "light": np.array(["", "a", "b"] * 10)}
+    with pytest.raises(ValueError, match="10 of 30 ids of light are not known"):
+        mlvae_tf.data.grouped_batches(observations, ids)
+    (batch,) = batches_of_levels(observations, ids)
+    lights = batch["group_ids"]["light"].numpy()
+    assert np.sort(np.unique(lights, return_counts=True)[1]).tolist() == [
+        *[1] * 10,
+        *[10] * 2,
+    ]
+    with pytest.raises(ValueError, match="must be 'refuse' or 'own'"):
+        mlvae_tf.data.grouped_batches(observations, ids, missing_groups="x")
+
+
+def batches_of_levels(observations, ids):
+    return list(
+        mlvae_tf.data.grouped_batches(
+            observations, ids, batch_size=30, missing_groups="own"
+        )
+    )

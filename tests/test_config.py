@@ -110,3 +110,35 @@ def test_damaged_configuration(tmp_path, text):
 def test_missing_configuration(tmp_path):
     with pytest.raises(ValueError, match=r"holds no run: config\.json is miss"):
         config.load(tmp_path / "config.json")
+
+
+def test_a_run_of_before_the_levels_is_read():
+    values = json.loads(json.dumps(Config().to_json()))
+    for name in ("groups", "parents", "missing_groups"):
+        del values["data"][name]
+    assert Config.from_json(values) == Config()
+    values["data"]["group_feature"] = "who"
+    assert Config.from_json(values).data.groups == ("who",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"groups": ("a", "a")}, "--groups must be different names"),
+        ({"groups": ("a", "")}, "--groups must be different names"),
+        ({"parents": ("visit",)}, "pairs INNER:OUTER, such as visit:patient"),
+        ({"parents": ("visit:",)}, "pairs INNER:OUTER, such as visit:patient"),
+        (
+            {"missing_groups": "x"},
+            "--missing_groups must be one of refuse, own",
+        ),
+    ],
+)
+def test_levels_that_are_none(settings, said):
+    with pytest.raises(InputError, match=said):
+        Config().replace(settings)
+
+
+def test_parents_by_level():
+    data = Config().replace({"parents": ("visit:patient", "hour:visit")}).data
+    assert data.parent_of == {"visit": "patient", "hour": "visit"}

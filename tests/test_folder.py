@@ -338,3 +338,59 @@ def test_photographs_with_odd_metadata_are_trained_on(tmp_path):
     for memory_gb in (2.0, 0.0):
         splits = load(f"folder:{tmp_path}", memory_gb=memory_gb)
         assert splits.train.observations.shape == (7, 8, 12, 1)
+
+
+def write_crossed(folder, people=("ann", "bob"), lights=("dark", "day")):
+    """PATH/PERSON/LIGHT/N.png, the shade telling person and light."""
+    for p, person in enumerate(people):
+        for i, light in enumerate(lights):
+            shade = Image.new("L", (6, 5), 100 * p + 10 * i)
+            (folder / person / light).mkdir(parents=True)
+            for number in range(2):
+                shade.save(folder / person / light / f"{number}.png")
+
+
+def test_levels_are_folders_one_within_the_other(tmp_path):
+    write_crossed(tmp_path)
+    (tmp_path / "bob" / "notes.txt").write_text("x")
+    splits = load(f"folder:{tmp_path}", groups=("person", "light"))
+    train = splits.train
+    shades = train.observations[:, 0, 0, 0].tolist()
+    assert shades == [0, 0, 10, 10, 100, 100, 110, 110]
+    person, light = train.levels.values()
+    assert list(train.levels) == ["person", "light"]
+    assert person.ids.tolist() == ["ann"] * 4 + ["bob"] * 4
+    assert light.ids.tolist() == (["dark"] * 2 + ["day"] * 2) * 2
+    said = "8 images in 2 groups of person, 2 groups of light; 1 files passed"
+    assert said in "\n".join(splits.notes)
+
+
+def test_levels_within_others_and_splits(tmp_path):
+    write_crossed(tmp_path / "train")
+    write_crossed(tmp_path / "test", people=("bob", "eve"))
+    settings = {"groups": ("person", "light"), "parents": ("light:person",)}
+    splits = load(f"folder:{tmp_path}", **settings)
+    assert splits.train.levels["light"].groups.tolist() == [
+        *("ann/dark", "ann/day", "bob/dark", "bob/day")
+    ]
+    assert splits.test.levels["light"].groups.tolist() == [
+        *("bob/dark", "bob/day")
+    ]
+    assert splits.unseen.groups.tolist() == ["eve"]
+
+
+def test_folders_that_are_not_as_deep_as_levels(tmp_path):
+    write_crossed(tmp_path)
+    with pytest.raises(InputError, match=r"within a group.*--groups=person,li"):
+        load(f"folder:{tmp_path}")
+    with pytest.raises(InputError, match=r"no folders of c: .*PATH/A/B/C/\*"):
+        load(f"folder:{tmp_path}", groups=("a", "b", "c"))
+
+
+def test_a_move_to_another_light_is_the_same_picture(tmp_path):
+    write_crossed(tmp_path)
+    settings = {"groups": ("person", "light")}
+    before = load(f"folder:{tmp_path}", **settings).train.keys
+    shutil.move(tmp_path / "ann" / "dark", tmp_path / "ann" / "night")
+    after = load(f"folder:{tmp_path}", **settings).train.keys
+    assert sorted(before) == sorted(after)

@@ -109,3 +109,51 @@ def test_every_part_keeps_what_its_values_are(data):
     one = dataclasses.replace(one, likelihood=counts.likelihood)
     mirrored = one.with_mirrored_groups().values()
     assert np.array_equal(mirrored[1], images[0, :, ::-1])
+
+
+def crossed():
+    ids = {"person": np.array(list("bcabca")), "light": np.arange(6) // 3 + 7}
+    return GroupedData.of(np.arange(6.0), ids)
+
+
+def ids_of(data):
+    return {name: of.ids.tolist() for name, of in data.levels.items()}
+
+
+def test_several_levels_stand_beside_the_first():
+    data = crossed()
+    assert data.level == "person"
+    assert data.groups.tolist() == ["a", "b", "c"]
+    assert data.group_ids.tolist() == list("bcabca")
+    assert ids_of(data) == {
+        "person": list("bcabca"),
+        "light": [7, 7, 7, 8, 8, 8],
+    }
+    assert data.index["light"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.index["light"].dtype == np.int32
+    alone = GroupedData.of(data.observations, data.group_ids)
+    assert list(alone.levels) == ["content"]
+    np.testing.assert_array_equal(alone.keys, data.keys)
+
+
+def test_some_rows_of_several_levels_have_their_groups():
+    some = crossed()[np.array([4, 3])]
+    assert ids_of(some) == {"person": ["c", "b"], "light": [8, 8]}
+    assert some.index["light"].tolist() == [0, 0]
+    assert some.others["light"].groups.tolist() == [8]
+
+
+def test_joined_and_sampled_parts_keep_their_levels():
+    data = crossed()
+    parts = [data[np.array([5, 0])], data[np.array([4])]]
+    joined = GroupedData.join(parts)
+    assert ids_of(joined) == {"person": ["a", "b", "c"], "light": [8, 7, 8]}
+    assert joined.index["light"].tolist() == [1, 0, 1]
+    for part in (data.sample(4, 0), data.of_likelihood(likelihoods.Normal())):
+        rows = part.observations.astype(int)
+        assert ids_of(part) == ids_of(data[rows])
+
+
+def test_mirrored_groups_of_several_levels_are_refused():
+    with pytest.raises(InputError, match="not there yet for several levels"):
+        crossed().with_mirrored_groups()

@@ -125,3 +125,30 @@ def test_batches_are_augmented_by_seed_and_step(generator, batches):
     assert 0 < len(rest) < len(whole)
     assert all(map(np.array_equal, whole[-len(rest) :], rest))
     assert not any(map(np.array_equal, whole, plain))
+
+
+@pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
+@pytest.mark.parametrize("chunk_size", [None, 4])
+def test_levels_of_a_batch_are_those_of_its_rows(batches, chunk_size):
+    values = np.arange(60, dtype=np.float32)[:, np.newaxis]
+    ids = {"person": np.arange(60) // 6, "light": np.arange(60) % 6}
+    data = GroupedData.of(values, ids)
+    whole = list(make_dataset(data, batches, 5, 2, chunk_size=chunk_size))
+    found = []
+    for batch in whole:
+        parts = batch["observations"]
+        parts = list(parts) if chunk_size else [parts]
+        rows = np.concatenate(parts)[:, 0].astype(int)
+        found += rows.tolist()
+        assert set(batch) == {"observations", "group_ids"}
+        for name, of_level in batch["group_ids"].items():
+            assert of_level.dtype == "int64"
+            assert of_level.numpy().tolist() == ids[name][rows].tolist()
+    assert sorted(found) == sorted([*range(60)] * 2)
+    rest = list(make_dataset(data, batches, 5, 2, first_step=2))
+    assert len(rest) == len(whole) - 2
+    for one, other in zip(whole[2:], rest):
+        for name in ids:
+            np.testing.assert_array_equal(
+                one["group_ids"][name], other["group_ids"][name]
+            )

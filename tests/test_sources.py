@@ -127,6 +127,29 @@ class TestNpz:
         with pytest.raises(ValueError, match=r"must have the arrays.*got x"):
             self.load(tmp_path, x=np.zeros(3))
 
+    def test_levels_are_the_arrays_that_are_named(self, tmp_path, arrays):
+        arrays["light"] = np.arange(6) % 3
+        np.savez(tmp_path / "data.npz", **arrays)
+        spec = f"npz:{tmp_path}/data.npz"
+        train = load(spec, groups=("light", "group_ids")).train
+        ids = {name: of.ids.tolist() for name, of in train.levels.items()}
+        assert ids == {"light": [0, 1, 2] * 2, "group_ids": list("aabbab")}
+        one = load(spec, groups=("light",)).train
+        assert one.group_ids.tolist() == [0, 1, 2] * 2
+        assert list(one.levels) == ["content"]
+        said = "observations and light and font: got group_ids, light, obs"
+        with pytest.raises(ValueError, match=said):
+            load(spec, groups=("light", "font"))
+
+    def test_ids_that_are_not_known(self, tmp_path, arrays):
+        arrays["light"] = np.array([0, -1, 1, -1, 0, 1])
+        np.savez(tmp_path / "data.npz", **arrays)
+        spec, groups = f"npz:{tmp_path}/data.npz", ("group_ids", "light")
+        with pytest.raises(ValueError, match=r"npz:.*2 of 6 .* rows 1, 3\."):
+            load(spec, groups=groups)
+        train = load(spec, groups=groups, missing_groups="own").train
+        assert len(train.others["light"].groups) == 4
+
     @pytest.mark.parametrize("content", [b"", b"PK\3\4abc", b"no archive"])
     def test_a_damaged_file(self, tmp_path, content):
         (tmp_path / "data.npz").write_bytes(content)
@@ -345,7 +368,7 @@ class TestTfds:
         assert len(splits.test) == 4
 
     def test_resized_grey_images_of_named_people(self):
-        config = {"image_size": 4, "colors": "grey", "group_feature": "who"}
+        config = {"image_size": 4, "colors": "grey", "groups": ("who",)}
         train = load("tfds:tiny_faces", **config).train
         assert train.observations.shape == (8, 4, 4, 1)
         assert train.observations.dtype == np.uint8
@@ -362,7 +385,7 @@ class TestTfds:
         "settings",
         [
             {"observation_feature": "small"},
-            {"image_size": 4, "colors": "grey", "group_feature": "who"},
+            {"image_size": 4, "colors": "grey", "groups": ("who",)},
         ],
     )
     def test_streamed(self, settings):
@@ -384,10 +407,23 @@ class TestTfds:
         with pytest.raises(ValueError, match=r"tfrecord.* cannot be decoded"):
             train.observations[:]
 
+    def test_several_levels_of_features(self):
+        train = load(
+            "tfds:tiny_faces",
+            observation_feature="small",
+            groups=("who", "label"),
+        ).train
+        shades = train.observations[:, 0, 0, 0]
+        who, label = train.levels.values()
+        assert label.ids.tolist() == (shades % 2).tolist()
+        assert who.ids.tolist() == [f"person {s % 4}" for s in shades]
+        with pytest.raises(ValueError, match="digits alone, one level"):
+            load("mnist_5k", groups=("digit", "writer"))
+
     def test_an_unknown_feature(self):
-        message = r"--group_feature must be .* one of image, label, small, who"
+        message = r"--groups must name a .* one of image, label, small, who"
         with pytest.raises(ValueError, match=message):
-            load("tfds:tiny_faces", group_feature="age")
+            load("tfds:tiny_faces", groups=("age",))
 
     def test_an_unknown_name(self):
         with pytest.raises(ValueError, match="tfds:no_such_set is not in"):

@@ -190,3 +190,27 @@ def test_a_training_is_validated_on_the_test_split_only_without_another():
     assert splits.evaluation is splits.test
     assert split(source).monitored is not None
     assert rows(split(source).monitored) == {8, 9}
+
+
+def test_levels_are_kept_whatever_is_held_out():
+    """What is held out is of the first level; the others go along."""
+    people, lights = np.repeat(np.arange(6), 10), np.arange(60) % 5
+    values = np.arange(60, dtype=np.float32)[:, np.newaxis]
+    data = GroupedData.of(values, {"person": people, "light": lights})
+    splits = split(
+        Source(data), holdout_groups=0.5, holdout_observations=0.3, seed=1
+    )
+    assert np.bincount(splits.validation.group_index).tolist() == [3] * 3
+    assert len(splits.unseen.groups) == 3
+    parts = splits.train, splits.validation, splits.unseen
+    again = split_as_trained(Source(data), splits.train.keys)
+    for part in (*parts, again.train, again.unseen):
+        chosen = part.observations[:, 0].astype(int)
+        assert part.levels["person"].ids.tolist() == people[chosen].tolist()
+        assert part.levels["light"].ids.tolist() == lights[chosen].tolist()
+    assert sum(map(len, parts)) == 60
+    assert rows(again.validation) == rows(splits.validation)
+    # As if there were the one level alone.
+    one = GroupedData.of(values, people)
+    alone = split(Source(one), 0.5, 0.3, seed=1)
+    assert rows(alone.train) == rows(splits.train)

@@ -158,13 +158,14 @@ def _open(task: Task) -> list[Part]:
 
 
 def _write_observations(output: pathlib.Path) -> None:
-    from mlvae_tf.runs import workdir
+    from mlvae_tf.runs import several, workdir
     from mlvae_tf.store import embeddings
 
     task = _task()
     if task.has_paths:  # In memory, observations have no names.
         task = task.from_disk()
     model = workdir.load_model(task.workdir)
+    several.refuse(model, "encode.py and identify.py")
     parts = _open(task)
     embeddings.write(model, parts, output, task.batch_size, task.has_paths)
     print(f"{sum(len(part.rows) for part in parts)} observations: {output}")

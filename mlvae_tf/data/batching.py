@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from mlvae_tf import likelihoods
-from mlvae_tf.checks import as_group_ids, check_lengths
-from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouped import of_arrays
 from mlvae_tf.data.pipeline import one_epoch
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.errors import InputError
@@ -25,6 +24,7 @@ def grouped_batches(
     batch_size: int | None = None,
     seed: int = 0,
     likelihood: str | Likelihood = "bernoulli",
+    missing_groups: str = "refuse",
 ) -> tf.data.Dataset:
     """Batches in which groups have several observations, for `MLVAE.fit`.
 
@@ -36,18 +36,25 @@ def grouped_batches(
     Args:
         observations: `[N, ...]`, in memory. 8-bit ones become the values that
             the likelihood takes, such as their share of 255; others are values.
-        group_ids: `[N]`, integers or strings, in any order.
+        group_ids: `[N]`, integers or strings, in any order; of several levels
+            a dict of these. Then every level's groups share observations within
+            a batch, which has about as many (`mlvae_tf.data.crossing`). Ids of
+            inner levels should be unique, such as OUTER/INNER.
         groups_per_batch: Groups in a batch; fewer in the last one of a pass.
         observations_per_group: Observations of a group in a batch, at most.
         batch_size: If given, batches of this many shuffled observations, in
             groups of what falls in, the paper's way.
         seed: Seed of the orders.
         likelihood: What makes values of 8-bit observations.
+        missing_groups: What becomes of ids of several levels that are not
+            known, empty strings or negative numbers: `"refuse"`, or `"own"`
+            for a group of its own.
 
     Returns:
         A dataset of `{"observations": float32 [n, ...], "group_ids": int64
         [n], "whole_ids": int64 [n]}`. Its `group_ids` tell the groups of one
-        batch apart, `whole_ids` say what they are pieces of.
+        batch apart, `whole_ids` say what they are pieces of. With several
+        levels `group_ids` is a dict of such, and there are no `whole_ids`.
 
     Raises:
         ValueError: If there is not one id per observation, or a size is not
@@ -66,12 +73,7 @@ def grouped_batches(
         if size < 1:
             raise InputError(f"{name} must be at least 1: got {size}.")
     observations = np.asarray(observations)
-    group_ids = as_group_ids(group_ids)
-    check_lengths(len(observations), group_ids)
-    if not len(observations):
-        raise InputError("expected at least one observation: got none.")
-    unnamed = np.zeros(len(observations), np.uint64)
-    data = GroupedData.of(observations, group_ids, unnamed)
+    data = of_arrays(observations, group_ids, missing_groups)
     batches = Batches(groups_per_batch, observations_per_group, batch_size)
     return one_epoch(
         data.of_likelihood(likelihoods.get(likelihood)),

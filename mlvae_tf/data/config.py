@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 
 from mlvae_tf import options
+from mlvae_tf.errors import InputError
 from mlvae_tf.options import option
 
 
@@ -20,8 +21,24 @@ class DataConfig:
     observation_feature: str = option(
         "image", "The feature of a tfds: dataset that is the observation."
     )
-    group_feature: str = option(
-        "label", "The feature of a tfds: dataset that names the group."
+    groups: tuple[str, ...] | None = option(
+        None,
+        "What names the group: an array of an npz:, a feature of a tfds:. "
+        "Several, comma-separated, are as many levels of groups at once, in a "
+        "folder: one within the other, PATH/A/B/* for A,B. Default: group_ids, "
+        "label.",
+    )
+    parents: tuple[str, ...] = option(
+        (),
+        "Levels whose groups are within those of another, comma-separated, "
+        "such as visit:patient. Their ids count within the other's group.",
+    )
+    missing_groups: str = option(
+        "refuse",
+        "What becomes of an observation whose id on one of several levels is "
+        "not known, an empty string or a negative number: refuse it, or make "
+        "it a group of its own there.",
+        choices=("refuse", "own"),
     )
     kind: str | None = option(
         None,
@@ -65,11 +82,34 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if self.groups is not None:
+            _check_names(self.groups)
+        self.parent_of  # noqa: B018 - What is no pair is refused here.
+
+    @property
+    def parent_of(self) -> dict[str, str]:
+        """By inner level, the one that its groups are in."""
+        pairs = [pair.split(":") for pair in self.parents]
+        if not all(len(pair) == 2 and all(pair) for pair in pairs):
+            raise InputError(
+                "--parents must be pairs INNER:OUTER, such as visit:patient: "
+                f"got {','.join(self.parents)!r}."
+            )
+        return {inner: outer for inner, outer in pairs}
 
     @property
     def size(self) -> tuple[int, int] | None:
         """`(height, width)` that images are resized to, if they are."""
         return (self.image_size, self.image_size) if self.image_size else None
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    """Raise `InputError` unless they are different, and some."""
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise InputError(
+            "--groups must be different names, comma-separated: got "
+            f"{','.join(names)!r}."
+        )
 
 
 def resolve(spec: str) -> str:

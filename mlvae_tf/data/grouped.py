@@ -5,13 +5,15 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from mlvae_tf import noise
-from mlvae_tf.checks import as_group_ids, check_stored
+from mlvae_tf.checks import check_stored
 from mlvae_tf.data import identity
 from mlvae_tf.data.augmentation import check_images
+from mlvae_tf.data.grouping import CONTENT, Grouping, as_ids, settle
 from mlvae_tf.data.observations import Observations, join, mirror, take
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
@@ -21,16 +23,18 @@ ANY_NUMBER = Likelihood()
 
 @dataclasses.dataclass(frozen=True)
 class GroupedData:
-    """Observations and the group of each.
+    """Observations and the group of each, on one level or several.
 
     Attributes:
         observations: `[N, ...]`, uint8 in [0, 255] or float32, in memory or
             on a disk (`observations.py`).
-        groups: `[G]`, integers or strings: the groups' ids, sorted. Each has
-            an observation.
+        groups: `[G]`, integers or strings: the ids of the first level's
+            groups, sorted. Each has an observation.
         group_index: int32 `[N]`, the row in `groups` of each observation's.
         keys: uint64 `[N]`: which observation is which (`identity.py`).
         likelihood: Makes of them the values that it takes.
+        level: What the first level is called.
+        others: By name, the groups of the other levels.
     """
 
     observations: Observations
@@ -38,39 +42,70 @@ class GroupedData:
     group_index: np.ndarray
     keys: np.ndarray
     likelihood: Likelihood = ANY_NUMBER
+    level: str = CONTENT
+    others: dict[str, Grouping] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         observations: Observations,
-        group_ids: np.ndarray,
+        group_ids: np.ndarray | dict[str, np.ndarray],
         keys: np.ndarray | None = None,
+        missing: str = "refuse",
+        parents: dict[str, str] | None = None,
     ) -> GroupedData:
         """Number the groups.
 
         Args:
             observations: `[N, ...]`.
-            group_ids: `[N]`, integers or strings, in any order.
+            group_ids: `[N]`, integers or strings, in any order; of several
+                levels a dict of these, the first level first.
             keys: As the attribute; by default those of their content.
+            missing: What becomes of ids that are not known
+                (`grouping.settle`).
+            parents: By inner level, the level that its groups are in.
 
         Raises:
             InputError: Unless there is one id per observation.
         """
-        group_ids = as_group_ids(group_ids)
-        if group_ids.ndim != 1:
-            raise InputError(
-                f"group_ids must have one axis: got shape {group_ids.shape}."
-            )
-        if len(observations) != len(group_ids):
-            raise InputError(
-                "group_ids must have one id per observation: got "
-                f"{len(group_ids)} ids for {len(observations)} observations."
-            )
-        groups, group_index = np.unique(group_ids, return_inverse=True)
-        group_index = group_index.astype(np.int32)
+        ids = as_ids(group_ids, len(observations))
         if keys is None:
-            keys = identity.of_content(observations, groups, group_index)
-        return cls(observations, groups, group_index, keys)
+            first = Grouping.of(next(iter(ids.values())))
+            keys = identity.of_content(observations, first.groups, first.index)
+        ids = settle(ids, keys, missing, parents or {})
+        levels = {name: Grouping.of(given) for name, given in ids.items()}
+        return cls.of_levels(observations, levels, keys)
+
+    @classmethod
+    def of_levels(
+        cls,
+        observations: Observations,
+        levels: dict[str, Grouping],
+        keys: np.ndarray,
+        likelihood: Likelihood = ANY_NUMBER,
+    ) -> GroupedData:
+        """Put together what `levels` takes apart."""
+        (name, first), *others = levels.items()
+        return cls(
+            observations,
+            first.groups,
+            first.index,
+            keys,
+            likelihood,
+            name,
+            dict(others),
+        )
+
+    @property
+    def levels(self) -> dict[str, Grouping]:
+        """By name, the groups of every level."""
+        first = Grouping(self.groups, self.group_index)
+        return {self.level: first, **self.others}
+
+    @property
+    def index(self) -> dict[str, np.ndarray]:
+        """By level, int32 `[N]`: the number of each observation's group."""
+        return {name: level.index for name, level in self.levels.items()}
 
     def __len__(self) -> int:
         return len(self.group_index)
@@ -110,14 +145,10 @@ class GroupedData:
 
     def __getitem__(self, rows: np.ndarray | slice) -> GroupedData:
         """Some observations, and those of the groups that they belong to."""
-        group_index = self.group_index[rows]
-        present = np.zeros(len(self.groups), bool)
-        present[group_index] = True
-        renumbered = np.cumsum(present, dtype=np.int32) - 1
-        return GroupedData(
+        levels = {name: of.take(rows) for name, of in self.levels.items()}
+        return GroupedData.of_levels(
             take(self.observations, rows),
-            self.groups[present],
-            renumbered[group_index],
+            levels,
             self.keys[rows],
             self.likelihood,
         )
@@ -125,16 +156,13 @@ class GroupedData:
     @classmethod
     def join(cls, parts: list[GroupedData]) -> GroupedData:
         """One after the other; equal ids are one group."""
-        groups = np.unique(np.concatenate([part.groups for part in parts]))
-        numbers = [np.searchsorted(groups, part.groups) for part in parts]
-        index = [
-            number.astype(np.int32)[part.group_index]
-            for number, part in zip(numbers, parts)
-        ]
-        return cls(
+        levels = [part.levels for part in parts]
+        return cls.of_levels(
             join([part.observations for part in parts]),
-            groups,
-            np.concatenate(index),
+            {
+                name: Grouping.join([of[name] for of in levels])
+                for name in levels[0]
+            },
             np.concatenate([part.keys for part in parts]),
             parts[0].likelihood,
         )
@@ -147,8 +175,12 @@ class GroupedData:
         are numbered.
 
         Raises:
-            InputError: Unless observations are images.
+            InputError: Unless observations are images, of one level.
         """
+        if self.others:
+            raise InputError(
+                "--mirror_groups is not there yet for several levels: drop it."
+            )
         check_images("--mirror_groups", self.observations.shape[1:])
         count = len(self.groups)
         return GroupedData(
@@ -186,3 +218,27 @@ class GroupedData:
                 observations = ahead.result()
                 ahead = background.submit(read, start + size)
                 yield observations, self.group_index[start : start + size]
+
+
+def of_arrays(
+    observations: np.ndarray, group_ids: Any, missing: str = "refuse"
+) -> GroupedData:
+    """Observations that a user has in memory, each told by its row.
+
+    Args:
+        observations: `[N, ...]`.
+        group_ids: As `GroupedData.of` takes them, or what makes such.
+        missing: As `GroupedData.of` takes it.
+
+    Raises:
+        InputError: If there are none, or not one id per observation.
+    """
+    if missing not in ("refuse", "own"):
+        raise InputError(
+            f"missing_groups must be 'refuse' or 'own': got {missing!r}."
+        )
+    rows = np.arange(len(observations), dtype=np.uint64)
+    data = GroupedData.of(observations, group_ids, rows, missing)
+    if not len(data):
+        raise InputError("expected at least one observation: got none.")
+    return data

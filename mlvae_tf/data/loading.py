@@ -18,6 +18,7 @@ from mlvae_tf.likelihoods import Likelihood
 LOOKED_AT = 2000  # Observations by which a likelihood is chosen.
 Chooser = Callable[[np.ndarray], Likelihood]
 KINDS = ("mnist_5k", "tfds", "folder", "npz", "idx")
+NAMED = ("npz", "tfds", "folder")  # Whose groups have names.
 
 
 def _load(config: DataConfig) -> Source:
@@ -26,6 +27,11 @@ def _load(config: DataConfig) -> Source:
         raise InputError(
             "--dataset must be mnist_5k, tfds:NAME, folder:PATH, npz:PATH or "
             f"idx:PATH: got {config.dataset!r}."
+        )
+    if len(config.groups or ()) > 1 and kind not in NAMED:
+        raise InputError(
+            f"{config.dataset} has digits alone, one level: got --groups="
+            f"{','.join(config.groups or ())}. Pass tfds:, folder: or npz:."
         )
     # One module a kind: TensorFlow Datasets, say, is slow to import.
     module = importlib.import_module(f"mlvae_tf.data.sources.{kind}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mlvae_tf import guards, noise
+from mlvae_tf.data import crossing
 from mlvae_tf.data.augmentation import augment_groups
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import Batches, Sampler
+from mlvae_tf.data.sampling import Batches, Plan, Sampler
 
 _PLANNED = 1 << 16  # Observations whose batches are planned at once.
 
@@ -43,21 +45,32 @@ def reader(data: GroupedData) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
+def _columns(plan: Plan, data: GroupedData) -> list[np.ndarray]:
+    """Row numbers, then what tells the groups of a batch, `[n]` each.
+
+    Of one level these are the plan's groups, and of which they are pieces; of
+    several the groups of every level, which are whole.
+    """
+    if not data.others:
+        return [plan.rows, plan.groups, plan.wholes]
+    return [plan.rows, *(of[plan.rows] for of in data.index.values())]
+
+
 def _visit(
-    sampler: Sampler, seed: int, num_observations: int
+    sampler: Sampler, seed: int, data: GroupedData
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
     """From an epoch and a step in it to the batches from there, as row numbers.
 
     Args:
         sampler: What the batches are.
         seed: Seed of every epoch's order.
-        num_observations: Of an epoch.
+        data: What is visited.
 
     Returns:
-        A function to a dataset of `(rows, groups, wholes)` as in `Plan`, int64
-        `[n]` each.
+        A function to a dataset of `_columns`, int64 `[n]` each.
     """
-    per_batch = -(-num_observations // len(sampler))
+    count = 3 if not data.others else 1 + len(data.levels)
+    per_batch = -(-len(data) // len(sampler))
     at_once = max(1, _PLANNED // per_batch)
     orders: dict[int, tuple[np.ndarray, ...]] = {}
 
@@ -67,7 +80,8 @@ def _visit(
             orders.clear()  # One in memory at a time.
             orders[epoch] = sampler.order(seed, epoch)
         plan = sampler.plan(orders[epoch], first, first + at_once)
-        return [part.astype(np.int64) for part in plan]
+        columns = *_columns(plan, data), plan.splits
+        return [column.astype(np.int64) for column in columns]
 
     def batches_of(*planned: tf.Tensor) -> tf.data.Dataset:
         *parts, splits = planned
@@ -78,7 +92,9 @@ def _visit(
         )
 
     def planned(epoch: tf.Tensor, first: tf.Tensor) -> list[tf.Tensor]:
-        parts = tf.numpy_function(plan, [epoch, first], [tf.int64] * 4)
+        parts = tf.numpy_function(
+            plan, [epoch, first], [tf.int64] * (count + 1)
+        )
         return [tf.ensure_shape(part, [None]) for part in parts]
 
     def epoch_of(epoch: tf.Tensor, step: tf.Tensor) -> tf.data.Dataset:
@@ -137,10 +153,11 @@ def make_dataset(
         A dataset of `{"observations": [n, ...], "group_ids": int64 [n],
         "whole_ids": int64 [n]}`. `group_ids` are numbers that tell the groups
         of one batch apart, `whole_ids` number the groups of the dataset that
-        they are pieces of. With `chunk_size`, the observations are a dataset of
-        `[chunk_size, ...]`.
+        they are pieces of. With several levels `group_ids` are dicts by level
+        of the numbers of groups, which are whole. With `chunk_size`, the
+        observations are a dataset of `[chunk_size, ...]`.
     """
-    sampler = batches.sampler(data.group_index)
+    sampler = crossing.sampler(batches, data.index)
 
     def begin(epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return epoch, tf.where(epoch == first_epoch, np.int64(first_step), 0)
@@ -176,7 +193,7 @@ def one_epoch(
         seed: Seed of every epoch's order.
         epochs: Gives the number of each pass's epoch.
     """
-    sampler = batches.sampler(data.group_index)
+    sampler = crossing.sampler(batches, data.index)
 
     def begin(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         epoch = tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64)
@@ -214,15 +231,13 @@ def _gathered(
             lambda start: read(rows[start : start + chunk_size])
         ).prefetch(1)
 
-    def gather(
-        rows: tf.Tensor, groups: tf.Tensor, wholes: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return {
-            "observations": read_chunks(rows) if chunk_size else read(rows),
-            "group_ids": groups,
-            "whole_ids": wholes,
-        }
+    def gather(rows: tf.Tensor, *groups: tf.Tensor) -> dict[str, Any]:
+        ids: dict[str, Any] = dict(zip(("group_ids", "whole_ids"), groups))
+        if data.others:
+            ids = {"group_ids": dict(zip(data.levels, groups))}
+        observations = read_chunks(rows) if chunk_size else read(rows)
+        return {"observations": observations, **ids}
 
-    return places.flat_map(_visit(sampler, seed, len(data))).map(
+    return places.flat_map(_visit(sampler, seed, data)).map(
         gather, num_parallel_calls=2, deterministic=True
     )

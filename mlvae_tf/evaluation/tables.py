@@ -16,6 +16,7 @@ BOUNDS = (
     "group_reconstruction",
     "group_content_kl",
     "group_style_kl",
+    "elbo_per_observation",
     "reconstruction_per_observation",
     "importance_weighted_bound",
 )
@@ -59,7 +60,30 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
         path = "unseen", "swap"
         by_count("unseen judge accuracy", *path, "judge_accuracy", unit=SHOTS)
         by_count("unseen swap accuracy", *path, "content_group", unit=SHOTS)
-    return found + [(name.replace("_", " "), (name,)) for name in BOUNDS]
+    for name, of_level in results.get("levels", {}).items():
+        found += _of_level(name, of_level)
+    bounds = [name for name in results if _is_bound(name)]
+    return found + [(name.replace("_", " "), (name,)) for name in bounds]
+
+
+def _of_level(name: str, of_level: dict[str, Any]) -> list[tuple[str, Path]]:
+    """The same of one of several levels: what each latent says of it."""
+    path = "levels", name
+    found: list[tuple[str, Path]] = []
+    for k in of_level.get("content_accuracy", {}):
+        label = f"{name} told by its content, k = {k}"
+        found.append((label, (*path, "content_accuracy", k)))
+    for other in of_level["told_by"]:
+        label = f"{name} told by the content of {other}"
+        found.append((label, (*path, "told_by", other)))
+    if "style_accuracy" in of_level:
+        found.append((f"{name} told by style", (*path, "style_accuracy")))
+    return [*found, (f"{name}, chance", (*path, "chance_accuracy"))]
+
+
+def _is_bound(name: str) -> bool:
+    """Whether it is in nats; a level may have any name."""
+    return name in BOUNDS or name.startswith("group_")
 
 
 def at(tree: dict[str, Any], path: Path) -> Any:
@@ -69,7 +93,7 @@ def at(tree: dict[str, Any], path: Path) -> Any:
 
 def _text(path: Path, *values: float) -> list[str]:
     """Bounds in tenths of a nat, everything else to three places."""
-    digits = 1 if path[0] in BOUNDS else 3
+    digits = 1 if _is_bound(path[0]) else 3
     return [f"{value:.{digits}f}" for value in values]
 
 

@@ -87,6 +87,16 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
     return Choice(chosen, f"of {count} values an observation")
 
 
+def group_sizes(train: GroupedData) -> np.ndarray:
+    """Observations of each group that batches are dealt from, `[G]`.
+
+    Of several levels, tiles of a batch are cut from all of them together.
+    """
+    if train.others:
+        return np.array([len(train)])
+    return np.bincount(train.group_index)
+
+
 def batching(training: TrainingConfig, group_sizes: np.ndarray) -> Choice:
     """How many groups a batch has.
 

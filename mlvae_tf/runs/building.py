@@ -14,6 +14,7 @@ import keras
 from mlvae_tf import likelihoods
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.errors import InputError
+from mlvae_tf.levels import Level, as_levels, drawn
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
@@ -56,15 +57,42 @@ def import_networks(name: str) -> Networks:
         ) from None
 
 
+def make_levels(
+    config: Config, kl_weight: float | Warmup = 1.0
+) -> tuple[Level, ...]:
+    """The levels of a configuration; none where the content is the only one.
+
+    Args:
+        config: The configuration.
+        kl_weight: Of every level.
+    """
+    model, names = config.model, config.data.groups or ()
+    if len(names) < 2:
+        return ()
+    levels = [
+        Level(
+            name,
+            model.dim_of.get(name, model.content_dim or 0),
+            model.accumulation,
+            model.evidence_dropout,
+            model.content_contrast or 0.0,
+            kl_weight,
+            config.data.parent_of.get(name),
+        )
+        for name in names
+    ]
+    return as_levels(levels)
+
+
 def _own_networks(
-    config: ModelConfig, shape: tuple[int, ...]
+    config: ModelConfig, shape: tuple[int, ...], num_latents: int
 ) -> dict[str, keras.layers.Layer]:
     if not config.networks:
         return {}
     likelihood = make_likelihood(config)
     pair = import_networks(config.networks)(
         likelihood.encoded_shape(shape),
-        (config.content_dim or 0) + (config.style_dim or 0),
+        num_latents,
         likelihood.parameter_shape(shape),
     )
     if not isinstance(pair, tuple) or len(pair) != 2:
@@ -76,19 +104,26 @@ def _own_networks(
 
 
 def model_arguments(
-    config: ModelConfig, shape: tuple[int, ...]
+    config: ModelConfig,
+    shape: tuple[int, ...],
+    levels: tuple[Level, ...] = (),
 ) -> dict[str, Any]:
     """The arguments of `MLVAE` for observations of this shape."""
     fields = dataclasses.asdict(config).items()
     arguments = {name: value for name, value in fields if value is not None}
-    others = "observation_center", "observation_unit"
+    others = "observation_center", "observation_unit", "level_dims"
     for name in ("networks", "classes", *others):
         arguments.pop(name, None)
     likelihood = make_likelihood(config)
     if isinstance(likelihood, WithMissing):
         likelihood = likelihood.likelihood
     arguments["likelihood"] = likelihood
-    return {**arguments, **_own_networks(config, shape)}
+    num_contents = config.content_dim or 0
+    if levels:
+        arguments["levels"] = list(levels)
+        num_contents = sum(level.dim for level in drawn(levels))
+    num_latents = num_contents + (config.style_dim or 0)
+    return {**arguments, **_own_networks(config, shape, num_latents)}
 
 
 def _check_loads(model: MLVAE, networks: str) -> None:
@@ -135,12 +170,14 @@ def make_model(
     training = config.training
     keras.utils.set_random_seed(training.seed)
     warmup = round(training.kl_warmup * steps)
+    of_contents = _kl_weight(
+        training.content_kl_start, training.content_kl_weight, warmup
+    )
+    levels = make_levels(config, of_contents)
     model = MLVAE(
         observation_shape,
-        **model_arguments(config.model, observation_shape),
-        content_kl_weight=_kl_weight(
-            training.content_kl_start, training.content_kl_weight, warmup
-        ),
+        **model_arguments(config.model, observation_shape, levels),
+        content_kl_weight=of_contents,
         style_kl_weight=_kl_weight(
             training.style_kl_start, training.style_kl_weight, warmup
         ),

@@ -87,7 +87,8 @@ class Progress(keras.callbacks.Callback):
         self._step = step
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        terms = ("elbo", "reconstruction", "content_kl", "style_kl")
+        kls = [f"{name}_kl" for name in self.model.kl_weights()]
+        terms = ("elbo", "reconstruction", *kls)
         self._bar.set_postfix_str(
             f"epoch {epoch + 1}, nats a group: "
             + ", ".join(f"{name} {logs[name]:.1f}" for name in terms),

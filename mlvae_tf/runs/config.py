@@ -23,15 +23,20 @@ class ModelConfig:
 
     content_dim: int | None = option(
         None,
-        "Dimensions of the content. Default: 32, or as many as an observation "
-        "has values.",
+        "Dimensions of the content, of several levels those of each. Default: "
+        "32, or as many as an observation has values.",
         minimum=1,
+    )
+    level_dims: tuple[str, ...] = option(
+        (),
+        "Other dimensions of some of several levels, comma-separated, such as "
+        "character:16,font:24.",
     )
     style_dim: int | None = option(
         None,
-        "Dimensions of the style. Default: 10, or as many as an observation "
-        "has values.",
-        minimum=1,
+        "Dimensions of the style; 0 for none, with several levels. Default: "
+        "10, or as many as an observation has values.",
+        minimum=0,
     )
     trunk: str = option(
         "mlp",
@@ -128,6 +133,18 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+        self.dim_of  # noqa: B018 - What is no pair is refused here.
+
+    @property
+    def dim_of(self) -> dict[str, int]:
+        """By level, its dimensions where they are not `content_dim`."""
+        pairs = [pair.partition(":") for pair in self.level_dims]
+        if not all(n and dim.isdecimal() and int(dim) for n, _, dim in pairs):
+            raise InputError(
+                "--level_dims must be pairs LEVEL:DIM, such as character:16: "
+                f"got {','.join(self.level_dims)!r}."
+            )
+        return {name: int(dim) for name, _, dim in pairs}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +282,10 @@ class TrainingConfig:
         return self.epochs
 
 
+# What runs of before these settings lack; they were as is the default.
+_NEW = {"groups", "parents", "missing_groups", "level_dims"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A whole run."""
@@ -308,7 +329,10 @@ class Config:
             for section in dataclasses.fields(cls)
             for name, value in values[section.name].items()
         }
-        missing = cls().flat().keys() - flat.keys()
+        before = flat.get("group_feature", "label")
+        if before != "label":
+            flat["groups"] = (before,)
+        missing = cls().flat().keys() - flat.keys() - _NEW
         if missing:
             raise InputError(f"{', '.join(sorted(missing))} missing.")
         return cls().replace(flat)

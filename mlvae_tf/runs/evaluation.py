@@ -16,13 +16,13 @@ from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import measure, probes, report, tables
+from mlvae_tf.evaluation import crossed, measure, probes, report, tables
 from mlvae_tf.evaluation.measure import Measured
 from mlvae_tf.evaluation.posteriors import Counts
 from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.guards import as_input_error
 from mlvae_tf.runs import config as config_module
-from mlvae_tf.runs import workdir
+from mlvae_tf.runs import several, workdir
 from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.command_line import format_value
 from mlvae_tf.runs.config import Config
@@ -150,17 +150,22 @@ def _measure_run(
     for note in splits.notes:
         print(note, flush=True)
     check_shapes(splits.train.observations, model.observation_shape)
+    several.check_levels(model, splits.train)
     splits, notes = _measurable(splits, config.data.dataset)
+    batches, seed = make_batches(config.training), config.training.seed
     with as_input_error():
-        measured = measure.measure(
-            model,
-            splits,
-            training_groups(splits.train, config.training),
-            make_batches(config.training),
-            counts,
-            importance_samples,
-            config.training.seed,
-        )
+        if len(model.levels) > 1:
+            measured = crossed.measure(model, splits, batches, seed)
+        else:
+            measured = measure.measure(
+                model,
+                splits,
+                training_groups(splits.train, config.training),
+                batches,
+                counts,
+                importance_samples,
+                seed,
+            )
     measured.results["notes"][:0] = notes
     for note in measured.results["notes"]:
         print(note, flush=True)

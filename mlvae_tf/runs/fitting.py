@@ -8,6 +8,7 @@ import pathlib
 
 import tensorflow as tf
 
+from mlvae_tf.data import crossing
 from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
@@ -70,6 +71,10 @@ def fit(
     tensorboard = TensorBoard(logs, len(splits.train))
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
+    looks = (
+        Beside("drawing the swap grid", pictures),
+        Beside("looking for what fails", watch),
+    )
     with contextlib.closing(progress):
         model.fit(
             train,
@@ -86,8 +91,7 @@ def fit(
                 checkpoints,  # Before what may take a while, or fail.
                 Beside("showing the progress", progress),
                 Beside("writing for TensorBoard", tensorboard),
-                Beside("drawing the swap grid", pictures),
-                Beside("looking for what fails", watch),
+                *([] if splits.train.others else looks),  # Of one level.
             ],
         )
     return pictures
@@ -104,8 +108,8 @@ def _expect_batches(
 ) -> None:
     batches, held_out = make_batches(training), splits.monitored
     model.expect_batches(
-        batches.sampler(splits.train.group_index).largest,
-        batches.sampler(held_out.group_index).largest if held_out else (),
+        crossing.sampler(batches, splits.train.index).largest,
+        crossing.sampler(batches, held_out.index).largest if held_out else (),
     )
 
 

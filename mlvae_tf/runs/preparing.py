@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlvae_tf.checks import as_group_ids, check_lengths
-from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data import crossing
+from mlvae_tf.data.design import Design
+from mlvae_tf.data.grouped import of_arrays
 from mlvae_tf.data.pipeline import one_epoch
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
-from mlvae_tf.runs import adapting, building
+from mlvae_tf.runs import adapting, building, several
 from mlvae_tf.runs.adapting import Choice
 from mlvae_tf.runs.config import Config
 
@@ -39,7 +40,11 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    observations: Any, group_ids: Any, seed: int = 0, **settings: Any
+    observations: Any,
+    group_ids: Any,
+    seed: int = 0,
+    missing_groups: str = "refuse",
+    **settings: Any,
 ) -> Prepared:
     """A model and its batches with what `train.py` would choose for the data.
 
@@ -49,8 +54,10 @@ def prepare(
 
     Args:
         observations: `[N, ...]`, in memory: 8-bit images or any numbers.
-        group_ids: `[N]`, integers or strings, in any order.
+        group_ids: `[N]`, integers or strings, in any order; of several levels
+            a dict of these.
         seed: Of the weights, batches and noise.
+        missing_groups: As `mlvae_tf.data.grouped_batches` takes it.
         **settings: What not to choose: the names and values of flags of
             `train.py` for model and training, such as `content_dim=16`,
             `trunk="conv"` or `steps=1000`.
@@ -69,20 +76,21 @@ def prepare(
     """
     config = _config(seed, settings)
     observations = np.asarray(observations)
-    group_ids = as_group_ids(group_ids)
-    check_lengths(len(observations), group_ids)
-    if not len(observations):
-        raise InputError("expected at least one observation: got none.")
-    unnamed = np.zeros(len(observations), np.uint64)
-    data = GroupedData.of(observations, group_ids, unnamed)
-    choices = [adapting.values(config.model, data.observations)]
+    data = of_arrays(observations, group_ids, missing_groups)
+    if data.others:
+        config = config.replace({"groups": tuple(data.levels)})
+        Design.of(
+            data.index, {k: v.groups for k, v in data.levels.items()}
+        ).check()
+    several.check(config)
+    choices = [adapting.values(config.model, observations)]
     choices.append(adapting.sizes(config.model, data))
-    sizes = np.bincount(data.group_index)
+    sizes = adapting.group_sizes(data)
     choices.append(adapting.batching(config.training, sizes))
     for choice in choices:
         config = config.replace(choice.settings)
     batches = building.make_batches(config.training)
-    per_epoch = len(batches.sampler(data.group_index))
+    per_epoch = len(crossing.sampler(batches, data.index))
     choices.append(adapting.length(config.training, per_epoch))
     config = config.replace(choices[-1].settings)
     epochs = config.training.length

@@ -7,7 +7,7 @@ import pathlib
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
-from mlvae_tf.runs import workdir
+from mlvae_tf.runs import several, workdir
 from mlvae_tf.runs.config import TrainingConfig
 
 ADAPTED_OBSERVATIONS = 2000  # Whose principal components start a model.
@@ -24,6 +24,8 @@ def start(model: MLVAE, train: GroupedData, training: TrainingConfig) -> None:
     """
     if training.init_from:
         _copy(workdir.load_model(pathlib.Path(training.init_from)), model)
+    elif model.can_adapt and len(model.levels) > 1:
+        several.skip("A start of linear networks at principal components")
     elif model.can_adapt:
         some = train.sample(ADAPTED_OBSERVATIONS, training.seed)
         model.adapt(some.values())

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlvae_tf import checks, files, version
 from mlvae_tf.data import config as data_config
-from mlvae_tf.data import loading
+from mlvae_tf.data import crossing, loading
 from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
@@ -27,6 +27,7 @@ from mlvae_tf.runs import (
     callbacks,
     exports,
     identification,
+    several,
     starting,
     workdir,
 )
@@ -98,7 +99,7 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     """
     config, loaded = _settle(config, folder, resume)
     splits = _as_learned(loaded, config.training)
-    sizes = np.bincount(splits.train.group_index)
+    sizes = adapting.group_sizes(splits.train)
     config = adapting.apply(config, adapting.batching(config.training, sizes))
     per_epoch = _steps_per_epoch(splits.train, config.training)
     config = adapting.apply(config, adapting.length(config.training, per_epoch))
@@ -128,6 +129,10 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     _fit_style_flow(model, loaded.train, training.seed, steps)
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
+    if loaded.train.others:
+        _export_levels(folder, model, training)
+        several.skip("Identifying groups, drawing swaps, looking for doubts")
+        return model
     exports.write(folder, model, training.keep_versions, loaded.train.groups)
     identification.keep(folder, model, loaded, training)
     with callbacks.going_on("drawing the swap grid"):
@@ -135,6 +140,18 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     with callbacks.going_on("looking for what fails"):
         workdir.remember_doubts(folder, watch.finish())
     return model
+
+
+def _export_levels(
+    folder: pathlib.Path, model: MLVAE, training: TrainingConfig
+) -> None:
+    """Export a model of several levels, as far as that is there."""
+    try:
+        exports.write(folder, model, training.keep_versions)
+    except InputError as error:
+        _say(f"not exported: {error}")
+    except ValueError:
+        several.skip("The export")
 
 
 def _settle(
@@ -146,6 +163,7 @@ def _settle(
     if resume:
         check_continues(config, config_module.load(folder / "config.json"))
     _check_chunks(config)
+    several.check(config)
     trained = workdir.trained_on(folder) if resume else None
     config, loaded = _load(config, trained)
     if resume:
@@ -155,7 +173,7 @@ def _settle(
 
 
 def _steps_per_epoch(train: GroupedData, training: TrainingConfig) -> int:
-    return len(make_batches(training).sampler(train.group_index))
+    return len(crossing.sampler(make_batches(training), train.index))
 
 
 def _fit_style_flow(
@@ -166,9 +184,10 @@ def _fit_style_flow(
         return
     _say("fitting the flow of the style")
     some = train.sample(FLOW_OBSERVATIONS, seed)
-    model.fit_style_flow(
-        some.values(), some.group_ids, seed, min(FLOW_STEPS, steps)
-    )
+    ids: Any = some.group_ids
+    if some.others:
+        ids = {name: level.ids for name, level in some.levels.items()}
+    model.fit_style_flow(some.values(), ids, seed, min(FLOW_STEPS, steps))
 
 
 def _say(line: str) -> None:
@@ -245,6 +264,8 @@ def _load(config: Config, trained: np.ndarray | None) -> tuple[Config, Splits]:
         raise InputError(_too_small(splits.train, config.data))
     for note in splits.notes:
         print(note, flush=True)
+    if splits.train.others:
+        several.look(splits.train, config.data.parent_of)
     _check_learnable(splits)
     some = splits.train.sample(SCALED_OBSERVATIONS, config.training.seed)
     checks.warn_of_scale(some.values(), splits.train.likelihood)

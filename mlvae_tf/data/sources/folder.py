@@ -1,4 +1,7 @@
-"""`folder:PATH`: PATH/GROUP/* pictures, or PATH/SPLIT/GROUP/*."""
+"""`folder:PATH`: PATH/GROUP/* pictures, or PATH/SPLIT/GROUP/*.
+
+With several levels, `--groups=A,B`, PATH/A/B/* in the place of PATH/GROUP/*.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from mlvae_tf import progress
 from mlvae_tf.data import identity, images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouping import Grouping, by_level, nested
 from mlvae_tf.data.images import Look
 from mlvae_tf.data.observations import (
     DamagedError,
@@ -58,6 +62,14 @@ def _subfolders(folder: pathlib.Path) -> list[str]:
     ]
 
 
+def _reach(folder: pathlib.Path, depth: int) -> bool:
+    """Whether there are folders in a folder, so many deep."""
+    names = _subfolders(folder)
+    if depth == 1:
+        return bool(names)
+    return any(_reach(folder / name, depth - 1) for name in names)
+
+
 def _others(folder: pathlib.Path, known: list[str]) -> list[str]:
     """What else is in a folder."""
     names = [entry.name for entry in _entries(folder)]
@@ -72,22 +84,40 @@ class _Listed:
 
     Args:
         folder: Where the groups are.
+        levels: The names of levels, one folder within the other.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder
-        self.groups = _subfolders(folder)
+    def __init__(self, folder: pathlib.Path, levels: tuple[str, ...]) -> None:
+        self.folder, self.levels = folder, levels
         self.passed: list[str] = []  # What is no picture, with its folder.
         self._names, self._ends = bytearray(), array.array("q")
         self.stops = array.array("q")
-        _check_names(folder, self.groups)
-        self.passed += _others(folder, self.groups)
+        self.groups = self._find(folder, levels)
         count = len(self.groups)
         for group in progress.track(self.groups, count, "listing groups"):
             for name in self._pictures(folder / group):
                 self._names += os.fsencode(name)
                 self._ends.append(len(self._names))
             self.stops.append(len(self._ends))
+
+    def _find(self, folder: pathlib.Path, levels: tuple[str, ...]) -> list[str]:
+        """The folders that hold pictures, such as ann, or ann/dark."""
+        first, *others = levels
+        names = _subfolders(folder)
+        if not names:
+            raise InputError(
+                f"{shown(folder)} has no folders of {first}: expected PATH/"
+                f"{'/'.join(map(str.upper, self.levels))}/*."
+            )
+        _check_names(folder, names)
+        self.passed += _others(folder, names)
+        if not others:
+            return names
+        return [
+            f"{name}/{inner}"
+            for name in names
+            for inner in self._find(folder / name, tuple(others))
+        ]
 
     def _pictures(self, folder: pathlib.Path) -> Iterator[str]:
         """The names of a group's pictures, sorted.
@@ -102,7 +132,8 @@ class _Listed:
             if entry.is_dir() and not hidden:
                 raise InputError(
                     f"{shown(path)} is a folder within a group: expected "
-                    "PATH/GROUP/*, or PATH/train/GROUP/* and PATH/test/GROUP/*."
+                    "PATH/GROUP/*, or PATH/train/GROUP/* and PATH/test/GROUP/*"
+                    "; of levels one within the other, --groups=person,light."
                 )
             # Pipes would be waited for; a link that leads nowhere is damage.
             is_file = entry.is_file() or entry.is_symlink()
@@ -129,13 +160,33 @@ class _Listed:
         start = self._ends[row - 1] if row else 0
         return bytes(self._names[start : self._ends[row]])
 
-    def group(self, row: int) -> str:
-        """The group of a picture."""
+    def place(self, row: int) -> str:
+        """The folder that a picture is in."""
         return self.groups[bisect.bisect_right(self.stops, row)]
+
+    def group(self, row: int) -> str:
+        """The group of a picture, on the first level."""
+        return self.place(row).split("/", 1)[0]
+
+    def groupings(self, parents: dict[str, str]) -> dict[str, Grouping]:
+        """By level, the group of every picture.
+
+        Args:
+            parents: As `grouping.settle` takes them.
+        """
+        names = [np.array(group.split("/")) for group in self.groups]
+        ids = by_level(dict(zip(self.levels, np.stack(names, axis=1))))
+        of_folders = {
+            name: Grouping.of(of) for name, of in nested(ids, parents).items()
+        }
+        return {
+            name: Grouping(of.groups, np.repeat(of.index, self.sizes()))
+            for name, of in of_folders.items()
+        }
 
     def path(self, row: int) -> pathlib.Path:
         """The file of a picture."""
-        return self.folder / self.group(row) / os.fsdecode(self.name(row))
+        return self.folder / self.place(row) / os.fsdecode(self.name(row))
 
 
 def _check_names(folder: pathlib.Path, groups: list[str]) -> None:
@@ -269,16 +320,10 @@ class _Images(Encoded):
             raise UnreadableError(self.unreadable(), len(self))
 
 
-def _grouped(listed: _Listed, pictures: _Images) -> GroupedData:
-    groups = np.array(listed.groups)
-    index = np.arange(len(groups), dtype=np.int32)
-    return GroupedData(
-        pictures, groups, np.repeat(index, listed.sizes()), pictures.keys
-    )
-
-
 def load(path: str, config: DataConfig) -> Source:
     """Each folder of pictures is a group; its name is the group's id.
+
+    With several levels, it is in a group of each, by the names on its path.
 
     Folders named `train` and `test` hold the splits, in which the groups may
     differ.
@@ -293,8 +338,9 @@ def load(path: str, config: DataConfig) -> Source:
             f"{shown(path)}/GROUP/* with pictures, or {shown(path)}/train/"
             f"GROUP/* and {shown(path)}/test/GROUP/*."
         )
+    levels = config.groups or ("group",)
     places, passed = {"train": folder}, []
-    if _holds_splits(folder, subfolders):
+    if _holds_splits(folder, subfolders, len(levels)):
         # That of training comes first: the other is read as it is.
         splits = sorted(subfolders, reverse=True)
         places = {split: folder / split for split in splits}
@@ -302,27 +348,48 @@ def load(path: str, config: DataConfig) -> Source:
     parts: dict[str, GroupedData] = {}
     notes: list[str] = []
     for split, place in places.items():
-        listed = _Listed(place)
+        listed = _Listed(place, levels)
         pictures = _Images(listed, config)
         config = dataclasses.replace(config, colors=pictures.colors)
-        parts[split] = _grouped(listed, pictures)
+        parts[split] = GroupedData.of_levels(
+            pictures, listed.groupings(config.parent_of), pictures.keys
+        )
         notes += pictures.notes
         passed += listed.passed
-    groups = np.unique(np.concatenate([v.groups for v in parts.values()]))
-    found = f"{sum(map(len, parts.values()))} images in {len(groups)} groups"
+    found = f"{sum(map(len, parts.values()))} images in {_counted(parts)}"
     if passed:
         found += f"; {len(passed)} files passed over (first: {passed[0]})"
     return Source.of(parts, (found, *notes))
 
 
-def _holds_splits(folder: pathlib.Path, subfolders: list[str]) -> bool:
+def _counted(parts: dict[str, GroupedData]) -> str:
+    """How many groups there are, in words."""
+    found: dict[str, set[str]] = {}
+    for part in parts.values():
+        for name, level in part.levels.items():
+            found.setdefault(name, set()).update(level.groups.tolist())
+    if len(found) == 1:
+        return f"{len(*found.values())} groups"
+    return ", ".join(
+        f"{len(of)} groups of {name}" for name, of in found.items()
+    )
+
+
+def _holds_splits(
+    folder: pathlib.Path, subfolders: list[str], depth: int
+) -> bool:
     """Whether the folders are splits rather than groups.
+
+    Args:
+        folder: Where they are.
+        subfolders: Their names.
+        depth: How many levels of groups there are.
 
     Raises:
         InputError: If they seem to be, under other names.
     """
     alike = {name.lower() for name in subfolders} <= _LIKE_SPLITS
-    if not alike or not all(_subfolders(folder / name) for name in subfolders):
+    if not alike or not all(_reach(folder / v, depth) for v in subfolders):
         return False
     if "train" in subfolders and set(subfolders) <= _SPLITS:
         return True

@@ -1,4 +1,7 @@
-"""`npz:PATH`: arrays `observations`, `group_ids` and, optionally, `split`."""
+"""`npz:PATH`: arrays `observations`, `group_ids` and, optionally, `split`.
+
+`--groups` names others in the place of `group_ids`, one for each level.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from numpy.lib import format as npy
 from mlvae_tf.checks import as_float32
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouping import by_level
 from mlvae_tf.data.observations import Observations, Stored, in_memory
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
@@ -174,17 +178,24 @@ def load(path: str, config: DataConfig) -> Source:
     `split`, if there, is an array of the strings `train` and `test`.
     """
     arrays = _open(path, config)
-    missing = {"observations", "group_ids"} - arrays.keys()
-    if missing:
+    names = config.groups or ("group_ids",)
+    if not {"observations", *names} <= arrays.keys():
         raise InputError(
-            f"npz:{path} must have the arrays observations and group_ids: got "
-            f"{', '.join(sorted(arrays)) or 'none'}."
+            f"npz:{path} must have the arrays observations and "
+            f"{' and '.join(names)}: got "
+            f"{', '.join(sorted(arrays)) or 'none'}. Name those of the groups "
+            "in --groups."
         )
     observations = arrays["observations"]
     if isinstance(observations, np.ndarray):
         observations = _as_observations(observations, path, config)
     with _named(path):
-        data = GroupedData.of(observations, in_memory(arrays["group_ids"]))
+        data = GroupedData.of(
+            observations,
+            by_level({name: in_memory(arrays[name]) for name in names}),
+            missing=config.missing_groups,
+            parents=config.parent_of,
+        )
     notes: tuple[str, ...] = ()
     if len(data.observations.shape) == 3:
         _, steps, channels = data.observations.shape

@@ -16,12 +16,14 @@ from mlvae_tf import progress
 from mlvae_tf.data import images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouping import by_level
 from mlvae_tf.data.observations import DamagedError, Encoded
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
 
 # Bytes around a record of a TFRecord file: its length and two checksums.
 _HEADER, _FOOTER = 12, 4
+DEFAULT = ("label",)  # What names the group.
 
 
 def _builder(name: str) -> Any:
@@ -134,21 +136,25 @@ def _read_record(path: str, offset: int) -> bytes:
 
 
 def _read_index(
-    path: str, features: Any, group: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each record of a TFRecord file begins, in bytes, group and key."""
-    examples = tf.data.TFRecordDataset(path).map(
-        lambda record: (
+    path: str, features: Any, levels: tuple[str, ...]
+) -> tuple[np.ndarray, ...]:
+    """Where each record of a TFRecord file begins, in bytes, key and groups."""
+
+    def read(record: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        example = features.deserialize_example(record)
+        return (
             tf.strings.length(record),
-            features.deserialize_example(record)[group],
             tf.strings.to_hash_bucket_fast(record, 2**63 - 1),
-        ),
-        num_parallel_calls=tf.data.AUTOTUNE,
+            *(example[name] for name in levels),
+        )
+
+    examples = tf.data.TFRecordDataset(path).map(
+        read, num_parallel_calls=tf.data.AUTOTUNE
     )
     found = list(examples.batch(4096).as_numpy_iterator())
-    lengths, group_ids, keys = map(np.concatenate, zip(*found))
+    lengths, keys, *group_ids = map(np.concatenate, zip(*found))
     sizes = lengths.astype(np.int64) + _HEADER + _FOOTER
-    return np.cumsum(sizes) - sizes, group_ids, keys.astype(np.uint64)
+    return np.cumsum(sizes) - sizes, keys.astype(np.uint64), *group_ids
 
 
 def _open(
@@ -156,8 +162,8 @@ def _open(
 ) -> GroupedData:
     import tensorflow_datasets as tfds
 
-    def only(feature: str) -> Any:
-        partial = tfds.decode.PartialDecoding({feature: True})
+    def only(*features: str) -> Any:
+        partial = tfds.decode.PartialDecoding(dict.fromkeys(features, True))
         return partial.extract_features(builder.info.features)
 
     part = builder.info.splits[split]
@@ -166,17 +172,21 @@ def _open(
         for path, length in zip(part.filepaths, part.shard_lengths)
         if length
     ]
-    features = only(config.group_feature)
+    levels = config.groups or DEFAULT
+    features = only(*levels)
     listed = progress.track(files, len(files), "indexing")
-    found = [
-        _read_index(file, features, config.group_feature) for file in listed
-    ]
-    offsets, group_ids, keys = zip(*found)
+    found = [_read_index(file, features, levels) for file in listed]
+    offsets, keys, *group_ids = zip(*found)
     observations = _Records(
         name, files, offsets, only(config.observation_feature), config
     )
+    ids = zip(levels, map(np.concatenate, group_ids))
     return GroupedData.of(
-        observations, np.concatenate(group_ids), np.concatenate(keys)
+        observations,
+        by_level(dict(ids)),
+        np.concatenate(keys),
+        config.missing_groups,
+        config.parent_of,
     )
 
 
@@ -186,11 +196,12 @@ def load(name: str, config: DataConfig) -> Source:
 
     os.environ.setdefault("NO_GCE_CHECK", "true")
     builder = _builder(name)
-    features = config.observation_feature, config.group_feature
-    for flag, feature in zip(("observation", "group"), features):
+    named = [("observation_feature", config.observation_feature)]
+    named += [("groups", level) for level in config.groups or DEFAULT]
+    for flag, feature in named:
         if feature not in builder.info.features:
             raise InputError(
-                f"--{flag}_feature must be a feature of tfds:{name}, one of "
+                f"--{flag} must name a feature of tfds:{name}, one of "
                 f"{', '.join(sorted(builder.info.features))}: got {feature!r}."
             )
     _require_data(builder, name)

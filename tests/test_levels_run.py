@@ -1,0 +1,169 @@
+"""A run of several levels, as a user trains and measures it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from scripts import assert_fails, script
+
+import mlvae_tf
+from mlvae_tf.runs import several
+from mlvae_tf.runs.config import Config
+
+TINY = [
+    "--hidden_units=16",
+    "--content_dim=3",
+    "--level_dims=light:2",
+    "--style_dim=2",
+    "--style_flow=2",
+    "--steps=8",
+]
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    """12 people under 6 lights, twice."""
+    generator = np.random.default_rng(0)
+    people, lights = np.divmod(np.arange(144) // 2, 6)
+    one, other = generator.normal(size=(12, 5)), generator.normal(size=(6, 5))
+    noise = generator.normal(size=(144, 5))
+    path = tmp_path_factory.mktemp("data") / "crossed.npz"
+    np.savez(
+        path,
+        observations=one[people] + other[lights] + 0.1 * noise,
+        person=people.astype(str),
+        light=lights,
+        group=lights,
+        each=np.arange(144),
+        hole=np.where(np.arange(144) % 9, lights, -1),
+        visit=lights // 2,
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(crossed, tmp_path_factory):
+    """What `train.py` printed, and its folder."""
+    folder = tmp_path_factory.mktemp("run")
+    process = script(
+        "train.py",
+        f"--dataset=npz:{crossed}",
+        "--groups=person,light",
+        f"--workdir={folder}",
+        *TINY,
+    )
+    assert process.returncode == 0, process.stderr
+    return process, folder
+
+
+def test_a_training_says_what_the_ids_can_tell_and_what_is_left_out(run):
+    process, folder = run
+    assert "person x light" in process.stdout
+    assert "person_kl" in process.stderr
+    assert "Warning" not in process.stderr
+    assert "failed" not in process.stderr
+    said = "drawing swaps, looking for doubts is not there yet for several"
+    assert said in process.stdout
+    model = keras.saving.load_model(folder / "model.keras")
+    dims = {level.name: level.dim for level in model.levels}
+    assert dims == {"person": 3, "light": 2}
+    record = json.loads((folder / "config.json").read_text())
+    assert record["data"]["groups"] == ["person", "light"]
+
+
+def test_it_is_resumed(run, crossed):
+    _, folder = run
+    process = script("train.py", f"--workdir={folder}", "--resume")
+    assert process.returncode == 0, process.stderr
+    assert "resuming at step 8 of 8" in process.stdout
+
+
+def test_what_is_of_one_level_is_refused(run, crossed, tmp_path):
+    _, folder = run
+    store = f"--output={tmp_path}/store.parquet"
+    said = "take models of one level so far: got person, light"
+    assert_fails(script("encode.py", f"--workdir={folder}", store), said)
+    rows = f"--output={tmp_path}/rows.csv", "--per_observation"
+    assert_fails(script("encode.py", f"--workdir={folder}", *rows), said)
+
+
+def test_what_cannot_be_learned_is_refused(crossed, tmp_path):
+    spec = f"--dataset=npz:{crossed}"
+    for flags, words in (
+        (["--groups=light,group"], "have the same groups"),
+        (["--groups=person,each"], "groups of each must share observations"),
+        (["--groups=person,hole"], "16 of 144 ids of hole are not known"),
+        (["--groups=person,light,visit", "--parents=x:person"], "name levels"),
+        (["--groups=person,light", "--mirror_groups"], "not there yet"),
+        (["--groups=person,light", "--level_dims=x:3"], "must name levels"),
+        (["--groups=person", "--parents=light:person"], "is for several"),
+        (["--groups=person,visit", "--parents=a:b"], "must name levels"),
+    ):
+        folder = f"--workdir={tmp_path}/run"
+        assert_fails(script("train.py", spec, folder, *flags), words)
+
+
+def test_nested_levels_and_ids_that_are_not_known(crossed, tmp_path):
+    process = script(
+        "train.py",
+        f"--dataset=npz:{crossed}",
+        "--groups=visit,person,hole",
+        "--parents=visit:person",
+        "--missing_groups=own",
+        "--style_dim=0",
+        f"--workdir={tmp_path}",
+        "--style_flow=0",
+        *(flag for flag in TINY if "style" not in flag and "level" not in flag),
+    )
+    assert process.returncode == 0, process.stderr
+    assert "visit in person" in process.stdout
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    assert [level.parent for level in model.levels] == ["person", None, None]
+
+
+def test_the_settings_in_python(crossed):
+    arrays = np.load(crossed)
+    ids = {"person": arrays["person"], "light": arrays["light"]}
+    model, fitting, _ = mlvae_tf.prepare(
+        arrays["observations"], ids, steps=4, level_dims=("light:2",)
+    )
+    assert {level.name: level.dim for level in model.levels} == {
+        "person": 5,
+        "light": 2,
+    }
+    history = model.fit(**fitting, verbose=0).history
+    assert np.isfinite(history["light_kl"]).all()
+    with pytest.raises(mlvae_tf.InputError, match="16 of 144 ids of hole"):
+        mlvae_tf.prepare(
+            arrays["observations"], {**ids, "hole": arrays["hole"]}
+        )
+    with pytest.raises(mlvae_tf.InputError, match="have the same groups"):
+        mlvae_tf.prepare(
+            arrays["observations"], {**ids, "group": arrays["group"]}
+        )
+
+
+def test_one_level_is_what_it_was():
+    several.check(Config().replace({"groups": ("person",)}))
+    with pytest.raises(mlvae_tf.InputError, match="--level_dims is for sev"):
+        several.check(Config().replace({"level_dims": ("person:3",)}))
+
+
+def test_evaluation_says_what_each_latent_tells(run):
+    _, folder = run
+    process = script("evaluate.py", f"--workdir={folder}")
+    assert process.returncode == 0, process.stderr
+    assert "person told by the content of light" in process.stdout
+    assert "are not there yet for several levels" in process.stdout
+    text = (folder / "evaluation" / "metrics.json").read_text()
+    metrics = json.loads(text)
+    assert set(metrics["levels"]) == {"person", "light"}
+    light = metrics["levels"]["light"]
+    assert set(light["told_by"]) == {"person"}
+    assert 0 <= light["style_accuracy"] <= 1
+    assert (folder / "evaluation" / "report.html").exists()
+    assert_fails(
+        script("evaluate.py", f"--workdir={folder}", "--groups=person"),
+        "the model has the levels person, light, the data content",
+    )
