@@ -207,7 +207,7 @@ class Codec:
         totals, outer = dict(totals), {}
         for level in reversed(self.outer_first):
             if level.parent:
-                own = totals[level.name]
+                own = _products(totals[level.name])
                 size = tf.shape(own[0])[0]
                 outer[level.name] = rows = batches.outer_rows(
                     segment_ids[level.name], segment_ids[level.parent], size
@@ -215,7 +215,8 @@ class Codec:
                 told = hierarchy.up(own, self._precision(level, own[0].dtype))
                 told = evidence.accumulate(told, rows, size)
                 if level.parent in totals:  # By another one of its levels.
-                    told = evidence.add(totals[level.parent], told)
+                    before = _products(totals[level.parent])
+                    told = evidence.add(before, told)
                 totals[level.parent] = told
         posteriors: Latents = {}
         for level in self.outer_first:
@@ -238,12 +239,12 @@ class Codec:
         """That of a level's groups, given those of its outer level."""
         if level.parent:
             around = _of_outer(posteriors[level.parent], outer[level.name])
-            own = evidence.cast(total, self.dtype)
+            own = evidence.cast(_products(total), self.dtype)
             precision = self._precision(level, self.dtype)
             return tfd.Normal(*hierarchy.marginal(own, around, precision))
         if level in self.drawn:
             return level.posterior(total, self.dtype)
-        loc, scale = hierarchy.outermost(total)
+        loc, scale = hierarchy.outermost(_products(total))
         return tfd.Normal(tf.cast(loc, self.dtype), tf.cast(scale, self.dtype))
 
     def prior_variance(self, level: Level, dtype: Any) -> tf.Tensor:
@@ -273,17 +274,18 @@ class Codec:
         Returns:
             `(loc, scale)`, `[n, dim]`.
         """
-        posterior = groups.posteriors[level.name]
-        if not level.parent:
-            parts = posterior.loc, posterior.scale
-        else:
-            parts = evidence.cast(groups.totals[level.name], self.dtype)
-        if rows is not None:
-            parts = [tf.gather(part, rows) for part in parts]
-        if not level.parent:
-            return tuple(parts)
+
+        def chosen(part: tf.Tensor) -> tf.Tensor:
+            return part if rows is None else tf.gather(part, rows)
+
+        if outer is None:
+            posterior = groups.posteriors[level.name]
+            return chosen(posterior.loc), chosen(posterior.scale)
+        own = evidence.cast(_products(groups.totals[level.name]), self.dtype)
         return hierarchy.given(
-            Evidence(*parts), outer, self._precision(level, self.dtype)
+            Evidence(*map(chosen, own)),
+            outer,
+            self._precision(level, self.dtype),
         )
 
     def kl(self, groups: Groups) -> dict[str, tf.Tensor]:
@@ -296,7 +298,7 @@ class Codec:
             if name in groups.outer:
                 around = groups.posteriors[self.parents[name]]
                 found[name] = hierarchy.kl(
-                    evidence.cast(groups.totals[name], self.dtype),
+                    evidence.cast(_products(groups.totals[name]), self.dtype),
                     _of_outer(around, groups.outer[name]),
                     tf.cast(self.spreads[name].precision, self.dtype),
                 )
@@ -351,6 +353,13 @@ class Codec:
         for number, state in enumerate(states):
             own = noise.fold_in(of_part, number)
             state.assign(tf.cast(own, state.dtype))
+
+
+def _products(total: Evidence | Moments) -> Evidence:
+    """Sums of a level in a hierarchy, which has no averages."""
+    if not isinstance(total, Evidence):
+        raise TypeError(f"expected evidence: got {type(total).__name__}")
+    return total
 
 
 def _of_outer(

@@ -133,26 +133,22 @@ class Elbo:
 
         Inner groups are drawn given what was drawn of their outer ones.
         """
-        codec, drawn = self.codec, {}
+        codec = self.codec
+        drawn: dict[str, tf.Tensor] = {}
+        rows = {n: tf.maximum(of, 0) for n, of in part.segment_ids.items()}
         for number, level in enumerate(codec.outer_first):
             name = level.name
             # The first level's noise is that of a model with one level.
             own_seed = noise.fold_in(seed, number) if number else seed
-            rows = tf.maximum(part.segment_ids[name], 0)
+            outer = drawn[level.parent] if level.parent else None
             if self.per_observation:
-                outer = drawn.get(level.parent)
-                q = codec.given_outer(groups, level, outer, rows)
+                q = codec.given_outer(groups, level, outer, rows[name])
                 drawn[name] = noise.sample(*q, own_seed, part.start)
                 continue
-            outer = None
-            if level.parent:
-                of_groups = tf.maximum(groups.outer[name], 0)
-                outer = tf.gather(drawn[level.parent], of_groups)
+            if outer is not None:
+                outer = tf.gather(outer, tf.maximum(groups.outer[name], 0))
             q = codec.given_outer(groups, level, outer)
             drawn[name] = noise.sample(*q, own_seed)
         if self.per_observation:
             return drawn
-        return {
-            name: tf.gather(sample, tf.maximum(part.segment_ids[name], 0))
-            for name, sample in drawn.items()
-        }
+        return {n: tf.gather(sample, rows[n]) for n, sample in drawn.items()}

@@ -287,7 +287,9 @@ class MLVAE(GroupedModel):
     @property
     def networks(self) -> dict[str, keras.layers.Layer]:
         """By name, what is trained: encoder, decoder and heads."""
-        others = *self.codec.heads.values(), *self.codec.spreads.values()
+        codec = self.codec
+        others: list[keras.layers.Layer] = [*codec.heads.values()]
+        others += codec.spreads.values()
         named = {layer.name: layer for layer in others}
         return {"encoder": self.encoder, "decoder": self.decoder, **named}
 
