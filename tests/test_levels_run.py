@@ -70,6 +70,12 @@ def test_a_training_says_what_the_ids_can_tell_and_what_is_left_out(run):
     assert dims == {"person": 3, "light": 2}
     record = json.loads((folder / "config.json").read_text())
     assert record["data"]["groups"] == ["person", "light"]
+    assets = folder / "export" / "1" / "assets" / "model.json"
+    described = {
+        level["name"]: level["num_groups"]
+        for level in json.loads(assets.read_text())["levels"]
+    }
+    assert described == {"person": 12, "light": 6}
 
 
 def test_it_is_resumed(run, crossed):

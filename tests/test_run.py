@@ -44,6 +44,7 @@ def test_the_run_leaves_what_it_should(run):
         "logs",
         "model.keras",
         "identification.npz",
+        "doubts.json",
         "export",
         "evaluation",
     }

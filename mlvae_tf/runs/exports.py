@@ -35,7 +35,7 @@ def write(
     workdir: pathlib.Path,
     model: Model,
     keep: int,
-    groups: np.ndarray | None = None,
+    groups: np.ndarray | dict[str, np.ndarray] | None = None,
 ) -> pathlib.Path:
     """Write the next version, then remove old ones.
 
@@ -43,7 +43,8 @@ def write(
         workdir: The run's folder.
         model: The model.
         keep: How many versions stay, the new one among them.
-        groups: The ids of the groups that it learned from.
+        groups: The ids of the groups that it learned from, by level where
+            there are several.
 
     Returns:
         The new version's folder.

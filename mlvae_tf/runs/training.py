@@ -130,7 +130,8 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
     if loaded.train.others:
-        _export_levels(folder, model, training)
+        groups = {name: of.groups for name, of in loaded.train.levels.items()}
+        exports.write(folder, model, training.keep_versions, groups)
         several.skip("Identifying groups, drawing swaps, looking for doubts")
         return model
     exports.write(folder, model, training.keep_versions, loaded.train.groups)
@@ -140,18 +141,6 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     with callbacks.going_on("looking for what fails"):
         workdir.remember_doubts(folder, watch.finish())
     return model
-
-
-def _export_levels(
-    folder: pathlib.Path, model: MLVAE, training: TrainingConfig
-) -> None:
-    """Export a model of several levels, as far as that is there."""
-    try:
-        exports.write(folder, model, training.keep_versions)
-    except InputError as error:
-        _say(f"not exported: {error}")
-    except ValueError:
-        several.skip("The export")
 
 
 def _settle(
