@@ -315,7 +315,7 @@ def test_bfloat16_from_training_to_metrics(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--trunk=conv", ["divisible by 4", "observation_shape=(4,)"]),
+        ("--trunk=conv", ["images [height", "observation_shape=(4,)"]),
         ("--mirror_groups", ["--mirror_groups needs images", "(4,)"]),
         ("--augment_groups=1", ["--augment_groups needs images", "(4,)"]),
     ],
