@@ -86,11 +86,14 @@ def test_each_failure_is_named_alone(changed, kind, words):
 
 
 def test_a_training_that_ends_too_early():
-    assert not doubts.of_length([9, 5, 4, 3.9, 3.9])
-    assert not doubts.of_length([9, 5, 3, 4, 5])
-    assert not doubts.of_length([9, 3])
-    (said,) = doubts.of_length([9, 7, 5, 3, 2])
+    assert not doubts.of_length([-9, -5, -4, -3.9, -3.9], 5, 1000)
+    assert not doubts.of_length([-9, -5, -3, -4, -5], 5, 1000)
+    assert not doubts.of_length([-9, -7, -5, -3, -2], 4, 1000)
+    assert not doubts.of_length([-90, -9, -7, -5, -3, -2], 5, 1000)
+    (said,) = doubts.of_length([-9, -7, -5, -3, -2], 5, 1000)
     assert "gained 1 nats" in said.text
+    (said,) = doubts.of_length([-9, -5, -4, -3.9, -3.9], 5, 30)
+    assert "had 30 steps, which is few" in said.text
 
 
 @pytest.fixture

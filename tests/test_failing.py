@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlvae_tf.runs import training, workdir
+from mlvae_tf.runs import evaluation, training, workdir
 from mlvae_tf.runs.config import Config
 
 BASE = {
@@ -19,11 +19,19 @@ BASE = {
 }
 PLAIN = {"content_contrast": 0.0, "style_given_content": False}
 FAILING = {
+    "content": {
+        **PLAIN,
+        "content_kl_weight": 1e5,
+        "content_kl_start": 1e5,
+        "steps": 400,
+    },
     "style": {"style_kl_weight": 1000.0, "style_kl_start": 1000.0},
     "told": {**PLAIN, "content_kl_weight": 50.0, "content_kl_start": 50.0},
     "content_ignored": {**PLAIN, "observation_scale": 100.0},
     "style_ignored": {"observation_scale": 100.0},
     "overfit": {"hidden_units": (500,), "steps": 400},
+    "length": {"steps": 20, "evaluate_epochs": 1, "kl_warmup": 0.0},
+    "groups": {},
 }
 
 
@@ -34,6 +42,8 @@ def some(generator, kind):
     style = generator.normal(size=(150, 2)) @ generator.normal(size=(2, 8))
     noise = generator.normal(size=(150, 8))
     values = noise if kind == "overfit" else content + style + 0.1 * noise
+    if kind == "groups":
+        ids = np.where(np.arange(150) < 120, np.arange(150) + 9, ids)
     return {"observations": values.astype(np.float32), "group_ids": ids}
 
 
@@ -51,3 +61,15 @@ def test_a_failing_training_is_named(tmp_path, generator, kind, capsys):
     found = run(tmp_path, generator, kind, FAILING[kind])
     assert kind in found
     assert capsys.readouterr().out.count("doubt, at the end: ") == len(found)
+
+
+@pytest.mark.slow
+def test_a_good_one_is_not_doubted_and_its_table_says_so(
+    tmp_path, generator, capsys
+):
+    settings = {"steps": 600, "style_flow": 4, "evaluate_epochs": 20}
+    assert not run(tmp_path, generator, "good", settings)
+    said = capsys.readouterr().out
+    assert "at the end" not in said
+    evaluation.evaluate(tmp_path / "run", importance_samples=1)
+    assert "doubt" not in capsys.readouterr().out

@@ -41,6 +41,17 @@ def test_groups_are_held_out_whole():
     assert rows(splits.train) | rows(splits.unseen) == set(range(36))
 
 
+def test_groups_of_one_are_held_out_before_the_last_half_of_the_others():
+    ids = [*range(40), *(100 + np.arange(30) % 3)]
+    splits = split(Source(grouped(ids)), holdout_groups=0.3)
+    sizes = np.unique(splits.unseen.group_ids, return_counts=True)[1]
+    assert sorted(sizes.tolist()) == [1] * 12 + [10]
+    splits = split(Source(grouped(ids)), holdout_groups=0.98)
+    assert set(splits.train.group_ids.tolist()) <= {100, 101, 102}
+    splits = split(Source(grouped(ids + [7] * 99)), holdout_groups=0.98)
+    assert set(splits.train.group_ids.tolist()) == {7}
+
+
 def test_a_test_split_is_kept_and_its_new_groups_are_unseen():
     source = Source(grouped([0, 0, 1, 1]), grouped([0, 1, 2, 2], first=4))
     splits = split(source)

@@ -22,7 +22,13 @@ import numpy as np
 from mlvae_tf import noise
 from mlvae_tf.data.design import Index, count_groups, is_inside
 from mlvae_tf.data.observations import index_dtype
-from mlvae_tf.data.sampling import Batches, Plan, Sampler, by_group
+from mlvae_tf.data.sampling import (
+    Batches,
+    Plan,
+    Sampler,
+    by_group,
+    some_at_a_time,
+)
 
 _DEALT_AT_ONCE = 1 << 17  # Observations.
 _COMPARED = 3  # Observations of a piece by which pieces are alike.
@@ -106,21 +112,13 @@ class CrossingSampler(Sampler):
         ranks = self._ranks(generator)
         dealt = np.empty_like(self._rows)
         found = []
-        first = 0
-        while first < len(self._offsets) - 1:
-            start = int(self._offsets[first])
-            beyond = np.searchsorted(
-                self._offsets, start + _DEALT_AT_ONCE, side="right"
-            )
-            last = max(int(beyond) - 1, first + 1)
-            offsets = self._offsets[first : last + 1]
-            part = slice(start, int(offsets[-1]))
+        for offsets in some_at_a_time(self._offsets, _DEALT_AT_ONCE):
+            part = slice(offsets[0], offsets[-1])
             rows, starts, alike = self._deal(
                 self._rows[part], np.diff(offsets), ranks, generator
             )
             dealt[part] = rows
             found.append((starts + offsets[0], *alike))
-            first = last
         starts, *alike = (np.concatenate(parts) for parts in zip(*found))
         del found
         stops, rows = self._next_to_alike(dealt, starts, alike, generator)

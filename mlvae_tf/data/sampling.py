@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,24 @@ def by_group(
     )
     transposed = matrix.tocsc()
     return transposed.indices, transposed.indptr
+
+
+def some_at_a_time(offsets: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Parts of the offsets of groups, which take little memory at once.
+
+    Args:
+        offsets: `[G + 1]`, as `by_group` returns them.
+        most: The observations of a part, if it is not a single group.
+
+    Yields:
+        The offsets of some groups and where the last of them ends.
+    """
+    first = 0
+    while first < len(offsets) - 1:
+        beyond = np.searchsorted(offsets, int(offsets[first]) + most, "right")
+        last = max(int(beyond) - 1, first + 1)
+        yield offsets[first : last + 1]
+        first = last
 
 
 class Sampler(abc.ABC):
@@ -183,19 +202,11 @@ class GroupSampler(Sampler):
     def _deal(self, generator: np.random.Generator) -> np.ndarray:
         """The rows, each group's shuffled; some groups at a time."""
         dealt = np.empty_like(self._rows)
-        first = 0
-        while first < len(self._offsets) - 1:
-            start = int(self._offsets[first])
-            beyond = np.searchsorted(
-                self._offsets, start + _DEALT_AT_ONCE, side="right"
-            )
-            last = max(int(beyond) - 1, first + 1)
-            offsets = self._offsets[first : last + 1]
-            groups = np.repeat(np.arange(last - first), np.diff(offsets))
+        for offsets in some_at_a_time(self._offsets, _DEALT_AT_ONCE):
+            groups = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
             keys = generator.random(len(groups))
             part = slice(offsets[0], offsets[-1])
             dealt[part] = self._rows[part][np.lexsort((keys, groups))]
-            first = last
         return dealt
 
     def plan(

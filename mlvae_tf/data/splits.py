@@ -196,9 +196,10 @@ def _default(
 def _choose_groups(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
     """Mask of the groups that are trained on, `[G]`.
 
-    A group of one observation, or of more than half of all, is held out only
-    where there are too few others: the one tells nothing of identification, the
-    other leaves little to learn from.
+    Groups of several observations go first, at random, up to half of what is in
+    such groups, without which nothing could be learned. Then those of one,
+    which tell nothing of identification; then more of the first; and last a
+    group of more than half of all observations.
     """
     _check_fraction("holdout_groups", fraction)
     groups = data.groups
@@ -210,11 +211,15 @@ def _choose_groups(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
             "a fraction that leaves at least one of each."
         )
     sizes = _sizes(data)
-    unfit = (sizes < 2) | (2 * sizes > len(data))
     keys = identity.of_groups(groups)
     ranks = identity.ranks(keys, seed, Stream.HELD_OUT_GROUPS)
+    turn = np.select([sizes < 2, 2 * sizes > len(data)], [1, 3], 0)
+    several = np.flatnonzero(turn == 0)
+    several = several[np.argsort(ranks[several])]
+    spared = 2 * np.cumsum(sizes[several]) > sizes[sizes > 1].sum()
+    turn[several[spared]] = 2
     seen = np.ones(len(groups), bool)
-    seen[np.lexsort((ranks, unfit))[:count]] = False
+    seen[np.lexsort((ranks, turn))[:count]] = False
     return seen
 
 

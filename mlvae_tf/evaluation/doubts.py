@@ -14,6 +14,8 @@ from mlvae_tf.model import MLVAE
 LOOKED_AT = 2000  # Observations.
 LEAST_DRAWN = 0.01  # Of the variance, by a latent that is not ignored.
 OVERFIT = 0.25  # Of what is drawn of training observations.
+LEAST_EXPLAINED = 0.1  # Of the variance, by a model that has learned any.
+LEAST_STEPS = 500  # Of a training.
 STILL_GAINING = 0.05  # Of what validations gained in all.
 TELLING = 0.1  # Accuracy beyond chance, of a style that names the group.
 
@@ -69,17 +71,28 @@ def of_signs(seen: Signs) -> list[Doubt]:
     ]
 
 
-def of_length(losses: list[float]) -> list[Doubt]:
-    """Whether a training ended while it still gained.
+def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
+    """Whether a training was too short, or ended while it still gained.
+
+    Of a short one, whose learning rate falls all the while, ELBOs need not
+    tell.
 
     Args:
-        losses: Those of its validations, with the final weights of the KLs.
+        elbos: Those of its validations, nats per group.
+        settled: How many of the last were with the final weights of the KLs.
+        steps: How many it took.
     """
-    recent = max(1, len(losses) // 5)
-    if len(losses) < 5 or min(losses) < losses[-1]:
+    if steps < LEAST_STEPS:
+        text = (
+            f"the training had {steps} steps, which is few: try --steps="
+            f"{2 * LEAST_STEPS} or more"
+        )
+        return [Doubt("length", text)]
+    if settled < 5:
         return []
-    gained = losses[-1 - recent] - losses[-1]
-    if gained <= STILL_GAINING * (losses[0] - losses[-1]):
+    *_, before, last = np.array_split(elbos[-settled:], 5)
+    gained = np.mean(last) - np.mean(before)
+    if gained <= STILL_GAINING * (np.max(elbos) - np.min(elbos)):
         return []
     text = (
         f"the last fifth of the training still gained {gained:.3g} nats a "
@@ -145,7 +158,9 @@ def _of_fit(train: float, held_out: float | None) -> list[Doubt]:
         train: The share of the variance of training observations drawn.
         held_out: Of others.
     """
-    if held_out is None or train <= 0 or train - held_out <= OVERFIT * train:
+    if held_out is None or train < LEAST_EXPLAINED:
+        return []
+    if train - held_out <= OVERFIT * train:
         return []
     text = (
         "the model has learned the training observations by heart: it draws "

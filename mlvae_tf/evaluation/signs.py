@@ -17,6 +17,7 @@ from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.model import MLVAE
 
 MAX_GROUPS = 50  # That a probe is asked to tell apart.
+PIECE = 4  # Observations that make a content, as in a batch by default.
 JITTER = 1e-4  # Of the latents' range.
 ACTIVE = 0.05  # Of its variance, what a dimension that says anything knows.
 
@@ -56,12 +57,14 @@ class Signs:
     """What is read off a model.
 
     Attributes:
-        content_kl: Mean KL of a group's content by dimension, nats.
+        content_kl: Mean KL of the content of a few observations of a group, by
+            dimension, nats: of many, even those that say next to nothing add
+            up to something.
         style_kl: Mean KL of a style by dimension, nats, before a flow, which
             makes much of what is next to nothing.
-        known: By latent, of each dimension the share of its variance that is
-            of the posteriors' means, not of what they leave open; before a
-            flow.
+        known: By latent, likewise, of each dimension the share of its variance
+            that is of the posteriors' means, not of what they leave open;
+            before a flow.
         drawn: By latent, the share of the observations' variance by which
             what is drawn changes with that of another observation.
         accuracy: By latent, how often a linear probe names the group of a
@@ -97,7 +100,7 @@ def look(model: MLVAE, sample: Sample) -> Signs:
     train, held_out = sample
     posteriors = Posteriors.of(model, train)
     variance = _mean_square(train.values() - np.nanmean(train.values(), axis=0))
-    contents = _contents(posteriors)
+    contents = _contents(posteriors, PIECE)
     styles = _learned_styles(model, train, posteriors)
     accuracy: dict[str, float] = {}
     chance, explained_held_out = 0.0, None
@@ -157,10 +160,11 @@ def _accuracies(
     return found, chance
 
 
-def _contents(posteriors: Posteriors) -> tfd.Normal:
-    """Those of the groups."""
-    _, sets = np.unique(posteriors.group_ids, return_inverse=True)
-    return posteriors.accumulate(np.arange(len(sets)), sets)
+def _contents(posteriors: Posteriors, count: int) -> tfd.Normal:
+    """Those of groups of so many observations, or as many as there are."""
+    largest = int(np.unique(posteriors.group_ids, return_counts=True)[1].max())
+    sets = posteriors.deal(min(count, largest), np.random.default_rng(0))
+    return posteriors.accumulate(sets.rows, sets.set_ids)
 
 
 def _learned_styles(

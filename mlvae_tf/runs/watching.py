@@ -45,7 +45,8 @@ class Watch(keras.callbacks.Callback):
         self._log_dir, self._splits, self._seed = log_dir, splits, seed
         self._epochs, self._settled = epochs, settled
         self._said: set[str] = set()
-        self._losses: list[float] = []
+        self._elbos: list[float] = []
+        self._settled_count = 0
         self._last_epoch = 0
 
     @functools.cached_property
@@ -65,10 +66,12 @@ class Watch(keras.callbacks.Callback):
             return
         seen = signs.look(self.model, self._sample)
         self._write(seen)
-        if int(self.model.optimizer.iterations) < self._settled:
+        settled = int(self.model.optimizer.iterations) >= self._settled
+        if logs and "val_elbo" in logs:
+            self._elbos.append(logs["val_elbo"])
+            self._settled_count += settled
+        if not settled:
             return
-        if logs and "val_loss" in logs:
-            self._losses.append(logs["val_loss"])
         found = doubts.of_signs(seen)
         if self.model.style_flow:  # It is still to be fitted.
             found = [doubt for doubt in found if doubt.kind != "told"]
@@ -78,7 +81,11 @@ class Watch(keras.callbacks.Callback):
         """Look at the trained model, and say all that is to be doubted."""
         found = [
             *doubts.doubts(self.model, self._splits, self._seed),
-            *doubts.of_length(self._losses),
+            *doubts.of_length(
+                self._elbos,
+                self._settled_count,
+                int(self.model.optimizer.iterations),
+            ),
         ]
         self._said.clear()
         self._say(found, "at the end")
