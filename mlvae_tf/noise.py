@@ -43,6 +43,7 @@ class Stream(enum.IntEnum):
     RECEIVERS = 19
     IDENTIFICATION = 20
     STYLE_FLOW = 21
+    HELD_OUT_CELLS = 22
 
 
 class Draw(enum.IntEnum):

@@ -35,6 +35,7 @@ FLOORS = (
     "evaluation.grid evaluation.figures evaluation.charts",
     "evaluation.comparing evaluation.identification evaluation.signs",
     "evaluation.doubts evaluation.notes evaluation.measure",
+    "evaluation.guesses evaluation.combinations evaluation.completed",
     "evaluation.crossed",
     "evaluation.tables evaluation.report evaluation",
     "runs.config runs.presets runs.adapting runs.best runs.command_line",

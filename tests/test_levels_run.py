@@ -161,14 +161,20 @@ def test_evaluation_says_what_each_latent_tells(run):
     process = script("evaluate.py", f"--workdir={folder}")
     assert process.returncode == 0, process.stderr
     assert "person told by the content of light" in process.stdout
-    assert "are not there yet for several levels" in process.stdout
+    assert "bound, and whom swaps are taken for, are not" in process.stdout
     text = (folder / "evaluation" / "metrics.json").read_text()
     metrics = json.loads(text)
     assert set(metrics["levels"]) == {"person", "light"}
     light = metrics["levels"]["light"]
     assert set(light["told_by"]) == {"person"}
+    assert set(light["content_accuracy"]) == {"1", "2", "3", "5", "all"}
+    assert metrics["intervals"]["levels"]["light"]["calibration"].keys()
     assert 0 <= light["style_accuracy"] <= 1
-    assert (folder / "evaluation" / "report.html").exists()
+    page = (folder / "evaluation" / "report.html").read_text()
+    assert "Level light" in page
+    assert "Of person, a probe names the group right in" in page
+    for name in ("swap", "accuracy", "calibration", "confusion", "map"):
+        assert (folder / "evaluation" / f"{name}_of_person.png").exists()
     assert_fails(
         script("evaluate.py", f"--workdir={folder}", "--groups=person"),
         "the model has the levels person, light, the data content",

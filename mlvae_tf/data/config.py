@@ -79,6 +79,12 @@ class DataConfig:
         "Default: 0.2 where the dataset has no test split of groups to train "
         "on, else 0.",
     )
+    holdout_cells: float = option(
+        0.0,
+        "Fraction of the combinations of several levels' groups, such as a "
+        "person under a light, that training never sees. Each group keeps one.",
+        minimum=0.0,
+    )
 
     def __post_init__(self) -> None:
         options.check(self)

@@ -102,6 +102,14 @@ class GroupedData:
         first = Grouping(self.groups, self.group_index)
         return {self.level: first, **self.others}
 
+    def on(self, level: str) -> GroupedData:
+        """The same with this level as the first."""
+        levels = self.levels
+        ordered = {level: levels.pop(level), **levels}
+        return self.of_levels(
+            self.observations, ordered, self.keys, self.likelihood
+        )
+
     @property
     def index(self) -> dict[str, np.ndarray]:
         """By level, int32 `[N]`: the number of each observation's group."""

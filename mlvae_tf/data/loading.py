@@ -88,11 +88,16 @@ def divide(
         trained: The keys of what a model was trained on, uint64 `[T]`. Where
             the dataset has any of them, what is not among them is held out.
     """
-    fractions = config.holdout_groups, config.holdout_observations
     if trained is not None:
         splits = split_as_trained(source, trained)
         if splits is not None:
             return splits
         other = "none of these is among what the run was trained on"
         source = dataclasses.replace(source, notes=(*source.notes, other))
-    return split(source, *fractions, seed)
+    return split(
+        source,
+        config.holdout_groups,
+        config.holdout_observations,
+        seed,
+        config.holdout_cells,
+    )

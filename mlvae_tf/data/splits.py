@@ -50,6 +50,21 @@ class Splits:
         return self.test if self.test is not None else self.validation
 
     @property
+    def measured(self) -> GroupedData:
+        """What the ELBO is measured on: without `evaluation`, `unseen`.
+
+        Raises:
+            InputError: If nothing was held out.
+        """
+        found = self.unseen if self.evaluation is None else self.evaluation
+        if found is None:
+            raise InputError(
+                "there are no held-out observations to measure on: split with "
+                "holdout_observations, such as 0.2."
+            )
+        return found
+
+    @property
     def monitored(self) -> GroupedData | None:
         """What a training is validated on: not the test split, if it can."""
         return self.validation if self.validation is not None else self.test
@@ -60,6 +75,7 @@ def split(
     holdout_groups: float | None = None,
     holdout_observations: float | None = None,
     seed: int = 0,
+    holdout_cells: float = 0.0,
 ) -> Splits:
     """Divide a dataset, the same way for the same seed.
 
@@ -73,17 +89,24 @@ def split(
             is given and most groups are too small for that, 0.2 of the groups
             are held out instead.
         seed: Seed of the choices.
+        holdout_cells: Fraction of the combinations of several levels' groups
+            to hold out as `validation`, then by default nothing else.
 
     Raises:
-        InputError: If a fraction is none, or leaves no groups to train on.
+        InputError: If a fraction is none, leaves no groups to train on, or
+            holds no combination out.
     """
     train = source.train
     fractions = holdout_groups or 0.0, holdout_observations
     seen = _choose_groups(train, fractions[0], seed)
-    if holdout_observations is None:
+    if holdout_cells:
+        fractions = fractions[0], holdout_observations or 0.0
+    elif holdout_observations is None:
         fractions = _default(source, seen, holdout_groups)
         seen = _choose_groups(train, fractions[0], seed)
     held_out = _choose_observations(train, fractions[1] or 0.0, seed)
+    if holdout_cells:
+        held_out |= _choose_cells(train, holdout_cells, seed)
     held_out &= seen[train.group_index]
     learned = {"train": seen[train.group_index] & ~held_out}
     splits = dataclasses.replace(
@@ -238,6 +261,40 @@ def _choose_observations(
     order = np.lexsort((ranks, data.group_index))
     bounds = ranks[order[firsts + _spared(sizes, fraction)]]
     return ranks < bounds[data.group_index]
+
+
+def _choose_cells(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
+    """Mask of what is of held-out combinations of groups, `[N]`.
+
+    Every group of every level keeps one at the least.
+    """
+    _check_fraction("holdout_cells", fraction)
+    if not data.others:
+        raise InputError(
+            "--holdout_cells is for several levels: name them, such as "
+            "--groups=person,light, or drop it."
+        )
+    ranks = np.zeros(len(data), np.uint64)
+    for of_level in data.levels.values():
+        keys = identity.of_groups(of_level.groups)[of_level.index]
+        ranks = identity.ranks(ranks ^ keys, seed, Stream.HELD_OUT_CELLS)
+    cells, firsts, index = np.unique(
+        ranks, return_index=True, return_inverse=True
+    )
+    stays = np.zeros(len(cells), bool)
+    for of_level in data.levels.values():
+        last = np.zeros(len(of_level.groups), np.int64)
+        np.maximum.at(last, of_level.index[firsts], np.arange(len(cells)))
+        stays[last] = True
+    held_out = np.zeros(len(cells), bool)
+    held_out[np.flatnonzero(~stays)[: round(fraction * len(cells))]] = True
+    if not held_out.any():
+        raise InputError(
+            f"--holdout_cells={fraction} of {len(cells)} combinations of "
+            f"{', '.join(data.levels)} holds none out that all its groups can "
+            "spare. Pass a larger fraction, or --holdout_observations."
+        )
+    return held_out[index]
 
 
 def _describe(splits: Splits) -> str:

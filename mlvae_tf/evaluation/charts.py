@@ -58,8 +58,9 @@ def accuracy_curve(results: dict[str, Any]) -> bytes:
         axes.plot(x, list(values.values()), line, color=color, label=label)
         low, high = np.array(list(limits.values())).T
         axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
-    axes.axhline(results["style_accuracy"], color=STYLE, label="style")
-    axes.axhspan(*bounds["style_accuracy"], color=STYLE, alpha=0.15, lw=0)
+    if "style_accuracy" in results:
+        axes.axhline(results["style_accuracy"], color=STYLE, label="style")
+        axes.axhspan(*bounds["style_accuracy"], color=STYLE, alpha=0.15, lw=0)
     axes.axhline(
         results["chance_accuracy"], color=BASELINE, ls="--", label="chance"
     )
@@ -202,13 +203,12 @@ def latent_map(posteriors: Posteriors, labels: Labels | None = None) -> bytes:
     )
     keep = keep[:MAX_POINTS]
     ids = posteriors.group_ids[keep]
-    figure = Figure(figsize=(8.4, 4), layout="constrained")
-    for axes, name, latent in zip(
-        figure.subplots(1, 2),
-        ("content", "style"),
-        (posteriors.content, posteriors.style),
-    ):
-        points = latent.loc.numpy()[keep]
+    latents = {"content": posteriors.content, "style": posteriors.style}
+    drawn = {k: of.loc.numpy() for k, of in latents.items() if of.loc.shape[1]}
+    figure = Figure(figsize=(4.2 * len(drawn), 4), layout="constrained")
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, (name, points) in zip(panels, drawn.items()):
+        points = points[keep]
         if points.shape[1] > 2:
             points = PCA(2, random_state=0).fit_transform(points)
         points = np.pad(points, [(0, 0), (0, 2 - points.shape[1])])

@@ -1,7 +1,7 @@
 """What a model of several levels is measured by.
 
-The ELBO, and for every two of its latents and levels how often a probe names
-the group on that level by that latent, of single held-out observations.
+The ELBO; for every level what `measure` measures of one, and how often a probe
+names its groups by the latents of the others; and combinations never seen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
-from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation import (
+    calibration,
+    charts,
+    combinations,
+    completed,
+    figures,
+    notes,
+    probes,
+    unseen,
+)
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
     estimate,
@@ -25,22 +34,26 @@ from mlvae_tf.evaluation.bootstrap import (
     separate,
 )
 from mlvae_tf.evaluation.classifiers import fit_probe
-from mlvae_tf.evaluation.measure import MAX_GROUPS, Measured
+from mlvae_tf.evaluation.measure import Measured, choose
 from mlvae_tf.evaluation.names import Labels
-from mlvae_tf.evaluation.posteriors import CHUNK
-from mlvae_tf.evaluation.probes import MAX_PROBE_OBSERVATIONS
+from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
 NOT_YET = (
-    "calibration, swaps, the importance-weighted bound and what is told of "
-    "groups never seen are not there yet for several levels"
+    "the importance-weighted bound, and whom swaps are taken for, are not "
+    "measured of several levels yet"
 )
 
 Array = np.ndarray
+Pictures = dict[str, bytes]
 
 
 def measure(
-    model: MLVAE, splits: Splits, batching: Batches, seed: int
+    model: MLVAE,
+    splits: Splits,
+    batching: Batches,
+    counts: Counts,
+    seed: int,
 ) -> Measured:
     """What `evaluate.py` reports of a model of several levels.
 
@@ -48,29 +61,42 @@ def measure(
         model: The model.
         splits: The data that it was trained with.
         batching: How it was batched.
+        counts: Evidence counts; None is all of a group's.
         seed: Seed of all that is drawn.
 
     Raises:
         InputError: If nothing was held out.
     """
-    held_out = splits.evaluation
-    bounded = splits.unseen if held_out is None else held_out
-    if bounded is None:
-        raise InputError(
-            "there are no held-out observations to measure on: split with "
-            "holdout_observations, such as 0.2."
-        )
-    found: dict[str, Any] = elbo(model, bounded, batching, seed)
-    if held_out is not None:
-        found["levels"] = matrix(model, splits.train, held_out, seed)
+    found: dict[str, Any] = elbo(model, splits.measured, batching, seed)
+    pictures: Pictures = {}
+    labels, said = Labels(), [NOT_YET]
+    by_level: dict[str, dict[str, Any]] = {}
+    if splits.evaluation is not None:
+        for name in splits.train.levels:
+            train, held_out = splits.train.on(name), splits.evaluation.on(name)
+            by_level[name], drawn, notes_of = of_level(
+                model, train, held_out, counts, seed, labels
+            )
+            said += [f"{name}: {note}" for note in notes_of]
+            pictures |= {f"{k}_of_{name}": png for k, png in drawn.items()}
+    if splits.unseen is not None:
+        of_unseen, drawn = _of_unseen(model, splits, seed)
+        by_level.setdefault(splits.unseen.level, {}).update(of_unseen)
+        said += notes.of_unseen(splits.unseen)
+        pictures |= drawn
+    found["levels"] = {name: of for name, of in by_level.items() if of}
+    of_cells, known = combinations.measure(model, splits, seed)
+    if known is not None and of_cells:
+        found["combinations"] = of_cells
+        pictures |= completed.grids(known, splits, seed, labels)
     values, intervals = separate(found)
     results = {
         **values,
         "intervals": intervals,
-        "notes": [NOT_YET],
+        "notes": said,
         "doubts": [],
     }
-    return Measured(results, {}, Labels())
+    return Measured(results, pictures, labels)
 
 
 def elbo(
@@ -129,79 +155,132 @@ def _ratio(sums: Array, counts: Array) -> Estimate:
     )
 
 
-def matrix(
-    model: MLVAE, train: GroupedData, held_out: GroupedData, seed: int
-) -> dict[str, dict[str, Any]]:
-    """What each latent says of each level's groups.
+def of_level(
+    model: MLVAE,
+    train: GroupedData,
+    held_out: GroupedData,
+    counts: Counts,
+    seed: int,
+    labels: Labels,
+) -> tuple[dict[str, Any], Pictures, list[str]]:
+    """What latents say of the groups of one level, the data's first.
 
     Args:
         model: The model.
         train: What it was trained on; the probes learn from some of it.
-        held_out: Other observations of these groups.
+        held_out: Other observations, of which those of these groups are asked.
+        counts: Evidence counts.
         seed: Seed of what is chosen, and of the probes.
+        labels: What is drawn for the names of groups.
 
     Returns:
-        By level `content_accuracy`, `{"1": ...}`, how often its own content
-        of one observation names its group; `style_accuracy`, how often the
-        style does; `told_by`, by other level, how often its content does; and
+        `(figures, pictures, notes)`. Figures are those of `probe_groups` and of
+        `calibration`, where the level is drawn, else `style_accuracy` and
+        `chance_accuracy`; and `told_by`, by other level, how often its content
+        of one observation names the group.
+    """
+    level = train.level
+    known = np.isin(held_out.groups, train.groups)[held_out.group_index]
+    held_out = held_out[np.flatnonzero(known)]
+    if len(held_out.groups) < 2:
+        return {}, {}, ["held-out observations are of fewer than two groups"]
+    chosen = choose(train, held_out, seed)
+    asked, groups = held_out[chosen.rows], chosen.some.groups
+    said = notes.of_groups(len(train.groups), len(held_out.groups), len(groups))
+    told = told_by(
+        latents(model, chosen.some), latents(model, asked),
+        (chosen.some.group_ids, asked.group_ids), level, seed,
+    )  # fmt: skip
+    if level not in [one.name for one in model.codec.drawn]:
+        return told, {}, said
+    posteriors = Posteriors.of(model, held_out)
+    found, confused = probes.probe_groups(
+        Posteriors.of(model, chosen.some),
+        posteriors[chosen.rows],
+        counts,
+        seed,
+        Posteriors.of(model, chosen.train),
+    )
+    calibrated = calibration.measure(posteriors, counts, seed)
+    found = told | found
+    found["calibration"] = {k: value.ratio for k, value in calibrated.items()}
+    said += notes.of_counts(asked, counts) + notes.of_probes(found, len(groups))
+    values, intervals = separate(found)
+    pictures = {
+        "accuracy": charts.accuracy_curve({**values, "intervals": intervals}),
+        "confusion": charts.confusion(confused, list(map(str, groups)), labels),
+        "swap": figures.swap_grid(model, held_out, labels=labels),
+        "map": charts.latent_map(posteriors, labels),
+    }
+    if calibrated:
+        pictures["calibration"] = charts.calibration(calibrated)
+    return found, pictures, said
+
+
+def _of_unseen(
+    model: MLVAE, splits: Splits, seed: int
+) -> tuple[dict[str, Any], Pictures]:
+    """Who is it, of groups of the first level that training never saw."""
+    data = splits.unseen
+    if data is None or data.level not in [d.name for d in model.codec.drawn]:
+        return {}, {}
+    posteriors = Posteriors.of(model, data)
+    found, curves = unseen.measure(model, posteriors, data, splits.train, seed)
+    if not curves:
+        return {}, {}
+    return {"unseen": found}, {"unseen_roc": charts.roc(curves)}
+
+
+def told_by(
+    learned: dict[str, Array],
+    asked: dict[str, Array],
+    ids: tuple[Array, Array],
+    level: str,
+    seed: int,
+) -> dict[str, Any]:
+    """What latents say of a level's groups.
+
+    Args:
+        learned: By latent, those that probes learn from, `[N, dim]`.
+        asked: Those that they are asked of.
+        ids: The groups of both.
+        level: Of which level.
+        seed: Seed of the probes.
+
+    Returns:
+        `told_by`, by the other levels' contents; `style_accuracy`; and
         `chance_accuracy`, that of naming the most frequent group.
     """
-    some = train.sample(MAX_PROBE_OBSERVATIONS, seed)
-    held_out = held_out.sample(MAX_PROBE_OBSERVATIONS, seed)
-    learned, asked = latents(model, some), latents(model, held_out)
-    found = {}
-    names = progress.track(some.levels, len(some.levels), "levels", seconds=0)
-    for name in names:
-        ids = some.levels[name].ids, held_out.levels[name].ids
-        known, chosen = _choose(*ids, seed)
-        right = {
-            latent: _right(
-                (learned[latent][known], ids[0][known]),
-                (asked[latent][chosen], ids[1][chosen]),
-                seed,
-                own=latent == name,
-            )
-            for latent in learned
-        }
-        accuracy = {latent: estimate(of) for latent, of in right.items()}
-        most = np.unique(ids[1][chosen], return_counts=True)[1].max()
-        found[name] = {
-            **({"content_accuracy": {"1": accuracy.pop(name)}}
-               if name in accuracy else {}),
-            **({"style_accuracy": accuracy.pop("style")}
-               if "style" in accuracy else {}),
-            "told_by": accuracy,
-            "chance_accuracy": float(most / np.count_nonzero(chosen)),
-        }  # fmt: skip
+    right = {
+        latent: _right((of, ids[0]), (asked[latent], ids[1]), seed)
+        for latent, of in learned.items()
+        if latent != level
+    }
+    accuracy = {latent: estimate(of) for latent, of in right.items()}
+    most = np.unique(ids[1], return_counts=True)[1].max()
+    found: dict[str, Any] = {}
+    if "style" in accuracy:
+        found["style_accuracy"] = accuracy.pop("style")
+    found["told_by"] = accuracy
+    found["chance_accuracy"] = float(most / len(ids[1]))
     return found
-
-
-def _choose(learned: Array, asked: Array, seed: int) -> tuple[Array, Array]:
-    """Masks of the observations of at most 250 groups that both have."""
-    generator = noise.generator(seed, noise.Stream.PROBE, MAX_GROUPS)
-    groups = generator.permutation(np.intersect1d(learned, asked))[:MAX_GROUPS]
-    return np.isin(learned, groups), np.isin(asked, groups)
 
 
 def _right(
     learned: tuple[Array, Array],
     asked: tuple[Array, Array],
     seed: int,
-    own: bool,
 ) -> Array:
-    """Which groups a probe names right, float `[N]`.
+    """Which groups a probe names right, whichever tells most, float `[N]`.
 
     Args:
         learned: Latents and ids that it learns from.
         asked: Those that it is asked of.
         seed: Its seed.
-        own: Whether this is the level's own content, which the simplest that
-            does best names; of others, whichever tells most.
     """
     probe = fit_probe(*learned, seed)
     features, ids = asked
-    kinds = [probe.best] if own else list(probe.kinds)
-    named = [probe.names(features, kind) == ids for kind in kinds]
+    named = [probe.names(features, kind) == ids for kind in probe.kinds]
     return max(named, key=np.count_nonzero).astype(float)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -35,8 +37,33 @@ def _contents(
 ) -> tf.Tensor:
     """The content means of groups, one a row."""
     donors = data[np.concatenate([rows[:evidence_count] for rows in members])]
-    _, content = model.infer_content(donors.values(), donors.group_index)
+    if len(model.levels) > 1:
+        _, content = model.infer_content(donors.values(), donors.index)[
+            data.level
+        ]
+    else:
+        _, content = model.infer_content(donors.values(), donors.group_index)
     return content.loc
+
+
+def _swapped(
+    model: MLVAE, level: str, content: tf.Tensor, observations: np.ndarray
+) -> np.ndarray:
+    """Observations `[R, ...]` with other contents `[C, dim]`: `[R, C, ...]`.
+
+    With several levels, of this one; all else is as an observation alone says.
+    """
+    others, style = model.infer_observations(observations)
+    rows, columns = len(observations), len(content)
+    contents: Any = tf.tile(content, [rows, 1])
+    if isinstance(others, dict):
+        contents = {level: contents} | {
+            name: tf.repeat(other.loc, columns, axis=0)
+            for name, other in others.items()
+            if name != level
+        }
+    means = model.decode(contents, tf.repeat(style.loc, columns, axis=0)).mean()
+    return means.numpy().reshape(rows, columns, *model.observation_shape)
 
 
 def swap_grid(
@@ -47,6 +74,8 @@ def swap_grid(
     labels: Labels | None = None,
 ) -> bytes:
     """Every content with every style: rows share a style, columns a content.
+
+    With several levels, that of the data's first one, with everything else.
 
     Args:
         model: A model.
@@ -65,18 +94,16 @@ def swap_grid(
     content = _contents(model, data, members, evidence_count)
     first = [rows[0] for rows in members]
     last = data.values(np.array([rows[-1] for rows in members]))
-    style = model.infer_style(last).loc
-    count = len(members)
     donor = "group" if evidence_count > 1 else "observation"
-    swapped = model.decode(
-        tf.tile(content, [count, 1]), tf.repeat(style, count, axis=0)
-    ).mean()
+    given = f"content of the {donor}", "style of the observation"
+    if len(model.levels) > 1:
+        given = data.level, "all else of the observation"
     return grid(
-        swapped.numpy().reshape(count, count, *model.observation_shape),
+        _swapped(model, data.level, content, last),
         data.values(np.array(first)),
         last,
-        (_names(data, first, labels), [""] * count),
-        (f"content of the {donor}", "style of the observation"),
+        (_names(data, first, labels), [""] * len(members)),
+        given,
     )
 
 
@@ -197,6 +224,8 @@ def reconstruction_grid(
             for accumulate in (True, False)
         ),
     ]
+    framed = np.zeros((3, len(rows[0])), bool)
+    framed[0] = True
     return grid(
         np.stack(rows),
         None,
@@ -206,5 +235,5 @@ def reconstruction_grid(
             ["original", "accumulated", "alone"],
         ),
         ("group", "content"),
-        original_rows=(0,),
+        framed=framed,
     )

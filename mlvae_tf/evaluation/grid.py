@@ -56,7 +56,7 @@ def _draw(
     original: bool = False,
 ) -> None:
     """Draw an observation into its cell: an image, or a line a channel."""
-    if observation is None:
+    if observation is None or np.isnan(observation).all():
         return
     left, top, size = _offset(column), _offset(row), 0.96
     if original:
@@ -142,7 +142,7 @@ def grid(
     left: Margin,
     names: tuple[list[str], list[str]],
     labels: tuple[str, str],
-    original_rows: tuple[int, ...] = (),
+    framed: np.ndarray | None = None,
 ) -> bytes:
     """A grid of observations with originals, framed, on its margins.
 
@@ -152,7 +152,7 @@ def grid(
         left: One a row, or None.
         names: What to write above each column and beside each row.
         labels: What the columns and the rows are.
-        original_rows: Rows of the grid that are originals too.
+        framed: `[rows, columns]`, which cells are originals too.
 
     Returns:
         A PNG picture.
@@ -161,13 +161,14 @@ def grid(
     width, height = _offset(columns), _offset(rows)
     figure = Figure(figsize=(CELL * width, CELL * height))
     axes = figure.add_axes((0, 0, 1, 1))
-    originals = cells[list(original_rows)].reshape(-1, *cells.shape[2:])
-    limits = _limits(top, left, originals)
+    if framed is None:
+        framed = np.zeros((rows, columns), bool)
+    limits = _limits(top, left, cells[framed])
     for column in range(columns):
         if top is not None:
             _draw(axes, -1, column, top[column], limits, original=True)
         for row in range(rows):
-            original = row in original_rows
+            original = bool(framed[row, column])
             _draw(axes, row, column, cells[row, column], limits, original)
     if left is not None:
         for row in range(rows):

@@ -12,7 +12,6 @@ from mlvae_tf import noise, progress
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
-from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import (
     calibration,
     charts,
@@ -73,16 +72,10 @@ def measure(
         seed: Seed of all that is drawn.
     """
     held_out = splits.evaluation
-    bounded = splits.unseen if held_out is None else held_out
-    if bounded is None:
-        raise InputError(
-            "there are no held-out observations to measure on: split with "
-            "holdout_observations, such as 0.2."
-        )
     found = {
-        **likelihood.group_elbo(model, bounded, batches, seed),
+        **likelihood.group_elbo(model, splits.measured, batches, seed),
         **likelihood.log_likelihood(
-            model, bounded, batches, importance_samples, seed
+            model, splits.measured, batches, importance_samples, seed
         ),
     }
     pictures: dict[str, bytes] = {}

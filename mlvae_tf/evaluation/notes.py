@@ -77,14 +77,17 @@ def of_probes(results: dict[str, Any], groups: int) -> list[str]:
         results: What `probes.probe_groups` finds.
         groups: Of how many it is asked.
     """
-    content, style = results["content_named_by"], results["style_named_by"]
-    way, kind = style.split(", ")
-    found = [
-        f"content is named by {NAMED_BY[content]}, the simplest that did best "
-        "on a fifth of the training observations, and style by "
-        f"{NAMED_BY[kind]}, of {way}: what tells most of "
-        f"{len(results['style_given'])} ways"
-    ]
+    said = (
+        f"content is named by {NAMED_BY[results['content_named_by']]}, the "
+        "simplest that did best on a fifth of the training observations"
+    )
+    if "style_named_by" in results:
+        way, kind = results["style_named_by"].split(", ")
+        said += (
+            f", and style by {NAMED_BY[kind]}, of {way}: what tells most of "
+            f"{len(results['style_given'])} ways"
+        )
+    found = [said]
     if groups > MAX_BOOSTED_GROUPS:
         found.append(
             f"gradient boosting, which costs by the group, was left out: "

@@ -14,6 +14,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
 from mlvae_tf.evidence import Evidence, Moments
 from mlvae_tf.layers import EvidenceAccumulation
+from mlvae_tf.levels import Level
 from mlvae_tf.model import MLVAE
 
 CHUNK = 4096  # Observations in memory at once.
@@ -38,7 +39,7 @@ class Sets(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Posteriors:
-    """The posteriors of a set of observations.
+    """The posteriors of a set of observations, on one level.
 
     Attributes:
         content: What each proposes for its group's content, batch shape
@@ -55,8 +56,18 @@ class Posteriors:
 
     @classmethod
     def of(cls, model: MLVAE, data: GroupedData) -> Posteriors:
-        """Infer them, a few thousand observations at a time."""
-        parts = [_infer(model, values) for values, _ in data.chunks(CHUNK)]
+        """Infer them, a few thousand observations at a time.
+
+        Args:
+            model: The model.
+            data: Observations, whose first level is that of the groups where
+                the model has several.
+        """
+        level = _level(model, data)
+        parts = [
+            _infer(model, values, level.name)
+            for values, _ in data.chunks(CHUNK)
+        ]
         content, style = (
             tfd.Normal(
                 tf.concat([normal.loc for normal in normals], axis=0),
@@ -64,8 +75,7 @@ class Posteriors:
             )
             for normals in zip(*parts)
         )
-        accumulation = model.levels[0].sums
-        return cls(content, style, data.group_ids, accumulation)
+        return cls(content, style, data.group_ids, level.sums)
 
     def __getitem__(self, rows: np.ndarray) -> Posteriors:
         """Those of some observations, given their row numbers."""
@@ -131,8 +141,19 @@ class Posteriors:
         return levels.or_prior(self.accumulation.posterior(total, dtype))
 
 
-def _infer(model: MLVAE, values: np.ndarray) -> tuple[tfd.Normal, tfd.Normal]:
+def _level(model: MLVAE, data: GroupedData) -> Level:
+    """The level that the first of the data's is to the model."""
+    if len(model.levels) == 1:
+        return model.levels[0]
+    return next(level for level in model.levels if level.name == data.level)
+
+
+def _infer(
+    model: MLVAE, values: np.ndarray, level: str
+) -> tuple[tfd.Normal, tfd.Normal]:
     content, style = model.infer_observations(values)
+    if isinstance(content, dict):
+        content = content[level]
     known = model.codec.likelihood.known(values)
     if known is not None:
         scale = tf.where(known[:, tf.newaxis], content.scale, np.inf)

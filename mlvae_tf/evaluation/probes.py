@@ -273,7 +273,8 @@ def probe_groups(
         log-scales where these differ) and by every kind of classifier,
         gradient boosting where there are at most 100 groups;
         `style_named_by`, which is the largest; `style_entropy`, from means;
-        under `unaccumulated` what each of the same observations says alone;
+        all of these are left out where there is no style; under
+        `unaccumulated` what each of the same observations says alone;
         under `sampled` the same from draws of the posteriors instead of the
         means, with probes of their own; all of them estimates; and
         `chance_accuracy`, that of always naming the most frequent group.
@@ -291,17 +292,20 @@ def probe_groups(
     check_counts(counts, test)
     figures, alone = _content(train, test, counts, False, seed)
     sampled, _ = _content(train, test, counts, True, seed)
-    given, entropies = _style(train, every or train, test, seed)
-    drawn = {way: one for way, one in given.items() if way[:6] == "draws,"}
-    sampled["style_accuracy"] = _largest(drawn)
-    sampled["style_entropy"] = entropies["draws"]
     sizes = np.unique(test.group_ids, return_counts=True)[1]
     figures |= {
-        "style_accuracy": _largest(given),
-        "style_named_by": max(given, key=lambda way: given[way].value),
-        "style_entropy": entropies["means"],
-        "style_given": given,
         "sampled": sampled,
         "chance_accuracy": float(sizes.max() / sizes.sum()),
     }
+    if test.style.loc.shape[-1]:
+        given, entropies = _style(train, every or train, test, seed)
+        drawn = {way: one for way, one in given.items() if way[:6] == "draws,"}
+        sampled["style_accuracy"] = _largest(drawn)
+        sampled["style_entropy"] = entropies["draws"]
+        figures |= {
+            "style_accuracy": _largest(given),
+            "style_named_by": max(given, key=lambda way: given[way].value),
+            "style_entropy": entropies["means"],
+            "style_given": given,
+        }
     return figures, confusion_matrix(test.group_ids, alone.named, labels=groups)

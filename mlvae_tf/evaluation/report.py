@@ -39,11 +39,24 @@ CAPTIONS = {
     "reconstruct": "Held-out observations above; below, what is decoded from "
     "their own style with the content accumulated over up to ten of their "
     "group, and with the content of the observation alone.",
+    "completed": "Combinations of groups. Framed are originals; the others "
+    "were held out, and are drawn from the contents that other observations of "
+    "their groups show, with no style. Below each row is the truth.",
+    "unseen_completed": "Groups never seen in training: from the framed "
+    "observations, how others are drawn. Below each row is the truth.",
     "unseen_roc": "Are two observations of the same group? The share of pairs "
     "of one group that is found against the share of pairs of two groups that "
     "is taken for one.",
 }
 
+# Where there are several levels, of one of them.
+OF_LEVEL = {
+    "swap": "Each column shares this level's content of a group, accumulated "
+    "over up to ten held-out observations of which the uppermost is one. Each "
+    "row shares all else, as the held-out observation on its left shows it.",
+}
+
+ASKED = "accuracy", "confusion", "calibration"
 SEEN = (
     "swap",
     "swap_single",
@@ -57,6 +70,8 @@ SEEN = (
 def summary(metrics: dict[str, Any]) -> list[str]:
     """What was learned, in three sentences at most."""
     sentences = _seen(metrics) if "content_accuracy" in metrics else []
+    for name, of_level in metrics.get("levels", {}).items():
+        sentences += _of_level(name, of_level)
     identified = metrics.get("unseen", {}).get("identification")
     if identified:
         k, share = list(identified["content"].items())[-1]
@@ -69,6 +84,28 @@ def summary(metrics: dict[str, Any]) -> list[str]:
         else:
             sentences = [found.capitalize()]
     return sentences
+
+
+def _of_level(name: str, of_level: dict[str, Any]) -> list[str]:
+    """What latents say of one of several levels."""
+    if "content_accuracy" not in of_level:
+        return []
+    k, share = next(iter(of_level["content_accuracy"].items()))
+    others = {
+        f"the content of {other}": accuracy
+        for other, accuracy in of_level["told_by"].items()
+    }
+    if "style_accuracy" in of_level:
+        others["the style"] = of_level["style_accuracy"]
+    from_others = ", ".join(
+        f"{accuracy:.1%} from {latent}" for latent, accuracy in others.items()
+    )
+    return [
+        f"Of {name}, a probe names the group right in {share:.1%} of cases "
+        f"from its content of {k} held-out observation"
+        f"{'' if k == '1' else 's'}, in {from_others}; always naming the "
+        f"most frequent is right in {of_level['chance_accuracy']:.1%}."
+    ]
 
 
 def _seen(metrics: dict[str, Any]) -> list[str]:
@@ -102,23 +139,33 @@ def _seen(metrics: dict[str, Any]) -> list[str]:
 
 
 def _figure(pictures: dict[str, bytes], name: str) -> dict[str, str]:
-    caption = CAPTIONS.get(name) or CAPTIONS[name.removeprefix("unseen_")]
+    base, _, level = name.partition("_of_")
+    caption = CAPTIONS.get(base) or CAPTIONS[base.removeprefix("unseen_")]
+    if level:
+        caption = OF_LEVEL.get(base, caption)
     data = base64.b64encode(pictures[name]).decode()
     return {"name": name, "caption": caption, "data": data}
 
 
-def _sections(pictures: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Headings, each with its figures; what was not drawn is left out."""
-    sections = [
-        (
-            "What content and style say of the group",
-            ["accuracy", "confusion", "calibration"],
+def _sections(
+    pictures: dict[str, bytes], levels: list[str]
+) -> list[dict[str, Any]]:
+    """Headings, each with its figures; what was not drawn is left out.
+
+    Args:
+        pictures: By name.
+        levels: Of a model that has several.
+    """
+    of_unseen = ["unseen_roc", *(f"unseen_{name}" for name in SEEN)]
+    sections: list[tuple[str, list[str]]] = [
+        ("What content and style say of the group", [*ASKED]),
+        ("Control, on held-out observations", [*SEEN]),
+        *(
+            (f"Level {level}", [f"{name}_of_{level}" for name in ASKED + SEEN])
+            for level in levels
         ),
-        ("Control, on held-out observations", SEEN),
-        (
-            "Groups never seen in training",
-            ["unseen_roc", *(f"unseen_{name}" for name in SEEN)],
-        ),
+        ("Combinations never seen in training", ["completed"]),
+        ("Groups never seen in training", ["unseen_completed", *of_unseen]),
     ]
     return [
         {
@@ -157,7 +204,9 @@ def html(
         table=tables.one(measured.results),
         results=measured.results,
         spread=spread,
-        sections=_sections(measured.pictures),
+        sections=_sections(
+            measured.pictures, list(measured.results.get("levels", {}))
+        ),
         commands=commands,
         labels=measured.labels.changed(),
         configuration=json.dumps(record, indent=2, ensure_ascii=False),

@@ -29,56 +29,93 @@ def paths(results: dict[str, Any]) -> list[tuple[str, Path]]:
     Args:
         results: What `metrics.json` holds.
     """
-    found: list[tuple[str, Path]] = []
-
-    def by_count(label: str, *path: str, unit: str = "k = {}") -> None:
-        found.extend(
-            (f"{label}, {unit.format(k)}", (*path, k))
-            for k in at(results, path)
-        )
-
-    if "content_accuracy" in results:
-        for suffix, prefix in (("", ()), (", sampled", ("sampled",))):
-            for kind in ("accuracy", "entropy"):
-                by_count(f"content {kind}{suffix}", *prefix, f"content_{kind}")
-                path = *prefix, f"style_{kind}"
-                found.append((f"style {kind}{suffix}", path))
-        for way in results.get("style_given", {}):
-            found.append((f"style accuracy, {way}", ("style_given", way)))
-        found.append(("chance accuracy", ("chance_accuracy",)))
-        found.append(("judge accuracy", ("swap", "judge_accuracy")))
-        by_count("swap accuracy", "swap", "content_group")
-        by_count("calibration of contents", "calibration")
-    unseen = results.get("unseen", {})
-    for name in unseen.get("identification", {}):
-        label = f"unseen accuracy, {name.replace('_', ' ')}"
-        by_count(label, "unseen", "identification", name, unit=SHOTS)
-    for name in unseen.get("verification_auc", {}):
-        path = "unseen", "verification_auc", name
-        found.append((f"verification AUC, {name.replace('_', ' ')}", path))
-    if "swap" in unseen:
-        path = "unseen", "swap"
-        by_count("unseen judge accuracy", *path, "judge_accuracy", unit=SHOTS)
-        by_count("unseen swap accuracy", *path, "content_group", unit=SHOTS)
+    found = _of_content(results) if "content_accuracy" in results else []
+    found += _of_unseen(results, "unseen")
     for name, of_level in results.get("levels", {}).items():
         found += _of_level(name, of_level)
+    found += _of_combinations(results.get("combinations", {}))
     bounds = [name for name in results if _is_bound(name)]
     return found + [(name.replace("_", " "), (name,)) for name in bounds]
 
 
+def _by(
+    tree: dict[str, Any], label: str, *path: str, unit: str = "k = {}"
+) -> list[tuple[str, Path]]:
+    """What lies at a path, one for each of its keys; none if it is not there.
+
+    Args:
+        tree: The figures.
+        label: Of all of them.
+        path: Where they are.
+        unit: What a key is called.
+    """
+    for key in path:
+        tree = tree.get(key, {})
+    return [(f"{label}, {unit.format(k)}", (*path, k)) for k in tree]
+
+
+def _of_content(results: dict[str, Any]) -> list[tuple[str, Path]]:
+    """Of the groups that were trained on."""
+    found = []
+    for suffix, prefix in (("", ()), (", sampled", ("sampled",))):
+        for kind in ("accuracy", "entropy"):
+            path = *prefix, f"content_{kind}"
+            found += _by(results, f"content {kind}{suffix}", *path)
+            path = *prefix, f"style_{kind}"
+            found.append((f"style {kind}{suffix}", path))
+    found += _by(results, "style accuracy", "style_given", unit="{}")
+    found.append(("chance accuracy", ("chance_accuracy",)))
+    found.append(("judge accuracy", ("swap", "judge_accuracy")))
+    found += _by(results, "swap accuracy", "swap", "content_group")
+    return found + _by(results, "calibration of contents", "calibration")
+
+
+def _of_unseen(
+    results: dict[str, Any], called: str, *path: str
+) -> list[tuple[str, Path]]:
+    """Of groups that were not, `path` leading to `unseen`."""
+    path = *path, "unseen"
+    unseen = results.get("unseen", {})
+    found = []
+    for name in unseen.get("identification", {}):
+        label = f"{called} accuracy, {name.replace('_', ' ')}"
+        of_name = _by(unseen, label, "identification", name, unit=SHOTS)
+        found += [(text, (*path, *of)) for text, of in of_name]
+    before = called.removesuffix("unseen")
+    for name in unseen.get("verification_auc", {}):
+        label = f"{before}verification AUC, {name.replace('_', ' ')}"
+        found.append((label, (*path, "verification_auc", name)))
+    for name, key in (("judge", "judge_accuracy"), ("swap", "content_group")):
+        label = f"{called} {name} accuracy"
+        of_name = _by(unseen, label, "swap", key, unit=SHOTS)
+        found += [(text, (*path, *of)) for text, of in of_name]
+    return found
+
+
 def _of_level(name: str, of_level: dict[str, Any]) -> list[tuple[str, Path]]:
     """The same of one of several levels: what each latent says of it."""
-    path = "levels", name
-    found: list[tuple[str, Path]] = []
-    for k in of_level.get("content_accuracy", {}):
-        label = f"{name} told by its content, k = {k}"
-        found.append((label, (*path, "content_accuracy", k)))
-    for other in of_level["told_by"]:
-        label = f"{name} told by the content of {other}"
-        found.append((label, (*path, "told_by", other)))
-    if "style_accuracy" in of_level:
-        found.append((f"{name} told by style", (*path, "style_accuracy")))
-    return [*found, (f"{name}, chance", (*path, "chance_accuracy"))]
+    found = _by(of_level, f"{name} told by its content", "content_accuracy")
+    label = f"{name} told by the content of"
+    for other in of_level.get("told_by", {}):
+        found.append((f"{label} {other}", ("told_by", other)))
+    for key, label in (
+        ("style_accuracy", f"{name} told by style"),
+        ("chance_accuracy", f"{name}, chance"),
+    ):
+        if key in of_level:
+            found.append((label, (key,)))
+    found += _by(of_level, f"calibration of {name}", "calibration")
+    found += _of_unseen(of_level, f"{name}: unseen")
+    return [(label, ("levels", name, *path)) for label, path in found]
+
+
+def _of_combinations(results: dict[str, Any]) -> list[tuple[str, Path]]:
+    """How far what is made of combinations never seen is from the truth."""
+    found = _by(results, "error of combinations", "held_out", unit="{}")
+    for k in results.get("unseen", {}):
+        label = f"error of unseen, {SHOTS.format(k)}"
+        found += _by(results, label, "unseen", k, unit="{}")
+    return [(label, ("combinations", *path)) for label, path in found]
 
 
 def _is_bound(name: str) -> bool:

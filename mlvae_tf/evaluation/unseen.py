@@ -321,7 +321,8 @@ def measure(
         representation; in both, `content` is compared in the way that serves
         training groups best, `content_compared_by`; and `swap`, what `swaps`
         finds as seen by the linear discriminants of 100 principal components
-        of the training observations, where there are such. Curves are by
+        of the training observations, where there are such, of a model of one
+        level. Curves are by
         representation, too. Both are empty where there is a single unseen
         group, or none with two observations.
     """
@@ -352,7 +353,7 @@ def measure(
         },
     }
     directions = components.discriminants
-    if directions is not None:
+    if directions is not None and len(model.levels) == 1:
         found["swap"] = swaps(
             model,
             posteriors,

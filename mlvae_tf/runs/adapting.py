@@ -84,6 +84,8 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
     if model.content_contrast is None:
         averages = model.accumulation == "average"
         chosen["content_contrast"] = 0.0 if averages else 30.0
+    if model.style_dim == 0 and model.style_flow:
+        chosen["style_flow"] = 0
     return Choice(chosen, f"of {count} values an observation")
 
 

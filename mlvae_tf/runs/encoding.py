@@ -71,8 +71,8 @@ class Task:
             batch_size: As the attribute.
         """
         run = config_module.load(folder / "config.json")
-        for name in ("holdout_groups", "holdout_observations"):
-            if split is None and name in settings:
+        for name in settings:
+            if split is None and name.startswith("holdout_"):
                 raise InputError(
                     f"--{name} divides a dataset, which is encoded as a "
                     f"whole. Pass --split too: {', '.join(SPLITS)}."

@@ -155,7 +155,7 @@ def _measure_run(
     batches, seed = make_batches(config.training), config.training.seed
     with as_input_error():
         if len(model.levels) > 1:
-            measured = crossed.measure(model, splits, batches, seed)
+            measured = crossed.measure(model, splits, batches, counts, seed)
         else:
             measured = measure.measure(
                 model,

@@ -1,0 +1,325 @@
+"""Combinations of groups never seen: this letter in that font.
+
+Where a combination was held out, what is drawn for it can be measured against
+the truth: the latents of its groups, which other observations showed, decoded
+with no style. Beside it stand what needs no model: the means of the groups, an
+additive model of them, and what the groups nearest to one look like there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlvae_tf import noise
+from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.evaluation.bootstrap import Estimate, estimate_statistic
+from mlvae_tf.evaluation.guesses import (
+    Additive,
+    Index,
+    Table,
+    columns_of,
+    divide,
+    members_of,
+)
+from mlvae_tf.model import MLVAE
+
+MAX_TRAIN_OBSERVATIONS = 20_000
+MAX_ASKED = 2_000  # Combinations.
+MAX_GROUPS = 100  # Never seen.
+MAX_TABLE = 1 << 26  # Numbers.
+SHOTS = 1, 3, 5
+BATCH = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What training observations tell of combinations.
+
+    Attributes:
+        model: The model.
+        groups: By level that is drawn, the ids of the training groups.
+        contents: By level, the means of their posteriors, `[G, dim]`.
+        additive: The additive model.
+        means: By level, the means of the groups, `[G, D]`.
+        tables: By level, with the others' groups; none where it is too large.
+    """
+
+    model: MLVAE
+    groups: Index
+    contents: Index
+    additive: Additive
+    means: Index
+    tables: dict[str, Table]
+
+    @classmethod
+    def of(cls, model: MLVAE, train: GroupedData) -> Known:
+        values = train.values()
+        found = model.infer_content(values, train.index)
+        values = values.reshape(len(values), -1)
+        names = [level.name for level in model.codec.drawn]
+        groups = {name: train.levels[name].groups for name in names}
+        sizes = {name: len(of_level) for name, of_level in groups.items()}
+        index = {name: train.index[name] for name in names}
+        known = np.isfinite(values)
+        contents, means, tables = {}, {}, {}
+        for name, size in sizes.items():
+            order, posterior = found[name]
+            contents[name] = posterior.loc.numpy()[np.argsort(order)]
+            members = members_of(index[name], size)
+            means[name] = divide(
+                members @ np.nan_to_num(values),
+                members @ known.astype(np.float32),
+            )
+            others = {k: v for k, v in sizes.items() if k != name}
+            shape = size, int(np.prod(list(others.values())))
+            if np.prod(shape) * values.shape[1] <= MAX_TABLE:
+                columns = columns_of(index, others)
+                tables[name] = Table.of(values, index[name], columns, shape)
+        return cls(
+            model,
+            groups,
+            contents,
+            Additive.of(values, index, sizes),
+            means,
+            tables,
+        )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: len(groups) for name, groups in self.groups.items()}
+
+    def numbers(self, data: GroupedData, names: Any = None) -> Index:
+        """By level, the number of each one's group, -1 of those not known."""
+        found = {}
+        for name in names or self.groups:
+            groups, ids = self.groups[name], data.levels[name].ids
+            places = np.searchsorted(groups, ids).clip(max=len(groups) - 1)
+            found[name] = np.where(groups[places] == ids, places, -1)
+        return found
+
+    def decode(self, contents: Index) -> np.ndarray:
+        """What is drawn of contents with no style, `[M, D]`."""
+        count = len(next(iter(contents.values())))
+        style = np.zeros((count, self.model.style_dim), np.float32)
+        parts = []
+        for start in range(0, count, BATCH):
+            rows = slice(start, start + BATCH)
+            some = {name: loc[rows] for name, loc in contents.items()}
+            mean = self.model.decode(some, style[rows]).mean().numpy()
+            parts.append(mean.reshape(len(mean), -1))
+        return np.concatenate(parts)
+
+    def decoded(self, index: Index) -> np.ndarray:
+        """What is drawn of training groups, `[M, D]`."""
+        return self.decode(
+            {name: self.contents[name][rows] for name, rows in index.items()}
+        )
+
+
+def errors(
+    guesses: dict[str, np.ndarray], truth: np.ndarray, units: np.ndarray
+) -> dict[str, Estimate]:
+    """The root of the mean squared error of each guess.
+
+    Args:
+        guesses: `[M, D]` each.
+        truth: `[M, D]`, NaN where not known.
+        units: `[M]`, what intervals resample: numbers of combinations, or of
+            groups, from 0.
+    """
+    known = np.isfinite(truth)
+    count = np.bincount(units, known.sum(axis=1))
+    found = {}
+    for name, guess in guesses.items():
+        squares = np.where(known, guess - truth, 0).astype(np.float64) ** 2
+        total = np.bincount(units, squares.sum(axis=1))
+
+        def statistic(times: np.ndarray, total: np.ndarray = total) -> float:
+            return float(np.sqrt(times @ total / (times @ count)))
+
+        found[name] = estimate_statistic(statistic, len(count))
+    return found
+
+
+def measure(
+    model: MLVAE, splits: Splits, seed: int
+) -> tuple[dict[str, Any], Known | None]:
+    """How near what is drawn of combinations never seen comes to the truth.
+
+    Args:
+        model: A model of two levels or more that are drawn.
+        splits: The data that it was trained with.
+        seed: Of what is chosen.
+
+    Returns:
+        `(figures, known)`. Figures are `held_out`, of combinations of training
+        groups, and `unseen`, by the number of observations shown, of groups of
+        the first level never seen: root mean squared errors by guess, in the
+        units of the values. What is not there is left out.
+    """
+    if len(model.codec.drawn) < 2:
+        return {}, None
+    known = Known.of(model, splits.train.sample(MAX_TRAIN_OBSERVATIONS, seed))
+    found: dict[str, Any] = {}
+    if splits.evaluation is not None:
+        of_cells = held_out(known, splits.train, splits.evaluation, seed)
+        if of_cells:
+            found["held_out"] = of_cells
+    if splits.unseen is not None and splits.unseen.level in known.groups:
+        of_groups = {
+            str(count): of_count
+            for count in SHOTS
+            if (of_count := unseen(known, splits.unseen, count, seed))
+        }
+        if of_groups:
+            found["unseen"] = of_groups
+    return found, known
+
+
+def never_seen(
+    known: Known, train: GroupedData, data: GroupedData
+) -> np.ndarray:
+    """The rows of combinations of known groups that training did not have."""
+    sizes = known.sizes
+    index, of_train = known.numbers(data), known.numbers(train)
+    good = np.all([rows >= 0 for rows in index.values()], axis=0)
+    in_train = np.all([rows >= 0 for rows in of_train.values()], axis=0)
+    cells = [
+        columns_of({k: np.maximum(v, 0) for k, v in one.items()}, sizes)
+        for one in (index, of_train)
+    ]
+    return np.flatnonzero(good & ~np.isin(cells[0], cells[1][in_train]))
+
+
+def held_out(
+    known: Known, train: GroupedData, data: GroupedData, seed: int
+) -> dict[str, Estimate]:
+    """Errors on combinations that training did not have.
+
+    Args:
+        known: What training tells.
+        train: All of it.
+        data: Held-out observations.
+        seed: Of which are asked, at most 2,000.
+    """
+    rows = never_seen(known, train, data)
+    if len(rows) < 2:
+        return {}
+    asked = data[rows].sample(MAX_ASKED, seed)
+    index, sizes = known.numbers(asked), known.sizes
+    truth = asked.values().reshape(len(asked), -1)
+    additive = known.additive(index)
+    guesses = {"decoded": known.decoded(index), "additive": additive}
+    for name, means in known.means.items():
+        guesses[f"mean of the {name}"] = means[index[name]]
+    for name, table in known.tables.items():
+        distances = table.distances(table)
+        np.fill_diagonal(distances, np.inf)
+        others = {k: v for k, v in sizes.items() if k != name}
+        guesses[f"nearest by {name}"] = table.nearest(
+            distances[index[name]], columns_of(index, others), additive
+        )
+    _, units = np.unique(columns_of(index, sizes), return_inverse=True)
+    return errors(guesses, truth, units)
+
+
+class Shown(NamedTuple):
+    """Groups never seen, of which some observations are shown.
+
+    Attributes:
+        shown: `[U, k]`, rows that are shown of each.
+        asked: `[M]`, other rows.
+        unit: `[M]`, the number of the group of each of these.
+    """
+
+    shown: np.ndarray
+    asked: np.ndarray
+    unit: np.ndarray
+
+
+def show(
+    known: Known, data: GroupedData, count: int, seed: int
+) -> Shown | None:
+    """Choose what is shown of groups never seen, and what is asked of them.
+
+    All of it with groups of the other levels that training had; asked are
+    other combinations than those shown. None if that is nowhere so.
+    """
+    index = known.numbers(data, [n for n in known.groups if n != data.level])
+    good = np.all([rows >= 0 for rows in index.values()], axis=0)
+    sizes = {name: known.sizes[name] for name in index}
+    columns = columns_of({k: np.maximum(v, 0) for k, v in index.items()}, sizes)
+    generator = noise.generator(seed, noise.Stream.EPISODES, count)
+    groups = generator.permutation(len(data.groups))[:MAX_GROUPS]
+    shown: list[np.ndarray] = []
+    asked: list[np.ndarray] = []
+    units: list[np.ndarray] = []
+    for group in groups.tolist():
+        rows = np.flatnonzero(good & (data.group_index == group))
+        rows = generator.permutation(rows)
+        rest = rows[count:]
+        rest = rest[~np.isin(columns[rest], columns[rows[:count]])]
+        if len(rest):
+            units.append(np.full(len(rest), len(shown)))
+            shown.append(rows[:count])
+            asked.append(rest)
+    if len(shown) < 2:
+        return None
+    return Shown(np.array(shown), np.concatenate(asked), np.concatenate(units))
+
+
+def complete(
+    known: Known, data: GroupedData, chosen: Shown
+) -> dict[str, np.ndarray]:
+    """Guesses at what is asked of groups never seen, `[M, D]` each.
+
+    Args:
+        known: What training tells.
+        data: Observations of these groups.
+        chosen: What of them is shown and asked.
+    """
+    first, count = data.level, chosen.shown.shape[1]
+    names = [name for name in known.groups if name != first]
+    sizes = {name: known.sizes[name] for name in names}
+    shown, asked = data[chosen.shown.ravel()], data[chosen.asked]
+    of_shown = known.numbers(shown, names)
+    of_asked = known.numbers(asked, names)
+    unit = np.repeat(np.arange(len(chosen.shown)), count)
+    values = shown.values()
+    _, content = known.model.infer_content(
+        values, {**shown.index, first: unit}
+    )[first]
+    flat = values.reshape(len(values), -1)
+    contents = {n: known.contents[n][rows] for n, rows in of_asked.items()}
+    contents[first] = content.loc.numpy()[chosen.unit]
+    rest = np.nan_to_num(flat - known.additive.sum(of_shown))
+    added = divide(members_of(unit, len(chosen.shown)) @ rest, np.array(count))
+    additive = known.additive(of_asked, added[chosen.unit])
+    guesses = {"decoded": known.decode(contents), "additive": additive}
+    for name in names:
+        guesses[f"mean of the {name}"] = known.means[name][of_asked[name]]
+    if first in known.tables:
+        table = known.tables[first]
+        shape = len(chosen.shown), table.known.shape[1]
+        of_groups = Table.of(flat, unit, columns_of(of_shown, sizes), shape)
+        guesses[f"nearest by {first}"] = table.nearest(
+            of_groups.distances(table)[chosen.unit],
+            columns_of(of_asked, sizes),
+            additive,
+        )
+    return guesses
+
+
+def unseen(
+    known: Known, data: GroupedData, count: int, seed: int
+) -> dict[str, Estimate]:
+    """Errors on groups never seen, of which so many observations are shown."""
+    chosen = show(known, data, count, seed)
+    if chosen is None:
+        return {}
+    truth = data[chosen.asked].values().reshape(len(chosen.asked), -1)
+    return errors(complete(known, data, chosen), truth, chosen.unit)
