@@ -12,12 +12,11 @@ from mlvae_tf.evaluation import doubts
 from mlvae_tf.evaluation.signs import Signs
 
 GOOD = Signs(
-    content_kl=np.array([3.0, 2.0, 0.001]),
-    style_kl=np.array([1.0, 2.0]),
+    kl={"content": np.array([3.0, 2.0, 0.001]), "style": np.array([1.0, 2.0])},
     known={"content": np.array([0.9, 0.04]), "style": np.array([0.6])},
     drawn={"content": 0.5, "style": 0.2},
-    accuracy={"content": 0.9, "style": 0.25},
-    chance=0.2,
+    accuracy={"content": {"content": 0.9, "style": 0.25}},
+    chance={"content": 0.2},
     explained=0.8,
     explained_held_out=0.65,
 )
@@ -57,7 +56,7 @@ def test_of_a_good_training_nothing_is_said():
             "KL 3 nats an observation, none of 2 dimensions",
         ),
         (
-            {"accuracy": {"style": 0.35}},
+            {"accuracy": {"content": {"style": 0.35}}},
             "told",
             "style still names the group of 35% (chance 20%)",
         ),
@@ -124,3 +123,26 @@ def test_a_new_model_has_learned_nothing(splits):
         head.kernel.assign(0 * head.kernel)
     found = kinds(doubts.doubts(model, splits, 0))
     assert {"style", "content_ignored"} <= set(found)
+
+
+def test_of_several_levels_which_one_is_named():
+    seen = dataclasses.replace(
+        GOOD,
+        kl={"font": np.ones(3), "letter": np.ones(2)},
+        known={"font": np.zeros(3), "letter": np.ones(2)},
+        drawn={"font": 0.0, "letter": 0.3},
+        accuracy={
+            "font": {"font": 0.7, "letter": 0.12},
+            "letter": {"font": 0.5, "letter": 0.8},
+        },
+        chance={"font": 0.05, "letter": 0.1},
+    )
+    found = {doubt.kind: doubt.text for doubt in doubts.of_signs(seen)}
+    assert set(found) == {"font", "font_ignored", "font_tells_letter"}
+    assert found["font"].startswith("font has collapsed (KL 3 nats a group")
+    said = "the content of font names the letter of 50% (chance 10%)"
+    assert found["font_tells_letter"].startswith(said)
+    ids = {"font": np.arange(6), "letter": np.arange(6) % 2}
+    data = GroupedData.of(np.zeros((6, 2), np.float32), ids)
+    (said,) = doubts.of_data(data)
+    assert "100% of the training groups by font have a single" in said.text

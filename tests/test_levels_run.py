@@ -10,6 +10,7 @@ from scripts import assert_fails, script
 import mlvae_tf
 from mlvae_tf.runs import several
 from mlvae_tf.runs.config import Config
+from tests.test_callbacks import events
 
 TINY = [
     "--hidden_units=16",
@@ -63,8 +64,12 @@ def test_a_training_says_what_the_ids_can_tell_and_what_is_left_out(run):
     assert "person_kl" in process.stderr
     assert "Warning" not in process.stderr
     assert "failed" not in process.stderr
-    said = "drawing swaps, looking for doubts is not there yet for several"
+    said = "groups with identify.py is not there yet for several levels"
     assert said in process.stdout
+    assert "doubt, at the end: the training had 8 steps" in process.stdout
+    tags = events(folder / "logs")
+    assert {"swap/person", "swap/light"} <= tags.keys()
+    assert "accuracy/person/light" in tags
     model = keras.saving.load_model(folder / "model.keras")
     dims = {level.name: level.dim for level in model.levels}
     assert dims == {"person": 3, "light": 2}

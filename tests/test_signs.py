@@ -74,14 +74,15 @@ def test_the_signs_of_a_model_that_is_known(linear, generator):
     expected = reference.standard_normal_kl(
         style.loc.numpy().astype(float), style.scale.numpy().astype(float)
     )
-    np.testing.assert_allclose(seen.style_kl.sum(), expected.mean(), rtol=1e-5)
+    found = seen.kl["style"].sum()
+    np.testing.assert_allclose(found, expected.mean(), rtol=1e-5)
     assert seen.active == {"content": 1, "style": 1}
     spread = np.var(style.loc)
     share = spread / (spread + np.mean(np.square(style.scale)))
     np.testing.assert_allclose(seen.known["style"], share, rtol=1e-4)
-    assert seen.accuracy["content"] == 1
-    assert seen.accuracy["style"] < 0.5
-    assert seen.chance == pytest.approx(0.25)
+    assert seen.accuracy["content"]["content"] == 1
+    assert seen.accuracy["content"]["style"] < 0.5
+    assert seen.chance["content"] == pytest.approx(0.25)
     train = sample.train.values().astype(float)
     spread = train - train.mean(axis=0)
     left = np.mean(np.square(train[:, 1] * 0.5)) / 2
@@ -100,3 +101,38 @@ def test_a_latent_that_is_not_drawn_is_seen(linear, generator):
     )
     assert seen.drawn["style"] == 0
     assert seen.drawn["content"] > 0.1
+
+
+def test_of_several_levels_each_latent_is_seen(make_model, generator):
+    """Of levels whose contents are the ids of both, or of the other one."""
+    people, lights = np.divmod(np.arange(240) // 4, 6)
+    values = np.stack([people, lights, *generator.normal(size=(2, 240))], 1)
+    ids = {"person": people, "light": lights}
+    data = GroupedData.of(values.astype(np.float32), ids)
+    rows = np.arange(240) % 4 < 3
+    model = mlvae_tf.MLVAE(
+        (4,),
+        levels={"person": 1, "light": 2},
+        style_dim=1,
+        trunk="linear",
+        likelihood="normal",
+        observation_scale=1.0,
+    )
+    model.encoder.layers[-1].set_weights([np.eye(4), np.zeros(4)])
+    for name, reads in (("person", [0]), ("light", [0, 1]), ("style", [2])):
+        kernel = np.zeros((4, 2 * len(reads)))
+        kernel[reads, range(len(reads))] = 1
+        bias = np.repeat([0.0, -4.0], len(reads))
+        model.codec.heads[name].set_weights([kernel, bias])
+    splits = Splits(data[rows], data[~rows], None, None)
+    seen = signs.look(model, Sample.of(splits, 999, 0))
+    assert set(seen.kl) == set(seen.drawn) == {"person", "light", "style"}
+    assert seen.kl["light"].shape == (2,)
+    assert seen.active == {"person": 1, "light": 2, "style": 1}
+    assert seen.accuracy["person"]["person"] == 1
+    assert seen.accuracy["person"]["light"] == 1
+    assert seen.accuracy["light"]["light"] == 1
+    assert seen.accuracy["light"]["person"] < 0.4
+    assert seen.accuracy["light"]["style"] < 0.4
+    assert seen.chance["light"] == pytest.approx(1 / 6)
+    assert seen.chance["person"] == pytest.approx(1 / 10)

@@ -22,6 +22,7 @@ from mlvae_tf.evaluation import (
     charts,
     combinations,
     completed,
+    doubts,
     figures,
     notes,
     probes,
@@ -94,7 +95,7 @@ def measure(
         **values,
         "intervals": intervals,
         "notes": said,
-        "doubts": [],
+        "doubts": [doubt.text for doubt in doubts.doubts(model, splits, seed)],
     }
     return Measured(results, pictures, labels)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import signs
 from mlvae_tf.evaluation.signs import Sample, Signs
@@ -17,7 +18,16 @@ OVERFIT = 0.25  # Of what is drawn of training observations.
 LEAST_EXPLAINED = 0.1  # Of the variance, by a model that has learned any.
 LEAST_STEPS = 500  # Of a training.
 STILL_GAINING = 0.05  # Of what validations gained in all.
-TELLING = 0.1  # Accuracy beyond chance, of a style that names the group.
+TELLING = 0.1  # Accuracy beyond chance, of a latent that names the group.
+STYLE = "style"
+CONTENT_COLLAPSED = (
+    "--content_kl_weight=1, a larger --content_contrast, more "
+    "--observations_per_group, or a smaller --observation_scale"
+)
+STYLE_COLLAPSED = (
+    "--style_kl_weight=1 and --style_kl_start=1, a smaller "
+    "--observation_scale, or more --steps"
+)
 
 
 class Doubt(NamedTuple):
@@ -25,7 +35,8 @@ class Doubt(NamedTuple):
 
     Attributes:
         kind: Which: `"groups"`, `"content"`, `"style"`, `"told"`,
-            `"content_ignored"`, `"style_ignored"`, `"overfit"`, `"length"`.
+            `"content_ignored"`, `"style_ignored"`, `"overfit"`, `"length"`;
+            of several levels with their names in the place of `"content"`.
         text: In words, with what to try.
     """
 
@@ -43,20 +54,32 @@ def doubts(model: MLVAE, splits: Splits, seed: int) -> list[Doubt]:
     """
     sample = Sample.of(splits, LOOKED_AT, seed)
     return [
-        *of_groups(splits.train.group_index),
+        *of_data(splits.train),
         *of_signs(signs.look(model, sample)),
     ]
 
 
-def of_groups(group_index: np.ndarray) -> list[Doubt]:
+def of_data(train: GroupedData) -> list[Doubt]:
+    """Whether groups have what can be shared, on every level."""
+    if not train.others:
+        return of_groups(train.group_index)
+    return [
+        doubt
+        for name, index in train.index.items()
+        for doubt in of_groups(index, f" by {name}")
+    ]
+
+
+def of_groups(group_index: np.ndarray, which: str = "") -> list[Doubt]:
     """Whether groups have what can be shared."""
     single = float(np.mean(np.bincount(group_index) == 1))
     if single <= 0.5:
         return []
     text = (
-        f"{single:.0%} of the training groups have a single observation, and "
-        "share nothing: content is learned from the others alone. Check that "
-        "the ids name what observations share, not the observations"
+        f"{single:.0%} of the training groups{which} have a single "
+        "observation, and share nothing: content is learned from the others "
+        "alone. Check that the ids name what observations share, not the "
+        "observations"
     )
     return [Doubt("groups", text)]
 
@@ -66,7 +89,7 @@ def of_signs(seen: Signs) -> list[Doubt]:
     return [
         *_of_latents(seen),
         *_of_decoder(seen.drawn),
-        *_of_style(seen.accuracy, seen.chance),
+        *_of_telling(seen.accuracy, seen.chance),
         *_of_fit(seen.explained, seen.explained_held_out),
     ]
 
@@ -102,26 +125,18 @@ def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
 
 
 def _of_latents(seen: Signs) -> list[Doubt]:
-    """Whether both latents say anything."""
-    found = []
-    content, style = seen.content_kl.sum(), seen.style_kl.sum()
-    if not seen.active["content"]:
-        text = (
-            f"content has collapsed (KL {content:.2g} nats a group, none of "
-            f"{len(seen.content_kl)} dimensions says anything). "
-            "Try --content_kl_weight=1, a larger --content_contrast, more "
-            "--observations_per_group, or a smaller --observation_scale"
+    """Whether all latents say anything."""
+    return [
+        Doubt(
+            name,
+            f"{name} has collapsed (KL {kl.sum():.2g} nats "
+            f"{'an observation' if name == STYLE else 'a group'}, none of "
+            f"{len(kl)} dimensions says anything). Try "
+            + (STYLE_COLLAPSED if name == STYLE else CONTENT_COLLAPSED),
         )
-        found.append(Doubt("content", text))
-    if not seen.active["style"]:
-        text = (
-            f"style has collapsed (KL {style:.2g} nats an observation, none of "
-            f"{len(seen.style_kl)} dimensions says anything). "
-            "Try --style_kl_weight=1 and --style_kl_start=1, a smaller "
-            "--observation_scale, or more --steps"
-        )
-        found.append(Doubt("style", text))
-    return found
+        for name, kl in seen.kl.items()
+        if not seen.active[name]
+    ]
 
 
 def _of_decoder(drawn: dict[str, float]) -> list[Doubt]:
@@ -138,17 +153,32 @@ def _of_decoder(drawn: dict[str, float]) -> list[Doubt]:
     ]
 
 
-def _of_style(accuracy: dict[str, float], chance: float) -> list[Doubt]:
-    """Whether a quick probe tells the group from styles."""
-    told = accuracy.get("style", 0.0)
-    if told <= chance + TELLING:
-        return []
-    text = (
-        f"style still names the group of {told:.0%} (chance {chance:.0%}). "
-        "Try --style_flow=6 and --style_given_content, more --steps, or a "
-        "larger --content_contrast"
-    )
-    return [Doubt("told", text)]
+def _of_telling(
+    accuracy: dict[str, dict[str, float]], chance: dict[str, float]
+) -> list[Doubt]:
+    """Whether a quick probe tells a level's groups from other latents."""
+    found = []
+    for level, by_latent in accuracy.items():
+        told = by_latent.get(STYLE, 0.0)
+        if told > chance[level] + TELLING:
+            group = "group" if len(accuracy) == 1 else level
+            text = (
+                f"style still names the {group} of {told:.0%} (chance "
+                f"{chance[level]:.0%}). Try --style_flow=6 and "
+                "--style_given_content, more --steps, or a larger "
+                "--content_contrast"
+            )
+            found.append(Doubt("told", text))
+        for other, share in by_latent.items():
+            if other in (level, STYLE) or share <= chance[level] + TELLING:
+                continue
+            text = (
+                f"the content of {other} names the {level} of {share:.0%} "
+                f"(chance {chance[level]:.0%}). Try fewer dimensions, "
+                f"--level_dims={other}:8, or more --steps"
+            )
+            found.append(Doubt(f"{other}_tells_{level}", text))
+    return found
 
 
 def _of_fit(train: float, held_out: float | None) -> list[Doubt]:

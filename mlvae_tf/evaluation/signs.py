@@ -56,31 +56,32 @@ class Sample(NamedTuple):
 class Signs:
     """What is read off a model.
 
+    Latents are the levels that are drawn, and the style.
+
     Attributes:
-        content_kl: Mean KL of the content of a few observations of a group, by
-            dimension, nats: of many, even those that say next to nothing add
-            up to something.
-        style_kl: Mean KL of a style by dimension, nats, before a flow, which
-            makes much of what is next to nothing.
+        kl: By latent, the mean KL of each dimension, nats. Of a level that of
+            the content of a few observations of a group: of many, even those
+            that say next to nothing add up to something. Of the style before a
+            flow, which makes much of what is next to nothing.
         known: By latent, likewise, of each dimension the share of its variance
             that is of the posteriors' means, not of what they leave open;
             before a flow.
         drawn: By latent, the share of the observations' variance by which
             what is drawn changes with that of another observation.
-        accuracy: By latent, how often a linear probe names the group of a
-            held-out observation; empty where there is nothing to name.
-        chance: The accuracy of always naming the most frequent group.
+        accuracy: By level and latent, how often a linear probe names the
+            level's group of a held-out observation by that latent; what cannot
+            be asked is left out.
+        chance: By level, the accuracy of always naming the most frequent group.
         explained: The share of the variance of training observations that is
             drawn.
         explained_held_out: The same of held-out ones; None without any.
     """
 
-    content_kl: Array
-    style_kl: Array
+    kl: dict[str, Array]
     known: dict[str, Array]
     drawn: dict[str, float]
-    accuracy: dict[str, float]
-    chance: float
+    accuracy: dict[str, dict[str, float]]
+    chance: dict[str, float]
     explained: float
     explained_held_out: float | None
 
@@ -98,26 +99,36 @@ def look(model: MLVAE, sample: Sample) -> Signs:
         sample: What to look at.
     """
     train, held_out = sample
-    posteriors = Posteriors.of(model, train)
+    posteriors = _by_level(model, train)
     variance = _mean_square(train.values() - np.nanmean(train.values(), axis=0))
-    contents = _contents(posteriors, PIECE)
-    styles = _learned_styles(model, train, posteriors)
-    accuracy: dict[str, float] = {}
-    chance, explained_held_out = 0.0, None
+    learned = {name: _contents(of, PIECE) for name, of in posteriors.items()}
+    if model.style_dim:
+        style = model.style.name
+        learned[style] = _learned_styles(model, train, posteriors)
+    accuracy: dict[str, dict[str, float]] = {}
+    chance: dict[str, float] = {}
+    explained_held_out = None
     if held_out is not None:
-        others = Posteriors.of(model, held_out)
-        accuracy, chance = _accuracies(posteriors, others)
+        others = _by_level(model, held_out)
+        accuracy, chance = _accuracies(model, posteriors, others)
         explained_held_out = _explained(model, held_out, others, variance)
     return Signs(
-        _mean_kl(contents),
-        _mean_kl(styles),
-        {"content": _known(contents), "style": _known(styles)},
+        {name: _mean_kl(of) for name, of in learned.items()},
+        {name: _known(of) for name, of in learned.items()},
         _shares(model, posteriors, variance),
         accuracy,
         chance,
         _explained(model, train, posteriors, variance),
         explained_held_out,
     )
+
+
+def _by_level(model: MLVAE, data: GroupedData) -> dict[str, Posteriors]:
+    """Of each level that is drawn."""
+    names = [level.name for level in model.codec.drawn]
+    if len(model.levels) == 1:
+        return {names[0]: Posteriors.of(model, data)}
+    return {name: Posteriors.of(model, data.on(name)) for name in names}
 
 
 def probe(
@@ -147,17 +158,17 @@ def probe(
 
 
 def _accuracies(
-    train: Posteriors, test: Posteriors
-) -> tuple[dict[str, float], float]:
-    found, chance = {}, 0.0
-    for name in ("content", "style"):
-        pairs = [
-            (getattr(one, name).loc.numpy(), one.group_ids)
-            for one in (train, test)
-        ]
-        if probed := probe(pairs[0], pairs[1]):
-            found[name], chance = probed
-    return found, chance
+    model: MLVAE, train: dict[str, Posteriors], test: dict[str, Posteriors]
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    chances = {}
+    learned, asked = _means(model, train), _means(model, test)
+    for level in train:
+        ids = train[level].group_ids, test[level].group_ids
+        for name, latents in learned.items():
+            if probed := probe((latents, ids[0]), (asked[name], ids[1])):
+                found.setdefault(level, {})[name], chances[level] = probed
+    return found, chances
 
 
 def _contents(posteriors: Posteriors, count: int) -> tfd.Normal:
@@ -168,12 +179,12 @@ def _contents(posteriors: Posteriors, count: int) -> tfd.Normal:
 
 
 def _learned_styles(
-    model: MLVAE, data: GroupedData, posteriors: Posteriors
+    model: MLVAE, data: GroupedData, posteriors: dict[str, Posteriors]
 ) -> tfd.Normal:
-    """Those before a flow, each given its own content."""
+    """Those before a flow, each given its own contents."""
     codec = model.codec
     features = codec.propose(tf.constant(data.values())).features
-    contents = {codec.levels[0].name: posteriors.content.loc}
+    contents = {name: of.content.loc for name, of in posteriors.items()}
     return codec.learned_style(features, contents)
 
 
@@ -200,36 +211,44 @@ def _share(part: float, whole: float) -> float:
 
 
 def _draw(model: MLVAE, latents: dict[str, Array]) -> Array:
-    return model.decode(**latents).mean().numpy()
+    contents = dict(latents)
+    count = len(next(iter(latents.values())))
+    nothing = np.zeros((count, 0), np.float32)
+    style = contents.pop(model.style.name, nothing)
+    return model.decode(contents, style).mean().numpy()
 
 
-def _means(posteriors: Posteriors) -> dict[str, Array]:
-    return {
-        "content": posteriors.content.loc.numpy(),
-        "style": posteriors.style.loc.numpy(),
-    }
+def _means(model: MLVAE, posteriors: dict[str, Posteriors]) -> dict[str, Array]:
+    """By latent, `[N, dim]`."""
+    means = {name: of.content.loc.numpy() for name, of in posteriors.items()}
+    style = next(iter(posteriors.values())).style.loc.numpy()
+    return means | ({model.style.name: style} if model.style_dim else {})
 
 
 def _explained(
-    model: MLVAE, data: GroupedData, posteriors: Posteriors, variance: float
+    model: MLVAE,
+    data: GroupedData,
+    posteriors: dict[str, Posteriors],
+    variance: float,
 ) -> float:
     """The share of the variance that is drawn."""
-    left = _mean_square(_draw(model, _means(posteriors)) - data.values())
+    left = _mean_square(_draw(model, _means(model, posteriors)) - data.values())
     return 1 - _share(left, variance)
 
 
 def _shares(
-    model: MLVAE, posteriors: Posteriors, variance: float
+    model: MLVAE, posteriors: dict[str, Posteriors], variance: float
 ) -> dict[str, float]:
     """By latent, the share of the variance that changes with another's."""
-    latents = _means(posteriors)
+    latents = _means(model, posteriors)
     own = _draw(model, latents)
-    by_group = np.argsort(posteriors.group_ids, kind="stable")
-    others = np.roll(by_group, len(by_group) // 2)
+    first = next(iter(posteriors.values()))
     shares = {}
     for name, values in latents.items():
+        ids = posteriors.get(name, first).group_ids
+        by_group = np.argsort(ids, kind="stable")
         changed = np.empty_like(values)
-        changed[by_group] = values[others]
+        changed[by_group] = values[np.roll(by_group, len(by_group) // 2)]
         drawn = _draw(model, {**latents, name: changed})
         shares[name] = _share(_mean_square(drawn - own), variance)
     return shares

@@ -170,8 +170,12 @@ class Pictures(keras.callbacks.Callback):
             self._draw(self._left)
 
     def _draw(self, epoch: int) -> None:
-        picture = figures.swap_grid(self.model, self._data)
-        with self._writer.as_default():
-            image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
-            tf.summary.image("swap", image, step=epoch)
-            self._writer.flush()
+        several = len(self.model.levels) > 1
+        for level in self.model.codec.drawn:
+            data = self._data.on(level.name) if several else self._data
+            picture = figures.swap_grid(self.model, data)
+            with self._writer.as_default():
+                image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
+                tag = f"swap/{level.name}" if several else "swap"
+                tf.summary.image(tag, image, step=epoch)
+        self._writer.flush()

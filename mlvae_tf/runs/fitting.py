@@ -91,7 +91,7 @@ def fit(
                 checkpoints,  # Before what may take a while, or fail.
                 Beside("showing the progress", progress),
                 Beside("writing for TensorBoard", tensorboard),
-                *([] if splits.train.others else looks),  # Of one level.
+                *looks,
             ],
         )
     return pictures

@@ -132,10 +132,12 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     if loaded.train.others:
         groups = {name: of.groups for name, of in loaded.train.levels.items()}
         exports.write(folder, model, training.keep_versions, groups)
-        several.skip("Identifying groups, drawing swaps, looking for doubts")
-        return model
-    exports.write(folder, model, training.keep_versions, loaded.train.groups)
-    identification.keep(folder, model, loaded, training)
+        several.skip("Identifying groups with identify.py")
+    else:
+        exports.write(
+            folder, model, training.keep_versions, loaded.train.groups
+        )
+        identification.keep(folder, model, loaded, training)
     with callbacks.going_on("drawing the swap grid"):
         pictures.draw_last()
     with callbacks.going_on("looking for what fails"):

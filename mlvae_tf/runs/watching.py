@@ -58,7 +58,7 @@ class Watch(keras.callbacks.Callback):
         return Sample.of(self._splits, LOOKED_AT, self._seed)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._say(doubts.of_groups(self._splits.train.group_index))
+        self._say(doubts.of_data(self._splits.train))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._last_epoch = epoch
@@ -110,18 +110,26 @@ class Watch(keras.callbacks.Callback):
         scalars = {
             "explained/train": seen.explained,
             "explained/held_out": seen.explained_held_out,
-            **{f"accuracy/{name}": v for name, v in seen.accuracy.items()},
-            **({"accuracy/chance": seen.chance} if seen.accuracy else {}),
+            **_accuracies(seen),
             **{f"active/{name}": v for name, v in seen.active.items()},
             **{f"drawn/{name}": v for name, v in seen.drawn.items()},
         }
-        kls = {"content": seen.content_kl, "style": seen.style_kl}
         with self._writer.as_default():
             for name, value in scalars.items():
                 if value is not None:
                     tf.summary.scalar(name, value, step=self._last_epoch)
-            for name, kl in kls.items():
+            for name, kl in seen.kl.items():
                 tf.summary.histogram(
                     f"kl_by_dimension/{name}", kl, step=self._last_epoch
                 )
         self._writer.flush()
+
+
+def _accuracies(seen: Signs) -> dict[str, float]:
+    """By tag: of a level by name, where there are several."""
+    found = {}
+    for level, by_latent in seen.accuracy.items():
+        tag = f"accuracy/{level}/" if len(seen.accuracy) > 1 else "accuracy/"
+        found |= {f"{tag}{name}": value for name, value in by_latent.items()}
+        found[f"{tag}chance"] = seen.chance[level]
+    return found
