@@ -288,6 +288,21 @@ class Codec:
             self._precision(level, self.dtype),
         )
 
+    def prior(
+        self, level: Level, outer: tf.Tensor | None, like: tf.Tensor
+    ) -> tfd.Normal:
+        """The prior of a level's groups, around a draw of their outer ones.
+
+        Args:
+            level: The level.
+            outer: `[n, dim]`, or None without an outer level.
+            like: What has the prior's shape, `[n, dim]`.
+        """
+        if outer is None:
+            return tfd.Normal(tf.zeros_like(like), tf.ones_like(like))
+        precision = self._precision(level, like.dtype)
+        return tfd.Normal(outer, tf.math.rsqrt(precision))
+
     def kl(self, groups: Groups) -> dict[str, tf.Tensor]:
         """By level, the KL of every row, nats; zero where there is no group.
 

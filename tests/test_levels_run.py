@@ -166,10 +166,12 @@ def test_evaluation_says_what_each_latent_tells(run):
     process = script("evaluate.py", f"--workdir={folder}")
     assert process.returncode == 0, process.stderr
     assert "person told by the content of light" in process.stdout
-    assert "bound, and whom swaps are taken for, are not" in process.stdout
+    assert "whom swaps are taken for is not measured" in process.stdout
     text = (folder / "evaluation" / "metrics.json").read_text()
     metrics = json.loads(text)
     assert set(metrics["levels"]) == {"person", "light"}
+    assert metrics["importance_groups"] == 12
+    assert np.isfinite(metrics["importance_weighted_bound"])
     light = metrics["levels"]["light"]
     assert set(light["told_by"]) == {"person"}
     assert set(light["content_accuracy"]) == {"1", "2", "3", "5", "all"}

@@ -1,5 +1,7 @@
 """Several groupings at once: the identities of crossed and nested levels."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from mlvae_tf import Level, batches, control, whole
 from mlvae_tf.batches import Batch, Part
 from mlvae_tf.chunked import Chunked
 from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation import likelihood
 from mlvae_tf.steps import Step
 from tests.linear_gaussian import Level as LinearLevel
 from tests.linear_gaussian import LinearGaussian
@@ -308,6 +311,37 @@ def test_the_elbo_is_that_of_the_linear_oracle(generator, case):
     assert abs(elbos.mean() - expected) < 4 * error
     # Only the reconstruction is drawn.
     np.testing.assert_allclose(np.ptp(draws[:, 1] - draws[:, 0]), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_importance_weights_come_to_the_exact_log_p(generator, case):
+    """Within 0.05 nats an observation, of a q that is no prior."""
+    model, oracle = linear(*CASES[case], generator)
+    kernel = model.decoder.layers[0].kernel
+    kernel.assign(kernel / 2)
+    oracle = dataclasses.replace(
+        oracle,
+        style=oracle.style / 2,
+        levels={
+            name: dataclasses.replace(level, loading=level.loading / 2)
+            for name, level in oracle.levels.items()
+        },
+    )
+    for head in model.codec.heads.values():
+        head.kernel.assign(0 * head.kernel)
+        loc, scale = tf.split(head.bias, 2)
+        head.bias.assign(tf.concat([0 * loc + 0.4, 0 * scale + 1.2], 0))
+    ids = {name: of[:6] for name, of in ids_of(model).items()}
+    for inner, outer in model.codec.parents.items():
+        ids[inner] = np.char.add(
+            np.char.add(ids[outer].astype(str), "/"), ids[inner].astype(str)
+        )
+    values, _ = oracle.sample(ids, generator)
+    exact = oracle.log_prob(values, ids)
+    (one,) = likelihood.importance_weighted_bound(model, values, ids, 1)
+    (many,) = likelihood.importance_weighted_bound(model, values, ids, 20_000)
+    assert one < many
+    assert abs(many - exact) < 0.05 * len(values)
 
 
 @pytest.mark.parametrize("case", ["nested", "deep"])

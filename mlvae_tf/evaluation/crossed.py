@@ -24,6 +24,7 @@ from mlvae_tf.evaluation import (
     completed,
     doubts,
     figures,
+    likelihood,
     notes,
     probes,
     unseen,
@@ -40,10 +41,7 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
-NOT_YET = (
-    "the importance-weighted bound, and whom swaps are taken for, are not "
-    "measured of several levels yet"
-)
+NOT_YET = "whom swaps are taken for is not measured of several levels yet"
 
 Array = np.ndarray
 Pictures = dict[str, bytes]
@@ -54,6 +52,7 @@ def measure(
     splits: Splits,
     batching: Batches,
     counts: Counts,
+    importance_samples: int,
     seed: int,
 ) -> Measured:
     """What `evaluate.py` reports of a model of several levels.
@@ -63,12 +62,16 @@ def measure(
         splits: The data that it was trained with.
         batching: How it was batched.
         counts: Evidence counts; None is all of a group's.
+        importance_samples: Of the importance-weighted bound.
         seed: Seed of all that is drawn.
 
     Raises:
         InputError: If nothing was held out.
     """
     found: dict[str, Any] = elbo(model, splits.measured, batching, seed)
+    found |= likelihood.log_likelihood(
+        model, splits.measured, batching, importance_samples, seed
+    )
     pictures: Pictures = {}
     labels, said = Labels(), [NOT_YET]
     by_level: dict[str, dict[str, Any]] = {}

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import evidence, noise, objective, progress, whole
+from mlvae_tf import batches, evidence, noise, objective, progress, whole
 from mlvae_tf.batches import Part
+from mlvae_tf.codec import Codec, Groups
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
@@ -20,7 +21,7 @@ MAX_GROUPS = 64
 
 
 def group_elbo(
-    model: MLVAE, data: GroupedData, batches: Batches, seed: int
+    model: MLVAE, data: GroupedData, batching: Batches, seed: int
 ) -> dict[str, Any]:
     """The averaged group ELBO and its terms, nats a group.
 
@@ -44,7 +45,7 @@ def group_elbo(
         terms = whole.group_terms(model.elbo, part, of_batch)
         return tf.nest.map_structure(lambda t: t[: tf.size(groups)], terms)
 
-    epoch = make_dataset(data, batches, seed)
+    epoch = make_dataset(data, batching, seed)
     shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
     parts = [
         terms_of(batch["observations"], batch["group_ids"], tf.constant(step))
@@ -64,7 +65,7 @@ def group_elbo(
 def log_likelihood(
     model: MLVAE,
     data: GroupedData,
-    batches: Batches,
+    batching: Batches,
     num_samples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -73,17 +74,25 @@ def log_likelihood(
     Returns:
         `importance_weighted_bound`, an estimate from the first groups of an
         epoch, at most 64; `importance_samples`; and `importance_groups`, how
-        many they were.
+        many they were. With several levels the bound is that of a batch,
+        divided by its groups of the first level, without an interval.
     """
-    batch = next(iter(make_dataset(data, batches, seed)))
-    _, rows = evidence.index_groups(batch["group_ids"])
+    batch = next(iter(make_dataset(data, batching, seed)))
+    observations, ids = batch["observations"].numpy(), batch["group_ids"]
+    if isinstance(ids, dict):
+        total = importance_weighted_bound(
+            model, observations, ids, num_samples, seed
+        )
+        groups = len(np.unique(ids[model.levels[0].name]))
+        return {
+            "importance_weighted_bound": float(total[0]) / groups,
+            "importance_samples": num_samples,
+            "importance_groups": groups,
+        }
+    _, rows = evidence.index_groups(ids)
     some = rows.numpy() < MAX_GROUPS
     bounds = importance_weighted_bound(
-        model,
-        batch["observations"].numpy()[some],
-        rows.numpy()[some],
-        num_samples,
-        seed,
+        model, observations[some], rows.numpy()[some], num_samples, seed
     )
     return {
         "importance_weighted_bound": estimate(bounds),
@@ -92,17 +101,10 @@ def log_likelihood(
     }
 
 
-def _prior_to_posterior(samples: tf.Tensor, posterior: tfd.Normal) -> tf.Tensor:
-    """log p(z) - log q(z), summed over the latent axis."""
-    prior = tfd.Normal(tf.zeros_like(samples), tf.ones_like(samples))
-    ratio = prior.log_prob(samples) - posterior.log_prob(samples)
-    return tf.reduce_sum(ratio, axis=-1)
-
-
 def importance_weighted_bound(
     model: MLVAE,
     observations: np.ndarray,
-    group_ids: np.ndarray,
+    group_ids: Any,
     num_samples: int,
     seed: int = 0,
 ) -> np.ndarray:
@@ -111,49 +113,102 @@ def importance_weighted_bound(
         log 1/K sum_k  p(X_G | c_k, s_k) p(c_k) p(s_k)
                        / (q(c_k | X_G) q(s_k | X_G, c_k)),
 
-    with contents c_k and styles s_k drawn from their posteriors.
+    with contents c_k and styles s_k drawn from their posteriors. With several
+    levels, whose groups share observations, that of all of them together.
 
     Args:
         model: The model.
         observations: `[N, *observation_shape]`.
-        group_ids: `[N]`, integers or strings.
+        group_ids: `[N]`, integers or strings; of several levels a dict.
         num_samples: K.
         seed: Seed of the draws.
 
     Returns:
-        float64 `[G]`, nats, groups in order of first appearance. Its
-        expectation is a lower bound of log p(X_G), and with K = 1 the ELBO.
+        float64 `[G]`, nats, groups in order of first appearance; with several
+        levels `[1]`. Its expectation is a lower bound of log p(X_G), and with
+        K = 1 the ELBO.
 
     References:
         Burda, Grosse, Salakhutdinov 2016 (arXiv 1509.00519), Eq. 8.
     """
-    groups, content = model.infer_content(observations, group_ids)
-    _, rows = evidence.index_groups(tf.constant(group_ids))
-    targets = tf.cast(observations, model.variable_dtype)
-
     codec = model.codec
-    _, features = codec.propose(targets)
+    targets = tf.cast(observations, model.variable_dtype)
+    ids = group_ids if isinstance(group_ids, dict) else {
+        codec.levels[0].name: group_ids
+    }  # fmt: skip
+    segment_ids = batches.number(
+        {name: tf.constant(of_level) for name, of_level in ids.items()},
+        codec.parents,
+    )
+    latents, features = codec.propose(targets)
+    count = batches.most_groups(segment_ids)
+    totals = codec.evidence(targets, latents, segment_ids, count)
+    groups = codec.groups(totals, segment_ids)
 
     @tf.function
     def log_weights(draw: tf.Tensor) -> tf.Tensor:
         of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
         of_contents, of_styles = noise.split(of_draw)
-        contents = noise.sample(content.loc, content.scale, of_contents)
-        latents = {codec.levels[0].name: tf.gather(contents, rows)}
-        style = codec.learned_style(features, latents)
-        styles = noise.sample(style.loc, style.scale, of_styles)
-        log_ratio = codec.flow.log_prior(styles, codec.joined(latents))
-        log_ratio -= tf.reduce_sum(style.log_prob(styles), axis=-1)
-        latents[codec.style.name] = styles
-        log_prob = codec.likelihood.log_prob(codec.parameters(latents), targets)
-        per_observation = tf.reduce_sum(log_prob, range(1, targets.shape.rank))
-        per_observation += log_ratio
-        per_group = tf.math.unsorted_segment_sum(
-            per_observation, rows, len(groups)
+        drawn, ratio = _draw_groups(codec, groups, of_contents)
+        of_rows = {
+            level.name: tf.gather(drawn[level.name], segment_ids[level.name])
+            for level in codec.drawn
+        }
+        per_observation = _log_ratio(
+            codec, features, targets, of_rows, of_styles
         )
-        return per_group + _prior_to_posterior(contents, content)
+        if len(codec.levels) > 1:
+            total = tf.reduce_sum(per_observation) + tf.reduce_sum(ratio)
+            return total[tf.newaxis]
+        (rows,) = segment_ids.values()
+        return ratio + tf.math.unsorted_segment_sum(
+            per_observation, rows, tf.shape(ratio)[0]
+        )
 
     numbers = progress.track(range(num_samples), num_samples, "importance")
     draws = [log_weights(tf.constant(i)).numpy() for i in numbers]
     weights = np.array(draws, np.float64)
     return np.logaddexp.reduce(weights, axis=0) - np.log(num_samples)
+
+
+def _draw_groups(
+    codec: Codec, groups: Groups, seed: tf.Tensor
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Draw the latents of all groups, outer ones first.
+
+    Returns:
+        By level `[G, dim]`; and the sum over levels of log p(z) - log q(z),
+        `[G]`, zero where a level has no such group.
+    """
+    drawn: dict[str, tf.Tensor] = {}
+    ratios = []
+    for number, level in enumerate(codec.outer_first):
+        own_seed = noise.fold_in(seed, number) if number else seed
+        outer = None
+        if level.parent:
+            rows = tf.maximum(groups.outer[level.name], 0)
+            outer = tf.gather(drawn[level.parent], rows)
+        loc, scale = codec.given_outer(groups, level, outer)
+        sample = noise.sample(loc, scale, own_seed)
+        prior = codec.prior(level, outer, sample)
+        ratio = prior.log_prob(sample) - tfd.Normal(loc, scale).log_prob(sample)
+        ratios.append(tf.reduce_sum(ratio, axis=-1))
+        drawn[level.name] = sample
+    return drawn, tf.add_n(ratios)
+
+
+def _log_ratio(
+    codec: Codec,
+    features: tf.Tensor,
+    targets: tf.Tensor,
+    contents: dict[str, tf.Tensor],
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """log p(x | c, s) + log p(s) - log q(s), of drawn styles, `[N]`."""
+    style = codec.learned_style(features, contents)
+    styles = noise.sample(style.loc, style.scale, seed)
+    found = codec.flow.log_prior(styles, codec.joined(contents))
+    found -= tf.reduce_sum(style.log_prob(styles), axis=-1)
+    latents = {**contents, codec.style.name: styles}
+    log_prob = codec.likelihood.log_prob(codec.parameters(latents), targets)
+    return found + tf.reduce_sum(log_prob, range(1, targets.shape.rank))

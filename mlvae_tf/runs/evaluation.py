@@ -155,7 +155,9 @@ def _measure_run(
     batches, seed = make_batches(config.training), config.training.seed
     with as_input_error():
         if len(model.levels) > 1:
-            measured = crossed.measure(model, splits, batches, counts, seed)
+            measured = crossed.measure(
+                model, splits, batches, counts, importance_samples, seed
+            )
         else:
             measured = measure.measure(
                 model,

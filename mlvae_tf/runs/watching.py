@@ -127,7 +127,7 @@ class Watch(keras.callbacks.Callback):
 
 def _accuracies(seen: Signs) -> dict[str, float]:
     """By tag: of a level by name, where there are several."""
-    found = {}
+    found: dict[str, float] = {}
     for level, by_latent in seen.accuracy.items():
         tag = f"accuracy/{level}/" if len(seen.accuracy) > 1 else "accuracy/"
         found |= {f"{tag}{name}": value for name, value in by_latent.items()}
