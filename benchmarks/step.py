@@ -7,9 +7,9 @@
 An MLP 784-500-(10+10)-500-784 with Bernoulli likelihood in float32 on batches
 of several sizes: `MLVAE.fit`, reading as train.py reads; a plain VAE of the
 same networks in the same loop; an ML-VAE in PyTorch, eager and compiled, on
-ready batches; the matrix products of the step alone, in either library; and
+ready batches; the matrix products of the step alone, in either library;
 `trunk="conv"` at 64x64x3 beside the same in PyTorch (`--convolutions` for it
-alone).
+alone); and two levels beside one of the same dimensions (`--levels`).
 Each is a process, of which one works at a time, by turns. Then the time from
 the start of train.py to its first steps, beside that of importing TensorFlow
 and TensorFlow Probability. Prints Markdown: medians over the turns and their
@@ -40,6 +40,9 @@ _STEPS = flags.DEFINE_integer(
 )
 _CONVOLUTIONS = flags.DEFINE_bool(
     "convolutions", False, "Only those: 64x64x3, batches of 64 in 16 groups."
+)
+_LEVELS = flags.DEFINE_bool(
+    "levels", False, "Only two levels beside one, batches of 256 and 1,024."
 )
 _STARTS = flags.DEFINE_integer("starts", 5, "Turns of the start.")
 
@@ -131,6 +134,23 @@ def compare_convolutions(lines: list[list[str]]) -> None:
             lines.append([f"64x64x3: MLVAE / {name}", *ratio])
 
 
+def compare_levels(lines: list[list[str]]) -> None:
+    """Two crossed levels beside one of the same dimensions."""
+    for size, num_groups in ((256, 32), (1024, 64)):
+        batch = size, num_groups
+        subjects = {
+            "one level": ("keras ours", *batch),
+            "two levels": ("keras two_levels", *batch),
+        }
+        times = milliseconds(subjects)
+        where = f"{size} in {num_groups}"
+        for name, values in times.items():
+            lines.append([f"{where}: {name}, ms", *median_and_range(values, 2)])
+        ratio = times["two levels"] / times["one level"]
+        cells = median_and_range(ratio, 3)
+        lines.append([f"{where}: two levels / one", *cells])
+
+
 def waiting(size: int, num_groups: int) -> list[str]:
     """The share of `fit` that waits for a batch."""
     worker = work("keras waiting", size, num_groups)
@@ -174,9 +194,13 @@ def starting() -> list[list[str]]:
 
 def main(arguments: list[str]) -> None:
     lines = [["a training step", "median", "range"]]
+    if _LEVELS.value:
+        compare_levels(lines)
+        return print_table(lines)
     compare_convolutions(lines)
     if _CONVOLUTIONS.value:
         return print_table(lines)
+    compare_levels(lines)
     batches = (256, 10), (1024, 10), (1024, 256)
     for batch in batches:
         compare(*batch, lines)

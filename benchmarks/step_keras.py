@@ -113,6 +113,10 @@ def batches(
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (count, *shape), np.uint8)
     data = GroupedData.of(images, np.arange(count) % num_groups)
+    return _read(data, size, num_groups)
+
+
+def _read(data: GroupedData, size: int, num_groups: int) -> tf.data.Dataset:
     each, rest = divmod(size, num_groups)
     how = Batches(num_groups, each, size if rest else None)
     return make_dataset(data, how, seed=0, epochs=FOREVER)
@@ -145,6 +149,20 @@ def train(
 def ours(size: int, num_groups: int, steps: int) -> None:
     model = MLVAE(SHAPE, DIM, DIM, hidden_units=HIDDEN, seed=0)
     train(model, batches(size, num_groups), steps, Turns())
+
+
+def two_levels(size: int, num_groups: int, steps: int) -> None:
+    """Of two levels, crossed, with half of the dimensions each."""
+    half = {"person": DIM // 2, "light": DIM - DIM // 2}
+    model = MLVAE(
+        SHAPE, levels=half, style_dim=DIM, hidden_units=HIDDEN, seed=0
+    )
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (OBSERVATIONS, *SHAPE), np.uint8)
+    people, lights = np.divmod(np.arange(OBSERVATIONS), num_groups)
+    ids = {"person": people % num_groups, "light": lights}
+    data = GroupedData.of(images, ids)
+    train(model, _read(data, size, num_groups), steps, Turns())
 
 
 def convolutions(
@@ -223,6 +241,7 @@ SUBJECTS: dict[str, Callable[[int, int, int], None]] = {
     subject.__name__: subject
     for subject in (
         ours,
+        two_levels,
         bfloat16,
         plain,
         alone,

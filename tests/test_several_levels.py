@@ -13,6 +13,7 @@ from mlvae_tf.batches import Batch, Part
 from mlvae_tf.chunked import Chunked
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import likelihood
+from mlvae_tf.layers import MAX_LOG_SCALE
 from mlvae_tf.steps import Step
 from tests.linear_gaussian import Level as LinearLevel
 from tests.linear_gaussian import LinearGaussian
@@ -489,3 +490,51 @@ def test_without_a_style_two_levels_are_needed(make_model, batch):
     data = {"observations": batch["observations"], "group_ids": ids_of(model)}
     model.fit(data, batch_size=12, verbose=0)
     assert model.infer_style(batch["observations"]).loc.shape == (12, 0)
+
+
+def exact_heads(levels, precision):
+    """A linear network that reads the two values, with noise of 0.5."""
+    model = mlvae_tf.MLVAE(
+        (2,),
+        levels=levels,
+        style_dim=1,
+        trunk="linear",
+        likelihood="normal",
+        observation_scale=0.5,
+        dtype="float64",
+    )
+    model.encoder.layers[-1].set_weights([np.eye(2, 3), np.zeros(3)])
+    (level,) = model.codec.drawn
+    kernel = np.eye(3, 4) * [1, 1, 0, 0]
+    log_variance = 2 * MAX_LOG_SCALE * np.arctanh(np.log(0.5) / MAX_LOG_SCALE)
+    bias = np.array([0, 0, log_variance, log_variance])
+    model.codec.heads[level.name].set_weights([kernel, bias])
+    for spread in model.codec.spreads.values():
+        spread.log_precision.assign(np.log(precision) * np.ones(2))
+    return model
+
+
+def test_a_visit_with_a_thousand_times_the_rest_makes_no_patient_certain():
+    """The patient's scale predicts its error; that of a flat level does not."""
+    generator = np.random.default_rng(5)
+    precision, patients = 4.0, 400
+    counts = np.tile([1, 1, 1000], patients)
+    visits = np.repeat(np.arange(3 * patients), counts)
+    truth = generator.normal(size=(patients, 2))
+    around = np.repeat(truth, 3, axis=0)
+    of_visits = generator.normal(around, precision**-0.5)
+    values = generator.normal(of_visits[visits], 0.5)
+    ids = {"patient": visits // 3, "visit": visits}
+    errors = {}
+    for name, levels in (
+        ("nested", [Level("patient", 2), Level("visit", 2, parent="patient")]),
+        ("flat", [Level("patient", 2)]),
+    ):
+        model = exact_heads(levels, precision)
+        given = {level.name: ids[level.name] for level in model.levels}
+        groups, patient = model.infer_content(values, given)["patient"]
+        np.testing.assert_array_equal(groups, np.arange(patients))
+        error = (patient.loc - truth) / patient.scale
+        errors[name] = float(np.sqrt(np.mean(np.square(error))))
+    assert 0.95 < errors["nested"] < 1.05
+    assert errors["flat"] > 10
