@@ -84,6 +84,26 @@ def prepare(path: pathlib.Path, overwrite: bool) -> None:
     check_writable(path.parent)
 
 
+def prepare_folder(path: pathlib.Path, overwrite: bool) -> None:
+    """Raise `InputError` unless a folder can be written, before the work.
+
+    Args:
+        path: The folder, whose own folder need not exist.
+        overwrite: Allow that there is such a folder already.
+    """
+    if path.is_file() or path.suffix:
+        raise InputError(
+            f"of several levels a folder is written, with a table for each: "
+            f"got {path}. Name a folder."
+        )
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{path} exists already. Pass --overwrite to replace it, or "
+            "another --output."
+        )
+    check_writable(path.parent)
+
+
 def check_writable(folder: pathlib.Path) -> None:
     """Make a folder, and raise `InputError` if no file can be put there."""
     try:

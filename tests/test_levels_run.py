@@ -10,6 +10,7 @@ from scripts import assert_fails, script
 import mlvae_tf
 from mlvae_tf.runs import several
 from mlvae_tf.runs.config import Config
+from mlvae_tf.store.tables import LevelStores
 from tests.test_callbacks import events
 
 TINY = [
@@ -145,6 +146,15 @@ def test_the_settings_in_python(crossed):
     }
     history = model.fit(**fitting, verbose=0).history
     assert np.isfinite(history["light_kl"]).all()
+    ids = {"person": arrays["person"], "visit": arrays["visit"]}
+    model, fitting, _ = mlvae_tf.prepare(
+        arrays["observations"], ids, parents={"visit": "person"}, steps=2
+    )
+    assert model.levels[1].parent == "person"
+    (batch,) = fitting["x"].take(1)
+    pairs = np.stack([of.numpy() for of in batch["group_ids"].values()], 1)
+    visits = np.unique(pairs[:, 1])
+    assert len(np.unique(pairs, axis=0)) == len(visits)
     with pytest.raises(mlvae_tf.InputError, match="16 of 144 ids of hole"):
         mlvae_tf.prepare(
             arrays["observations"], {**ids, "hole": arrays["hole"]}
@@ -186,3 +196,42 @@ def test_evaluation_says_what_each_latent_tells(run):
         script("evaluate.py", f"--workdir={folder}", "--groups=person"),
         "the model has the levels person, light, the data content",
     )
+
+
+def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
+    _, folder = run
+    output = tmp_path / "stores"
+    run_of = f"--workdir={folder}"
+    process = script("encode.py", run_of, f"--output={output}")
+    assert process.returncode == 0, process.stderr
+    assert "person: 144 observations, 12 groups" in process.stdout
+    stores = LevelStores.load(output)
+    model = keras.saving.load_model(folder / "model.keras")
+    with np.load(crossed) as arrays:
+        ids = {name: arrays[name] for name in ("person", "light")}
+        contents = model.infer_content(
+            arrays["observations"].astype(np.float32), ids
+        )
+    found = stores.posteriors()["light"]
+    groups, content = contents["light"]
+    order = np.argsort(groups)
+    np.testing.assert_allclose(found.loc, content.loc.numpy()[order], rtol=1e-4)
+
+    again = f"--output={tmp_path / 'more'}"
+    update = f"--update={output}"
+    assert_fails(
+        script("encode.py", run_of, again, update), "--stored=add to count"
+    )
+    process = script("encode.py", run_of, again, update, "--remove")
+    assert process.returncode == 0, process.stderr
+    assert "light: 0 observations, 0 groups" in process.stdout
+    twice = f"--output={tmp_path / 'twice'}"
+    merge = f"--merge={output},{output}"
+    process = script("encode.py", merge, twice, "--stored=add")
+    assert "person: 288 observations, 12 groups" in process.stdout
+    for arguments, words in (
+        ([run_of, f"--output={output}"], "exists already. Pass --overwrite"),
+        ([run_of, f"--output={output}.parquet"], "Name a folder"),
+        ([run_of, again, "--overwrite", "--beam"], "--beam takes runs of one"),
+    ):
+        assert_fails(script("encode.py", *arguments), words)

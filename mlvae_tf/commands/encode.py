@@ -18,6 +18,9 @@ With --beam the same job is a pipeline of Apache Beam, whose flags follow `--`:
 
     python encode.py ... --beam -- --runner=FlinkRunner
 
+Of a run with several levels PATH is a folder, with a table for each of them.
+--update and --merge take such folders.
+
 With --per_observation the table has a row per observation, in the dataset's
 order: row (of a folder: also path), group, content_loc, content_scale,
 style_loc, style_scale; of a dataset with a test split, also split.
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from mlvae_tf.runs.encoding import Task
     from mlvae_tf.store.embeddings import Part
     from mlvae_tf.store.table import ContentStore
+    from mlvae_tf.store.tables import LevelStores
 
 
 def _define_flags() -> None:
@@ -95,9 +99,10 @@ def main(beam_flags: list[str]) -> None:
         raise InputError("--output=PATH is required.")
     output = pathlib.Path(given.output).expanduser()
     _check_together(beam_flags)
+    if _has_levels():
+        _write_levels(output)
+        return
     files.check_suffix(output, files.TABLES)
-    if not given.merge:
-        command_line.folder("workdir")
     files.prepare(output, given.overwrite)
 
     command_line.import_tensorflow()
@@ -137,6 +142,75 @@ def _check_together(beam_flags: list[str]) -> None:
         )
 
 
+def _has_levels() -> bool:
+    """Whether there is a table for each of several levels."""
+    from mlvae_tf.runs import config
+
+    if flags.FLAGS.merge:
+        return all(pathlib.Path(name).is_dir() for name in flags.FLAGS.merge)
+    run = config.load(command_line.folder("workdir") / "config.json")
+    return len(run.data.groups or ()) > 1
+
+
+def _write_levels(output: pathlib.Path) -> None:
+    """Write a folder with a content store for every level."""
+    given = flags.FLAGS
+    for name in ("beam", "per_observation"):
+        if given[name].value:
+            raise InputError(
+                f"--{name} takes runs of one level so far: drop it."
+            )
+    if given.stored == "skip":
+        raise InputError(
+            "--stored=skip takes tables of one level so far: pass another."
+        )
+    files.prepare_folder(output, given.overwrite)
+    command_line.import_tensorflow()
+    from mlvae_tf.store.tables import LevelStores
+
+    def load(name: str) -> LevelStores:
+        return LevelStores.load(pathlib.Path(name).expanduser())
+
+    twice = given.stored == "add"
+    join = functools.partial(LevelStores.merge, twice=twice)
+    if given.merge:
+        stores = functools.reduce(join, map(load, given.merge))
+    else:
+        before = load(given.update) if given.update else None
+        stores = _encoded_levels()
+        if before is not None:
+            combine = LevelStores.remove if given.remove else join
+            stores = combine(before, stores)
+    stores.save(output)
+    for name, table in stores.all_tables().items():
+        count = table.counts.sum()
+        print(f"{name}: {count} observations, {len(table)} groups")
+    print(output)
+
+
+def _encoded_levels() -> LevelStores:
+    from mlvae_tf.runs import workdir
+    from mlvae_tf.store import levels
+    from mlvae_tf.store.tables import LevelStores
+
+    task = _task()
+    model = workdir.load_model(task.workdir)
+    stores = [
+        levels.encode(
+            model,
+            data.observations,
+            {name: of.ids for name, of in data.levels.items()},
+            data.keys,
+            task.batch_size,
+        )
+        for data in (part.data for part in _open(task))
+    ]
+    # Copies within the dataset count.
+    return functools.reduce(
+        functools.partial(LevelStores.merge, twice=True), stores
+    )
+
+
 def _task() -> Task:
     from mlvae_tf.runs.encoding import Task
 
@@ -158,14 +232,13 @@ def _open(task: Task) -> list[Part]:
 
 
 def _write_observations(output: pathlib.Path) -> None:
-    from mlvae_tf.runs import several, workdir
+    from mlvae_tf.runs import workdir
     from mlvae_tf.store import embeddings
 
     task = _task()
     if task.has_paths:  # In memory, observations have no names.
         task = task.from_disk()
     model = workdir.load_model(task.workdir)
-    several.refuse(model, "encode.py and identify.py")
     parts = _open(task)
     embeddings.write(model, parts, output, task.batch_size, task.has_paths)
     print(f"{sum(len(part.rows) for part in parts)} observations: {output}")

@@ -25,6 +25,7 @@ def grouped_batches(
     seed: int = 0,
     likelihood: str | Likelihood = "bernoulli",
     missing_groups: str = "refuse",
+    parents: dict[str, str] | None = None,
 ) -> tf.data.Dataset:
     """Batches in which groups have several observations, for `MLVAE.fit`.
 
@@ -38,8 +39,7 @@ def grouped_batches(
             the likelihood takes, such as their share of 255; others are values.
         group_ids: `[N]`, integers or strings, in any order; of several levels
             a dict of these. Then every level's groups share observations within
-            a batch, which has about as many (`mlvae_tf.data.crossing`). Ids of
-            inner levels should be unique, such as OUTER/INNER.
+            a batch, which has about as many (`mlvae_tf.data.crossing`).
         groups_per_batch: Groups in a batch; fewer in the last one of a pass.
         observations_per_group: Observations of a group in a batch, at most.
         batch_size: If given, batches of this many shuffled observations, in
@@ -49,6 +49,8 @@ def grouped_batches(
         missing_groups: What becomes of ids of several levels that are not
             known, empty strings or negative numbers: `"refuse"`, or `"own"`
             for a group of its own.
+        parents: By inner level, the one that its groups are in, whose ids then
+            count within the other's group; without, they must be unique.
 
     Returns:
         A dataset of `{"observations": float32 [n, ...], "group_ids": int64
@@ -73,7 +75,7 @@ def grouped_batches(
         if size < 1:
             raise InputError(f"{name} must be at least 1: got {size}.")
     observations = np.asarray(observations)
-    data = of_arrays(observations, group_ids, missing_groups)
+    data = of_arrays(observations, group_ids, missing_groups, parents)
     batches = Batches(groups_per_batch, observations_per_group, batch_size)
     return one_epoch(
         data.of_likelihood(likelihoods.get(likelihood)),

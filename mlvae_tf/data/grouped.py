@@ -229,7 +229,10 @@ class GroupedData:
 
 
 def of_arrays(
-    observations: np.ndarray, group_ids: Any, missing: str = "refuse"
+    observations: np.ndarray,
+    group_ids: Any,
+    missing: str = "refuse",
+    parents: dict[str, str] | None = None,
 ) -> GroupedData:
     """Observations that a user has in memory, each told by its row.
 
@@ -237,6 +240,7 @@ def of_arrays(
         observations: `[N, ...]`.
         group_ids: As `GroupedData.of` takes them, or what makes such.
         missing: As `GroupedData.of` takes it.
+        parents: As `GroupedData.of` takes them.
 
     Raises:
         InputError: If there are none, or not one id per observation.
@@ -246,7 +250,7 @@ def of_arrays(
             f"missing_groups must be 'refuse' or 'own': got {missing!r}."
         )
     rows = np.arange(len(observations), dtype=np.uint64)
-    data = GroupedData.of(observations, group_ids, rows, missing)
+    data = GroupedData.of(observations, group_ids, rows, missing, parents)
     if not len(data):
         raise InputError("expected at least one observation: got none.")
     return data

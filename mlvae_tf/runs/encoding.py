@@ -141,7 +141,7 @@ class Task:
             InputError: If it has others.
         """
         model = workdir.load_model(self.workdir)
-        several.refuse(model, "encode.py and identify.py")
+        several.refuse(model, "identify.py and --beam")
         check_rule(model.levels[0].accumulation)
         return model
 

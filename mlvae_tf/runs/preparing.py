@@ -44,6 +44,7 @@ def prepare(
     group_ids: Any,
     seed: int = 0,
     missing_groups: str = "refuse",
+    parents: dict[str, str] | None = None,
     **settings: Any,
 ) -> Prepared:
     """A model and its batches with what `train.py` would choose for the data.
@@ -58,6 +59,7 @@ def prepare(
             a dict of these.
         seed: Of the weights, batches and noise.
         missing_groups: As `mlvae_tf.data.grouped_batches` takes it.
+        parents: Likewise; the model has its levels within each other so.
         **settings: What not to choose: the names and values of flags of
             `train.py` for model and training, such as `content_dim=16`,
             `trunk="conv"` or `steps=1000`.
@@ -76,12 +78,14 @@ def prepare(
     """
     config = _config(seed, settings)
     observations = np.asarray(observations)
-    data = of_arrays(observations, group_ids, missing_groups)
+    data = of_arrays(observations, group_ids, missing_groups, parents)
     if data.others:
-        config = config.replace({"groups": tuple(data.levels)})
-        Design.of(
-            data.index, {k: v.groups for k, v in data.levels.items()}
-        ).check()
+        within = tuple(f"{k}:{v}" for k, v in (parents or {}).items())
+        config = config.replace(
+            {"groups": tuple(data.levels), "parents": within}
+        )
+        ids = {name: level.groups for name, level in data.levels.items()}
+        Design.of(data.index, ids, config.data.parent_of).check()
     several.check(config)
     choices = [adapting.values(config.model, observations)]
     choices.append(adapting.sizes(config.model, data))
