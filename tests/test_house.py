@@ -41,7 +41,7 @@ FLOORS = (
     "runs.config runs.presets runs.adapting runs.best runs.command_line",
     "runs.building runs.several runs.preparing runs.workdir",
     "runs.exports runs.starting runs.pictures",
-    "runs.checkpoints runs.callbacks runs.watching runs.fitting",
+    "runs.planning runs.checkpoints runs.callbacks runs.watching runs.fitting",
     "runs.identification runs.training",
     "runs.evaluation runs.encoding runs.answers runs",
     "commands.train commands.evaluate commands.encode commands.swap",

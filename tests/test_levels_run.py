@@ -146,9 +146,9 @@ def test_the_settings_in_python(crossed):
     }
     history = model.fit(**fitting, verbose=0).history
     assert np.isfinite(history["light_kl"]).all()
-    ids = {"person": arrays["person"], "visit": arrays["visit"]}
+    nested = {"person": arrays["person"], "visit": arrays["visit"]}
     model, fitting, _ = mlvae_tf.prepare(
-        arrays["observations"], ids, parents={"visit": "person"}, steps=2
+        arrays["observations"], nested, parents={"visit": "person"}, steps=2
     )
     assert model.levels[1].parent == "person"
     (batch,) = fitting["x"].take(1)

@@ -25,6 +25,7 @@ from scripts import (
 )
 
 from mlvae_tf.runs import command_line
+from mlvae_tf.runs.presets import PRESETS
 from mlvae_tf.runs.workdir import load_model
 
 
@@ -365,3 +366,40 @@ def test_a_full_disk(dataset, tmp_path):
 )
 def test_mistakes_of_evaluate(arguments, words):
     assert_fails(script("evaluate.py", *arguments), *words)
+
+
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
+    dataset, tmp_path
+):
+    process = script(
+        "train.py",
+        "--dry_run",
+        f"--dataset={dataset}",
+        f"--workdir={tmp_path / 'run'}",
+        "--hidden_units=16",
+        "--steps=100",
+        "--groups_per_batch=2",
+    )
+    assert process.returncode == 0, process.stderr
+    assert list(tmp_path.iterdir()) == []
+    said = {
+        line[:35].strip(): line[35:].strip()
+        for line in process.stdout.splitlines()
+        if not line.startswith("chosen")
+    }
+    assert said["likelihood"] == "Bernoulli"
+    assert said["content, dimensions"] == "32"
+    # 3 groups of 10 (two held out) in pieces of up to 4: 9 in batches of 2.
+    assert said["steps"] == "20 epochs of 5: 100"
+    assert said["batches"] == "of up to 8 observations"
+    assert said["parameters, encoder"] == f"{64 * 16 + 16:,}"
+    assert "chosen: epochs 20, evaluate_epochs 1" in process.stdout
+
+
+def test_presets_are_listed_with_their_flags():
+    process = script("train.py", "--list_presets")
+    assert process.returncode == 0, process.stderr
+    said = process.stdout.split("--preset=")
+    assert {part.splitlines()[0] for part in said[1:]} == set(PRESETS)
+    assert "    --augment_groups=0.7\n" in process.stdout
+    assert "    --level_dims=font:32,character:32\n" in process.stdout

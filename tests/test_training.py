@@ -3,15 +3,15 @@ import pytest
 from sklearn.decomposition import PCA
 
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.runs import training, workdir
+from mlvae_tf.runs import planning, training, workdir
 from mlvae_tf.runs.config import Config, TrainingConfig
 
 
 def test_training_groups_are_doubled_on_request(generator):
     images = generator.uniform(size=(4, 2, 3, 1))
     data = GroupedData.of(images, np.array([0, 0, 1, 1]))
-    assert training.training_groups(data, TrainingConfig()) is data
-    mirrored = training.training_groups(
+    assert planning.training_groups(data, TrainingConfig()) is data
+    mirrored = planning.training_groups(
         data, TrainingConfig(mirror_groups=True)
     )
     assert len(mirrored) == 8

@@ -11,6 +11,7 @@ Installed, it is `mlvae-train`.
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -31,6 +32,13 @@ def _define_flags() -> None:
         f"A whole setting, which other flags override: "
         f"{', '.join(presets.PRESETS)}.",
     )
+    flags.DEFINE_bool("list_presets", False, "Print the presets, and end.")
+    flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Print what would be trained, with what is chosen from the data, and "
+        "write nothing.",
+    )
     flags.DEFINE_bool("resume", False, "Go on with the run in workdir.")
     flags.DEFINE_bool("overwrite", False, "Replace the run in workdir.")
     command_line.define_flags(*SECTIONS)
@@ -47,14 +55,16 @@ def _init_from(name: str, folder: pathlib.Path) -> tuple[Config, str]:
     return config_module.load(source / "config.json"), str(source)
 
 
-def main() -> None:
-    """Train a run, or go on with it."""
-    given = flags.FLAGS
-    folder = command_line.folder("workdir")
-    config = Config()
-    resume = workdir.prepare(folder, given.resume, given.overwrite)
-    if resume:
-        config = config_module.load(folder / "config.json")
+def _list_presets() -> None:
+    """Each with the flags that it stands for."""
+    for name, settings in presets.PRESETS.items():
+        print(f"--preset={name}")
+        for field, value in settings.items():
+            print(f"    --{field}={command_line.format_value(value)}")
+
+
+def _settings() -> dict[str, Any]:
+    """What flags say, of which those of a preset come last."""
     settings = command_line.given_flags(*SECTIONS)
     if "steps" in settings:
         if "epochs" in settings:
@@ -62,10 +72,26 @@ def main() -> None:
                 "--steps and --epochs both say how long: drop one."
             )
         settings["epochs"] = None  # Chosen anew.
+    if flags.FLAGS.preset:
+        settings = {**presets.preset(flags.FLAGS.preset), **settings}
+    return settings
+
+
+def main() -> None:
+    """Train a run, or go on with it."""
+    given = flags.FLAGS
+    if given.list_presets:
+        return _list_presets()
+    settings = _settings()
+    if given.dry_run:
+        return _describe(Config().replace(settings))
+    folder = command_line.folder("workdir")
+    config = Config()
+    resume = workdir.prepare(folder, given.resume, given.overwrite)
+    if resume:
+        config = config_module.load(folder / "config.json")
     if given.init_from and not resume:
         config, settings["init_from"] = _init_from(given.init_from, folder)
-    if given.preset:
-        settings = {**presets.preset(given.preset), **settings}
 
     command_line.import_tensorflow()
     from mlvae_tf.runs import training
@@ -73,6 +99,15 @@ def main() -> None:
     training.train(config.replace(settings), folder, resume)
     evaluate = command_line.sibling("evaluate")
     print(f"Trained. Next: {evaluate} --workdir={folder}")
+
+
+def _describe(config: Config) -> None:
+    """Print what would be trained."""
+    command_line.import_tensorflow()
+    from mlvae_tf.evaluation import tables
+    from mlvae_tf.runs import planning
+
+    print(tables.as_text(planning.describe(config)))
 
 
 def run() -> None:

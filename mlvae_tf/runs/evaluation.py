@@ -26,7 +26,8 @@ from mlvae_tf.runs import several, workdir
 from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.command_line import format_value
 from mlvae_tf.runs.config import Config
-from mlvae_tf.runs.training import run_record, train, training_groups
+from mlvae_tf.runs.planning import training_groups
+from mlvae_tf.runs.training import run_record, train
 
 MIN_SPARING = 3  # The least group of which 0.2 is an observation.
 

@@ -28,6 +28,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "style_kl_start": 2.0,
         "epochs": 2000,
     },
+    "glyphs": {
+        "dataset": "npz:glyphs.npz",
+        "groups": ("font", "character"),
+        "holdout_groups": 0.2,
+        "holdout_cells": 0.3,
+        "level_dims": ("font:32", "character:32"),
+        "style_dim": 0,
+        "hidden_units": (500, 500),
+        "content_contrast": 100.0,
+        "observations_per_group": 8,
+        "steps": 3000,
+    },
     "faces": {
         "dataset": "tfds:lfw",
         "image_size": 32,
