@@ -13,6 +13,7 @@ from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import (
+    board,
     callbacks,
     exports,
     identification,
@@ -57,6 +58,9 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     record = run_record(config, loaded.skipped)
     files.write_json(folder / "config.json", record)
     logs = folder / "logs"
+    if not resume:
+        with callbacks.going_on("writing the settings for TensorBoard"):
+            board.write_settings(logs, config)
     settled = round(training.kl_warmup * steps)
     watch = Watch(logs, loaded, training.seed, validated(training), settled)
     pictures = fit(
@@ -78,6 +82,9 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
         identification.keep(folder, model, loaded, training)
     with callbacks.going_on("drawing the swap grid"):
         pictures.draw_last()
+    with callbacks.going_on("writing embeddings for TensorBoard"):
+        shown = splits.evaluation or splits.train
+        board.write_embeddings(logs, model, shown, training.seed)
     with callbacks.going_on("looking for what fails"):
         workdir.remember_doubts(folder, watch.finish())
     return model
