@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import pyarrow.parquet
 import pytest
 from scripts import assert_fails, script
 
@@ -91,13 +92,30 @@ def test_it_is_resumed(run, crossed):
     assert "resuming at step 8 of 8" in process.stdout
 
 
-def test_what_is_of_one_level_is_refused(run, crossed, tmp_path):
+def test_a_row_an_observation_has_all_levels(run, crossed, tmp_path):
     _, folder = run
-    store = f"--output={tmp_path}/store.parquet"
-    said = "take models of one level so far: got person, light"
-    assert_fails(script("encode.py", f"--workdir={folder}", store), said)
-    rows = f"--output={tmp_path}/rows.csv", "--per_observation"
-    assert_fails(script("encode.py", f"--workdir={folder}", *rows), said)
+    output = tmp_path / "rows.parquet"
+    process = script(
+        "encode.py",
+        f"--workdir={folder}",
+        f"--output={output}",
+        "--per_observation",
+    )
+    assert process.returncode == 0, process.stderr
+    rows = pyarrow.parquet.read_table(output)
+    assert rows.column_names == [
+        *("row", "person", "light"),
+        *("person_loc", "person_scale", "light_loc", "light_scale"),
+        *("style_loc", "style_scale"),
+    ]
+    model = keras.saving.load_model(folder / "model.keras")
+    with np.load(crossed) as arrays:
+        assert rows["person"].to_pylist() == arrays["person"].tolist()
+        assert rows["light"].to_pylist() == arrays["light"].tolist()
+        values = arrays["observations"].astype(np.float32)
+    contents, _ = model.infer_observations(values)
+    found = np.array(rows["light_loc"].to_pylist())
+    np.testing.assert_allclose(found, contents["light"].loc, rtol=1e-4)
 
 
 def test_what_cannot_be_learned_is_refused(crossed, tmp_path):

@@ -23,7 +23,8 @@ Of a run with several levels PATH is a folder, with a table for each of them.
 
 With --per_observation the table has a row per observation, in the dataset's
 order: row (of a folder: also path), group, content_loc, content_scale,
-style_loc, style_scale; of a dataset with a test split, also split.
+style_loc, style_scale; of a dataset with a test split, also split. Of several
+levels their names take the place of group and content.
 
 Installed, it is `mlvae-encode`.
 """
@@ -99,7 +100,7 @@ def main(beam_flags: list[str]) -> None:
         raise InputError("--output=PATH is required.")
     output = pathlib.Path(given.output).expanduser()
     _check_together(beam_flags)
-    if _has_levels():
+    if not given.per_observation and _has_levels():
         _write_levels(output)
         return
     files.check_suffix(output, files.TABLES)
@@ -155,11 +156,8 @@ def _has_levels() -> bool:
 def _write_levels(output: pathlib.Path) -> None:
     """Write a folder with a content store for every level."""
     given = flags.FLAGS
-    for name in ("beam", "per_observation"):
-        if given[name].value:
-            raise InputError(
-                f"--{name} takes runs of one level so far: drop it."
-            )
+    if given.beam:
+        raise InputError("--beam takes runs of one level so far: drop it.")
     if given.stored == "skip":
         raise InputError(
             "--stored=skip takes tables of one level so far: pass another."

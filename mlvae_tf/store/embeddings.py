@@ -15,7 +15,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import columns
-from mlvae_tf.store.table import as_ids, check_one_level
+from mlvae_tf.store.table import as_ids
 
 
 class Part(NamedTuple):
@@ -45,7 +45,8 @@ def write(
     The columns are `row`, `path` if asked for, `split` if there are several,
     `group`, and the vectors `content_loc`, `content_scale`, `style_loc` and
     `style_scale`: the normal that the observation by itself proposes for the
-    content, and its style. Their numbers are null, in a CSV nothing, where no
+    content, and its style. With several levels their names take the place of
+    `group` and of `content`. Their numbers are null, in a CSV nothing, where no
     value of the observation is known. Memory does not grow with the number of
     observations, but for the row numbers.
 
@@ -59,7 +60,6 @@ def write(
     Raises:
         InputError: If the observations do not fit the model.
     """
-    check_one_level(model)
     for part in parts:
         checks.check_shapes(part.data.observations, model.observation_shape)
     tables = (
@@ -80,8 +80,10 @@ def _encode(
     model: MLVAE, part: Part, batch_size: int, paths: bool
 ) -> Iterator[pa.Table]:
     data, stop = part.data, 0
-    groups, observations = as_ids(data.groups), data.observations
-    for values, group_index in data.chunks(batch_size):
+    observations = data.observations
+    levels = data.levels if data.others else {"group": data.levels[data.level]}
+    groups = {name: as_ids(level.groups) for name, level in levels.items()}
+    for values, _ in data.chunks(batch_size):
         start, stop = stop, stop + len(values)
         table = {"row": pa.array(part.rows[start:stop], pa.int64())}
         if paths and isinstance(observations, Stored):
@@ -89,17 +91,21 @@ def _encode(
             table["path"] = pa.array(names, pa.string())
         if part.split is not None:
             table["split"] = pa.array([part.split] * len(values))
-        table["group"] = columns.ids(groups[group_index])
+        for name, level in levels.items():
+            table[name] = columns.ids(groups[name][level.index[start:stop]])
         yield pa.table({**table, **_vectors(model, values)})
 
 
 def _vectors(model: MLVAE, values: np.ndarray) -> dict[str, pa.Array]:
-    content, style = model.infer_observations(values, batch_size=len(values))
+    contents, style = model.infer_observations(values, batch_size=len(values))
+    if not isinstance(contents, dict):
+        contents = {"content": contents}
+    latents = contents | ({"style": style} if model.style_dim else {})
     known = model.codec.likelihood.known(values)
     if known is not None:
         known = np.asarray(known)
     return {
         f"{name}_{of}": columns.vectors(getattr(latent, of).numpy(), known)
-        for name, latent in (("content", content), ("style", style))
+        for name, latent in latents.items()
         for of in ("loc", "scale")
     }

@@ -283,9 +283,8 @@ def check_one_level(model: MLVAE) -> None:
         names = ", ".join(level.name for level in model.levels)
         raise InputError(
             f"the model has several levels, {names}, and a table for each: "
-            "encode in Python, with mlvae_tf.store.levels.encode(model, "
-            "observations, group_ids), and identify with the signature of its "
-            "SavedModel. The scripts know one level."
+            "encode with encode.py, or in Python with "
+            "mlvae_tf.store.levels.encode(model, observations, group_ids)."
         )
 
 
