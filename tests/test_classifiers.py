@@ -42,6 +42,7 @@ def test_means_are_taken_where_they_serve(generator):
         assert right(probe, kind, points[400:], ids[400:]) > 0.94
 
 
+@pytest.mark.slow
 def test_what_no_mean_tells_is_found(generator):
     probe = fit_probe(*corners(generator, 1500), 0)
     points, ids = corners(generator, 400)
@@ -97,9 +98,9 @@ def test_probe_of_one_group():
 
 
 def test_many_groups_cost_no_trees_each(generator):
-    """A thousand groups of four, told by prototypes, network and all."""
-    ids = np.repeat(np.arange(1000), 4)
-    points = generator.normal(size=(1000, 16))[ids]
+    """Three hundred groups of four, told by prototypes, network and all."""
+    ids = np.repeat(np.arange(300), 4)
+    points = generator.normal(size=(300, 16))[ids]
     points += 0.2 * generator.normal(size=points.shape)
     probe = fit_probe(points, ids, 0)
     assert np.mean(probe.names(points) == ids) > 0.99

@@ -126,6 +126,7 @@ def test_script(run, tmp_path):
     assert_equal(twice, some.merge(whole, twice=True))
 
 
+@pytest.mark.slow
 def test_the_same_photographs_again(run, tmp_path):
     """Some are encoded; then four have come, and all lie elsewhere.
 

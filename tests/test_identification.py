@@ -51,7 +51,7 @@ def test_equal_error_by_hand(genuine, impostor, expected):
 class Model:
     """Whose contents are the observations, of one certainty."""
 
-    levels = (SimpleNamespace(sums=EvidenceAccumulation()),)
+    levels = (SimpleNamespace(sums=EvidenceAccumulation(), name="content"),)
     codec = SimpleNamespace(likelihood=SimpleNamespace(known=lambda _: None))
 
     def infer_observations(self, values):

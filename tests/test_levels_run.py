@@ -85,6 +85,7 @@ def test_a_training_says_what_the_ids_can_tell_and_what_is_left_out(run):
     assert described == {"person": 12, "light": 6}
 
 
+@pytest.mark.slow
 def test_it_is_resumed(run, crossed):
     _, folder = run
     process = script("train.py", f"--workdir={folder}", "--resume")
@@ -134,6 +135,7 @@ def test_what_cannot_be_learned_is_refused(crossed, tmp_path):
         assert_fails(script("train.py", spec, folder, *flags), words)
 
 
+@pytest.mark.slow
 def test_nested_levels_and_ids_that_are_not_known(crossed, tmp_path):
     process = script(
         "train.py",
@@ -189,6 +191,7 @@ def test_one_level_is_what_it_was():
         several.check(Config().replace({"level_dims": ("person:3",)}))
 
 
+@pytest.mark.slow
 def test_evaluation_says_what_each_latent_tells(run):
     _, folder = run
     process = script("evaluate.py", f"--workdir={folder}")
@@ -216,6 +219,7 @@ def test_evaluation_says_what_each_latent_tells(run):
     )
 
 
+@pytest.mark.slow
 def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
     _, folder = run
     output = tmp_path / "stores"

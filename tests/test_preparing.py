@@ -12,10 +12,11 @@ def some(generator, dtype=np.float32):
     return values.astype(dtype), np.arange(60) % 6
 
 
+@pytest.mark.slow
 def test_what_it_makes_is_trained_as_it_says(generator):
     values, ids = some(generator)
     model, fitting, choices = mlvae_tf.prepare(
-        values, ids, steps=24, hidden_units=(8,)
+        values, ids, steps=24, hidden_units=(8,), style_flow=2
     )
     assert isinstance(model.likelihood, likelihoods.Normal)
     assert model.content_dim == 10

@@ -351,6 +351,7 @@ def ratio(first, second, prior):
     return total
 
 
+@pytest.mark.slow
 def test_what_is_not_known_says_nothing(tmp_path):
     case = Case("gaps", tmp_path)
     for level in case.drawn:

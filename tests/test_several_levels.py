@@ -314,6 +314,7 @@ def test_the_elbo_is_that_of_the_linear_oracle(generator, case):
     np.testing.assert_allclose(np.ptp(draws[:, 1] - draws[:, 0]), 0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_importance_weights_come_to_the_exact_log_p(generator, case):
     """Within 0.05 nats an observation, of a q that is no prior."""

@@ -1,7 +1,6 @@
 """Content stores of several levels: a table for each, outer ones from inner."""
 
 import json
-import pathlib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,8 +10,6 @@ from mlvae_tf import Level
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.store import LevelStores, encoding, levels
-from mlvae_tf.store.embeddings import Part
-from mlvae_tf.store.embeddings import write as write_embeddings
 
 VISIT = Level("visit", 3, parent="patient")
 CASES = {
@@ -218,12 +215,9 @@ def test_stores_of_other_levels_do_not_add_up(make_model, batch):
 def test_the_scripts_know_one_level(make_model, batch):
     model = make_model(**CASES["crossed"])
     data = GroupedData.of(batch["observations"], batch["group_ids"])
-    words = "several levels, person, light, and a table for each: encode in"
+    words = "several levels, person, light, and a table for each: encode with"
     with pytest.raises(InputError, match=words):
         encoding.encode(model, [data])
-    part = Part(data, np.arange(len(data)))
-    with pytest.raises(InputError, match=words):
-        write_embeddings(model, [part], pathlib.Path("x.parquet"))
     table = some(model, batch["observations"]).tables["person"]
     with pytest.raises(InputError, match=words):
         table.identify(model, batch["observations"])
