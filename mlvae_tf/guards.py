@@ -166,11 +166,19 @@ def assert_whole(count: tf.Tensor, segment_ids: tf.Tensor) -> None:
     tf.debugging.Assert(count == tf.size(segment_ids), [message])
 
 
+def all_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
+    """Whether all numbers of all tensors are finite, a scalar bool."""
+    return tf.reduce_all(
+        [tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors]
+    )
+
+
 def assert_finite(loss: tf.Tensor) -> None:
     """Stop a training that has run away, within a graph."""
     message = (
-        f"{_MARK}the loss must stay finite: it did not. Lower the learning "
-        "rate, or take up the last checkpoint with another seed."
+        f"{_MARK}the loss must stay finite, and its gradient: the step that "
+        "made them something else was not taken. Lower the learning rate, or "
+        "take up the last checkpoint with another seed."
     )
     tf.debugging.Assert(tf.math.is_finite(loss), [message])
 

@@ -311,38 +311,57 @@ class GroupedModel(GroupedTrainer):
         ids = self._ids(group_ids)
         proposed, _ = self.infer_observations(observations, ids)
         alone = proposed if len(self.levels) > 1 else {self._first: proposed}
-        generator = noise.generator(seed, noise.Stream.STYLE_FLOW)
-        hands = {
-            name: _deal(of_level, FEW, generator)
-            for name, of_level in ids.items()
-        }
-        rows, together = self._accumulate(observations, proposed, hands)
-        seed_of_draws = noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP)
-        drawn = {
-            name: tf.gather(
-                noise.sample(
-                    together[name].loc, together[name].scale, seed_of_draws
-                ),
-                rows[name],
-            )
-            for name in alone
-        }
         contents = [
             self.codec.joined({name: q.loc for name, q in alone.items()}),
-            self.codec.joined(drawn),
+            self.codec.joined(self._of_few(observations, proposed, ids, seed)),
         ]
         styles = [
             self._read_styles(self._learned_style, observations, content)
             for content in contents
         ]
         one, other = (Pairs(q.loc, c) for q, c in zip(styles, contents))
-        scale = styles[0].scale[0]
         rows, groups = self._accumulate(observations, proposed, ids)
         prototypes = [
             groups[name].loc[: int(tf.reduce_max(rows[name])) + 1]
             for name in alone
         ]
+        scale = styles[0].scale[0]
         return flow.fit(one, other, scale, prototypes, seed, steps)
+
+    def _of_few(
+        self,
+        observations: Any,
+        proposed: Any,
+        ids: dict[str, np.ndarray],
+        seed: int,
+    ) -> dict[str, tf.Tensor]:
+        """Contents that a few of each one's group make together, drawn.
+
+        Args:
+            observations: Checked ones.
+            proposed: What they propose.
+            ids: By level, `[N]`.
+            seed: Of which few, and of the draws.
+
+        Returns:
+            By level that is drawn, `[N, dim]`.
+        """
+        generator = noise.generator(seed, noise.Stream.STYLE_FLOW)
+        hands = {
+            name: _deal(of_level, FEW, generator)
+            for name, of_level in ids.items()
+        }
+        rows, together = self._accumulate(observations, proposed, hands)
+        of_draws = noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP)
+        drawn = {}
+        for number, level in enumerate(self.codec.drawn):
+            q, name = together[level.name], level.name
+            # The first level's noise is that of a model with one level.
+            own = noise.fold_in(of_draws, number) if number else of_draws
+            drawn[name] = tf.gather(
+                noise.sample(q.loc, q.scale, own), rows[name]
+            )
+        return drawn
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""

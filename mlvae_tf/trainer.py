@@ -156,9 +156,17 @@ class GroupedTrainer(keras.Model):
         gradients: list[tf.Tensor],
         segment_ids: batches.SegmentIds,
     ) -> tf.Tensor:
-        pairs = zip(gradients, self.trainable_variables, strict=True)
-        self.optimizer.apply_gradients(pairs)
-        return self._report(loss, terms, segment_ids)
+        variables = self.trainable_variables
+        good = guards.all_finite([loss, *gradients])
+
+        def apply() -> tf.Tensor:
+            self.optimizer.apply_gradients(zip(gradients, variables))
+            return self._report(loss, terms, segment_ids)
+
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return apply()  # It passes over such gradients itself.
+        nothing = tf.constant(float("nan"), loss.dtype)
+        return tf.cond(good, apply, lambda: nothing)
 
     def _report_test(
         self, terms: Terms, segment_ids: batches.SegmentIds

@@ -739,6 +739,34 @@ def test_a_runaway_loss_is_an_error(make_model, batch):
         model.fit(dataset, verbose=0)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("which", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_is_not_taken(
+    make_model, batch, monkeypatch, jit_compile, which
+):
+    found = whole.loss_and_gradients
+
+    def spoiled(*args):
+        loss, terms, (first, *others) = found(*args)
+        if which == "loss":
+            loss *= float("nan")
+        return (
+            loss,
+            terms,
+            [first / (0.0 if which == "gradient" else 1.0), *others],
+        )
+
+    monkeypatch.setattr(whole, "loss_and_gradients", spoiled)
+    model = make_model(dtype="float32")
+    model.compile("adam", jit_compile=jit_compile)
+    before = [w.copy() for w in model.get_weights()]
+    with pytest.raises(ValueError, match="the loss must stay finite, and its"):
+        model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(old, new)
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_config_round_trip(make_model):
     model = make_model(
         likelihood="normal",
