@@ -69,6 +69,14 @@ class GroupedTrainer(keras.Model):
         names = "loss", "elbo", "reconstruction", *kls
         self._trackers = [keras.metrics.Mean(name) for name in names]
         self._train_sizes, self._test_sizes = batches.Sizes(), batches.Sizes()
+        self._max_bad_steps = 0
+        # Past Keras, which would save it with the model.
+        self.__dict__["_bad_steps"] = tf.Variable(0, False, dtype=tf.int64)
+
+    @property
+    def bad_steps(self) -> int:
+        """Steps of the last `fit` that were not taken, not being finite."""
+        return int(self.__dict__["_bad_steps"])
 
     def expect_batches(
         self, largest: Sequence[int], largest_tested: Sequence[int] = ()
@@ -163,10 +171,16 @@ class GroupedTrainer(keras.Model):
             self.optimizer.apply_gradients(zip(gradients, variables))
             return self._report(loss, terms, segment_ids)
 
+        def pass_over() -> tf.Tensor:
+            count = self._bad_steps.assign_add(1)
+            if self._max_bad_steps:  # The data and schedules go on.
+                self.optimizer.iterations.assign_add(1)
+            too_many = count > self._max_bad_steps
+            return tf.where(too_many, tf.cast(float("nan"), loss.dtype), 0)
+
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             return apply()  # It passes over such gradients itself.
-        nothing = tf.constant(float("nan"), loss.dtype)
-        return tf.cond(good, apply, lambda: nothing)
+        return tf.cond(good, apply, pass_over)
 
     def _report_test(
         self, terms: Terms, segment_ids: batches.SegmentIds
@@ -299,6 +313,7 @@ class GroupedTrainer(keras.Model):
         *args: Any,
         validation_data: Any = None,
         initial_step: int = 0,
+        max_bad_steps: int = 0,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit` does.
@@ -311,6 +326,8 @@ class GroupedTrainer(keras.Model):
             initial_step: Steps of the first epoch that were taken before. `x`,
                 a `tf.data.Dataset`, has the batches after them, and
                 `steps_per_epoch` is that of a whole epoch.
+            max_bad_steps: Go on after so many steps of which the loss or the
+                gradient is not finite. None of them is taken (`bad_steps`).
             **kwargs: Keras's.
 
         Raises:
@@ -324,6 +341,9 @@ class GroupedTrainer(keras.Model):
         if self.compiled and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         steps = kwargs.get("steps_per_epoch"), self.steps_per_execution
+        if max_bad_steps != self._max_bad_steps:
+            self._max_bad_steps, self.train_function = max_bad_steps, None
+        self._bad_steps.assign(0)
         try:
             with self._guarded():
                 data = feeding.rest(self._prepare(x), initial_step, *steps)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mlvae_tf import whole
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import figures
 from mlvae_tf.runs import callbacks
@@ -142,6 +143,21 @@ def test_pictures_that_cannot_be_drawn(model, data, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=said), callbacks.going_on("drawing"):
         pictures.draw_last()
     assert int(model.optimizer.iterations) == 4
+
+
+def test_steps_that_are_not_taken_are_said(model, data, monkeypatch):
+    found = whole.loss_and_gradients
+
+    def spoiled(*args):
+        loss, terms, gradients = found(*args)
+        second = tf.equal(model.optimizer.iterations, 1)
+        return loss + tf.where(second, np.nan, 0.0), terms, gradients
+
+    monkeypatch.setattr(whole, "loss_and_gradients", spoiled)
+    words = r"not finite in 1 of the steps up to 2, which were not taken \(1 in"
+    with pytest.warns(UserWarning, match=words) as said:
+        fit(model, data, callbacks.BadSteps(), max_bad_steps=3)
+    assert len([w for w in said if "not taken" in str(w.message)]) == 1
 
 
 def test_logs_that_cannot_be_written(model, data, tmp_path):

@@ -767,6 +767,35 @@ def test_a_step_that_is_not_finite_is_not_taken(
     assert int(model.optimizer.iterations) == 0
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_some_steps_that_are_not_finite_are_passed_over(
+    make_model, batch, monkeypatch, jit_compile
+):
+    model = make_model(dtype="float32")
+    model.compile("adam", jit_compile=jit_compile)
+    found, bad = whole.loss_and_gradients, tf.constant([1, 3], tf.int64)
+
+    def spoiled(*args):
+        loss, terms, gradients = found(*args)
+        step = tf.cast(model.optimizer.iterations, bad.dtype)
+        now = tf.reduce_any(bad == step)
+        return loss + tf.where(now, np.inf, 0.0), terms, gradients
+
+    monkeypatch.setattr(whole, "loss_and_gradients", spoiled)
+    dataset = tf.data.Dataset.from_tensors(batch).repeat(5)
+    history = model.fit(dataset, max_bad_steps=2, verbose=0).history
+    assert model.bad_steps == 2
+    assert int(model.optimizer.iterations) == 5
+    assert np.isfinite(history["loss"]).all()
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    before = model.get_weights()
+    model.optimizer.iterations.assign(1)
+    with pytest.raises(ValueError, match="the loss must stay finite, and its"):
+        model.fit(dataset, verbose=0)
+    for old, new in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_config_round_trip(make_model):
     model = make_model(
         likelihood="normal",

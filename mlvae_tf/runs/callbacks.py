@@ -101,6 +101,26 @@ class Progress(keras.callbacks.Callback):
             self._bar.close()
 
 
+class BadSteps(keras.callbacks.Callback):
+    """Warn of steps that are not taken, since they are not finite."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._before = 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        count = self.model.bad_steps
+        if count > self._before:
+            step = int(self.model.optimizer.iterations)
+            warnings.warn(
+                f"the loss or its gradient was not finite in "
+                f"{count - self._before} of the steps up to {step}, which were "
+                f"not taken ({count} in all). Lower the --learning_rate, or "
+                "look for values far from all others",
+                stacklevel=2,
+            )
+            self._before = count
+
+
 class TensorBoard(keras.callbacks.TensorBoard):
     """Keras's, with throughput and the weights of the KLs.
 

@@ -255,6 +255,12 @@ class TrainingConfig:
         "epochs. Default: 20 times.",
         minimum=1,
     )
+    max_bad_steps: int = option(
+        10,
+        "Pass over so many steps of which the loss or the gradient is not "
+        "finite, each with a warning, before the training ends.",
+        minimum=0,
+    )
     checkpoint_seconds: int = option(
         60,
         "Save a checkpoint after the first step after so many seconds, within "

@@ -14,7 +14,13 @@ from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.best import Best
 from mlvae_tf.runs.building import make_batches
-from mlvae_tf.runs.callbacks import Beside, Pictures, Progress, TensorBoard
+from mlvae_tf.runs.callbacks import (
+    BadSteps,
+    Beside,
+    Pictures,
+    Progress,
+    TensorBoard,
+)
 from mlvae_tf.runs.checkpoints import Checkpoints
 from mlvae_tf.runs.config import TrainingConfig
 from mlvae_tf.runs.watching import Watch
@@ -81,6 +87,7 @@ def fit(
             epochs=training.length,
             initial_epoch=epoch,
             initial_step=initial_step,
+            max_bad_steps=training.max_bad_steps,
             steps_per_epoch=steps_per_epoch,
             shuffle=False,
             verbose=0,
@@ -90,6 +97,7 @@ def fit(
                 *([best] if best else []),  # Checkpoints hold what it keeps.
                 checkpoints,  # Before what may take a while, or fail.
                 Beside("showing the progress", progress),
+                Beside("counting steps that are not taken", BadSteps()),
                 Beside("writing for TensorBoard", tensorboard),
                 *looks,
             ],

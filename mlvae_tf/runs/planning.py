@@ -34,6 +34,7 @@ _FREE = {
     "checkpoint_seconds",
     "checkpoint_steps",
     "keep_versions",
+    "max_bad_steps",
     "memory_gb",
     "chunk_size",  # Of no effect but on rounding.
 }

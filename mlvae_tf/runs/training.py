@@ -29,7 +29,8 @@ from mlvae_tf.runs.planning import make_model, plan
 from mlvae_tf.runs.watching import Watch
 
 FLOW_OBSERVATIONS = 60_000  # That the flow of the style learns from, at most.
-FLOW_STEPS = 3000  # And not more than the training's.
+FLOW_STEPS = 3000  # At least, or as many as the training's.
+FLOW_PASS = 5  # Observations a step, where these are more.
 PATIENCE = 0.25  # Of the validations.
 
 
@@ -101,7 +102,8 @@ def _fit_style_flow(
     ids: Any = some.group_ids
     if some.others:
         ids = {name: level.ids for name, level in some.levels.items()}
-    model.fit_style_flow(some.values(), ids, seed, min(FLOW_STEPS, steps))
+    steps = min(steps, max(FLOW_STEPS, len(some) // FLOW_PASS))
+    model.fit_style_flow(some.values(), ids, seed, steps)
 
 
 def _say(line: str) -> None:
