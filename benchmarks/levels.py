@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from shared import print_table
+from sklearn.neural_network import MLPClassifier
 
 from mlvae_tf import MLVAE
 from mlvae_tf.data import loading
@@ -127,6 +128,31 @@ def at_best(folder: pathlib.Path, seed: int) -> dict[str, float]:
     }
 
 
+def supervised(folder: pathlib.Path, seed: int) -> float:
+    """How often a network of the same layers names the character of one letter.
+
+    It learns from what the model learned from, and is asked of fonts never
+    seen.
+    """
+    model = workdir.load_model(folder)
+    config = config_module.load(folder / "config.json")
+    splits = loading.load(config.data, seed, model.codec.likelihood)
+    if splits.unseen is None:
+        return float("nan")
+    network = MLPClassifier(
+        config.model.hidden_units, random_state=seed, max_iter=60
+    )
+    values, ids = (
+        [
+            of.values().reshape(len(of), -1)
+            for of in (splits.train, splits.unseen)
+        ],
+        [of.levels["character"].ids for of in (splits.train, splits.unseen)],
+    )
+    network.fit(values[0], ids[0])
+    return float(network.score(values[1], ids[1]))
+
+
 def _characters(known: Known, data: Any, rows: np.ndarray) -> np.ndarray:
     index = known.numbers(data[rows], ["character"])["character"]
     return known.contents["character"][index]
@@ -180,6 +206,13 @@ def main(argv: list[str]) -> None:
         ):
             where = ("levels", level, *keys)
             rows[f"{level}, {name}"] = [tables.at(one, where) for one in found]
+    where = "levels", "character", "among_unseen"
+    rows["character, of fonts never seen"] = [
+        tables.at(one, where) for one in found
+    ]
+    rows["the same by a network that is told the characters"] = [
+        supervised(folder, seed) for seed, folder in enumerate(folders)
+    ]
     where = "levels", "font", "unseen", "identification"
     unseen = [tables.at(one, where) for one in found]
     for name in ("content", "pixels", "pca", "pca_discriminants"):

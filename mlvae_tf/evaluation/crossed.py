@@ -72,23 +72,10 @@ def measure(
     found |= likelihood.log_likelihood(
         model, splits.measured, batching, importance_samples, seed
     )
-    pictures: Pictures = {}
-    labels, said = Labels(), [NOT_YET]
-    by_level: dict[str, dict[str, Any]] = {}
-    if splits.evaluation is not None:
-        for name in splits.train.levels:
-            train, held_out = splits.train.on(name), splits.evaluation.on(name)
-            by_level[name], drawn, notes_of = of_level(
-                model, train, held_out, counts, seed, labels
-            )
-            said += [f"{name}: {note}" for note in notes_of]
-            pictures |= {f"{k}_of_{name}": png for k, png in drawn.items()}
-    if splits.unseen is not None:
-        of_unseen, drawn = _of_unseen(model, splits, seed)
-        by_level.setdefault(splits.unseen.level, {}).update(of_unseen)
-        said += notes.of_unseen(splits.unseen)
-        pictures |= drawn
-    found["levels"] = {name: of for name, of in by_level.items() if of}
+    labels = Labels()
+    found["levels"], pictures, said = _by_level(
+        model, splits, counts, seed, labels
+    )
     of_cells, known = combinations.measure(model, splits, seed)
     if known is not None and of_cells:
         found["combinations"] = of_cells
@@ -97,10 +84,34 @@ def measure(
     results = {
         **values,
         "intervals": intervals,
-        "notes": said,
+        "notes": [NOT_YET, *said],
         "doubts": [doubt.text for doubt in doubts.doubts(model, splits, seed)],
     }
     return Measured(results, pictures, labels)
+
+
+def _by_level(
+    model: MLVAE, splits: Splits, counts: Counts, seed: int, labels: Labels
+) -> tuple[dict[str, dict[str, Any]], Pictures, list[str]]:
+    """By level what is measured of it, pictures, and notes."""
+    found: dict[str, dict[str, Any]]
+    found = {name: {} for name in splits.train.levels}
+    pictures: Pictures = {}
+    said: list[str] = []
+    for name in found if splits.evaluation is not None else ():
+        train, held_out = splits.train.on(name), splits.evaluation.on(name)
+        found[name], drawn, notes_of = of_level(
+            model, train, held_out, counts, seed, labels
+        )
+        said += [f"{name}: {note}" for note in notes_of]
+        pictures |= {f"{k}_of_{name}": png for k, png in drawn.items()}
+    if splits.unseen is not None:
+        of_unseen, drawn = _of_unseen(model, splits.train, splits.unseen, seed)
+        for name, of in of_unseen.items():
+            found[name] |= of
+        said += notes.of_unseen(splits.unseen)
+        pictures |= drawn
+    return {name: of for name, of in found.items() if of}, pictures, said
 
 
 def elbo(
@@ -222,17 +233,41 @@ def of_level(
 
 
 def _of_unseen(
-    model: MLVAE, splits: Splits, seed: int
-) -> tuple[dict[str, Any], Pictures]:
-    """Who is it, of groups of the first level that training never saw."""
-    data = splits.unseen
-    if data is None or data.level not in [d.name for d in model.codec.drawn]:
-        return {}, {}
-    posteriors = Posteriors.of(model, data)
-    found, curves = unseen.measure(model, posteriors, data, splits.train, seed)
-    if not curves:
-        return {}, {}
-    return {"unseen": found}, {"unseen_roc": charts.roc(curves)}
+    model: MLVAE, train: GroupedData, data: GroupedData, seed: int
+) -> tuple[dict[str, dict[str, Any]], Pictures]:
+    """What observations tell whose group of the first level is a new one.
+
+    Args:
+        model: The model.
+        train: What it was trained on.
+        data: Observations of groups of the first level never seen.
+        seed: Seed of what is chosen, and of the probes.
+
+    Returns:
+        `(figures, pictures)`. Of the first level `unseen`, who is it; of the
+        others `among_unseen`, how often their content of one such observation
+        names a group that training had.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    pictures: Pictures = {}
+    names = [level.name for level in model.codec.drawn]
+    if data.level in names:
+        posteriors = Posteriors.of(model, data)
+        of, curves = unseen.measure(model, posteriors, data, train, seed)
+        if curves:
+            found[data.level] = {"unseen": of}
+            pictures["unseen_roc"] = charts.roc(curves)
+    some = train.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
+    data = data.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
+    learned, asked = latents(model, some), latents(model, data)
+    for name in names:
+        ids, others = some.levels[name].ids, data.levels[name].ids
+        known = np.isin(others, ids)
+        if name != data.level and known.any() and len(np.unique(ids)) > 1:
+            probe = fit_probe(learned[name], ids, seed)
+            right = probe.names(asked[name][known]) == others[known]
+            found[name] = {"among_unseen": estimate(right)}
+    return found, pictures
 
 
 def told_by(

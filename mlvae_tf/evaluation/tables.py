@@ -99,6 +99,7 @@ def _of_level(name: str, of_level: dict[str, Any]) -> list[tuple[str, Path]]:
     for other in of_level.get("told_by", {}):
         found.append((f"{label} {other}", ("told_by", other)))
     for key, label in (
+        ("among_unseen", f"{name} told by its content, in groups never seen"),
         ("style_accuracy", f"{name} told by style"),
         ("chance_accuracy", f"{name}, chance"),
     ):
