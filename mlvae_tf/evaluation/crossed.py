@@ -98,10 +98,13 @@ def _by_level(
     found = {name: {} for name in splits.train.levels}
     pictures: Pictures = {}
     said: list[str] = []
-    for name in found if splits.evaluation is not None else ():
-        train, held_out = splits.train.on(name), splits.evaluation.on(name)
+    held_out = splits.evaluation
+    for name in found:
+        if held_out is None:
+            break
+        train, asked = splits.train.on(name), held_out.on(name)
         found[name], drawn, notes_of = of_level(
-            model, train, held_out, counts, seed, labels
+            model, train, asked, counts, seed, labels
         )
         said += [f"{name}: {note}" for note in notes_of]
         pictures |= {f"{k}_of_{name}": png for k, png in drawn.items()}
