@@ -5,8 +5,11 @@ import dataclasses
 import io
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 from scripts import assert_fails, script
@@ -485,3 +488,52 @@ def test_an_observation_that_says_nothing_is_nobodys(make_model, generator):
     images[2] = np.nan
     with pytest.raises(InputError, match=r"1 of 4 .* the first at row 2"):
         store.identify(model, images)
+
+
+@pytest.mark.slow
+def test_a_client_of_the_export_says_who_it_is(here, tmp_path):
+    """`examples/who.py`, which knows nothing of this package."""
+    example = pathlib.Path(__file__).parent.parent / "examples" / "who.py"
+    table = tmp_path / "people.parquet"
+
+    def who(*arguments):
+        command = [sys.executable, "-S", "-c", ISOLATED, str(example)]
+        given = [f"--export={here / 'run/export/1'}", f"--people={table}"]
+        process = subprocess.run(
+            [*command, *given, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout.splitlines()
+
+    for person in STORED:
+        paths = sorted((here / "people" / person).iterdir())
+        who(f"--add={person}", *paths[:2])
+        who(f"--add={person}", *paths[2:])
+    asked = sorted((here / "asked").glob("*.png"))
+    said = who(*asked)
+    assert len(said) == 6
+    for path, line in zip(asked, said, strict=True):
+        person = path.name.rpartition("-")[0]
+        assert line.startswith(f"{path}: {person} (")
+    # The same evidence as the store's.
+    store = ContentStore.load(here / "people.parquet")
+    found = {
+        row["name"]: row["precision"]
+        for row in pyarrow.parquet.read_table(table).to_pylist()
+    }
+    for row, person in enumerate(store.groups.tolist()):
+        np.testing.assert_allclose(
+            found[person], store.evidence.precision[row], rtol=1e-4
+        )
+
+
+# The example, without the working folder on its path.
+ISOLATED = (
+    "import runpy, site, sys; site.main(); sys.argv = sys.argv[1:]; "
+    "sys.path = [p for p in sys.path if p]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__'); "
+    "assert 'mlvae_tf' not in sys.modules"
+)
