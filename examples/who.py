@@ -33,8 +33,8 @@ def read(path: str, about: dict[str, dict[str, int]]) -> np.ndarray:
         mode = "L" if wanted["channels"] == 1 else "RGB"
         size = wanted["width"], wanted["height"]
         pixels = np.asarray(upright.convert(mode).resize(size), np.float32)
-    pixels = pixels / about["values"]["divide_8_bit_by"]
-    return pixels.reshape(wanted["height"], wanted["width"], -1)
+    values = pixels / np.float32(about["values"]["divide_8_bit_by"])
+    return values.reshape(wanted["height"], wanted["width"], -1)
 
 
 def main() -> None:
