@@ -106,13 +106,13 @@ def at_best(folder: pathlib.Path, seed: int) -> dict[str, float]:
     few = chosen.asked[some], chosen.unit[some]
     chosen = Shown(chosen.shown[:FITTED], *few)
     decoded = combinations.complete(known, unseen, chosen)["decoded"]
-    errors: dict[str, list[np.ndarray]] = {
+    off: dict[str, list[np.ndarray]] = {
         name: [] for name in ("inferred", "shown", "asked")
     }
     for unit, shown in enumerate(chosen.shown):
         rows = chosen.asked[chosen.unit == unit]
         truth = unseen.values(rows).reshape(len(rows), -1)
-        errors["inferred"].append(decoded[chosen.unit == unit] - truth)
+        off["inferred"].append(decoded[chosen.unit == unit] - truth)
         asked = _characters(known, unseen, rows)
         start = np.zeros(known.contents["font"].shape[1], np.float32)
         for name, of in (("shown", shown), ("asked", rows)):
@@ -121,10 +121,10 @@ def at_best(folder: pathlib.Path, seed: int) -> dict[str, float]:
             )
             font = np.repeat(content[np.newaxis], len(rows), axis=0)
             drawn = known.decode({"font": font, "character": asked})
-            errors[name].append(drawn - truth)
+            off[name].append(drawn - truth)
     return {
         name: float(np.sqrt(np.mean(np.concatenate(of) ** 2)))
-        for name, of in errors.items()
+        for name, of in off.items()
     }
 
 
@@ -169,21 +169,16 @@ def table(title: list[str], rows: dict[str, list[float]]) -> None:
     print()
 
 
-def main(argv: list[str]) -> None:
-    del argv
-    folders = [run(seed) for seed in range(_SEEDS.value)]
-    found = [
-        json.loads((folder / "evaluation/metrics.json").read_text())
-        for folder in folders
-    ]
-    of_fonts = "error of fonts never seen, from five letters"
+def errors(found: list[dict[str, Any]], folders: list[pathlib.Path]) -> None:
+    """Print how far what is drawn is from the truth."""
     for title, path in (
-        ("error of held-out combinations", ["held_out"]),
-        (of_fonts, ["unseen", str(SHOTS)]),
+        ("error of held-out combinations", ("held_out",)),
+        (
+            "error of fonts never seen, from five letters",
+            ("unseen", str(SHOTS)),
+        ),
     ):
-        figures = [one["combinations"] for one in found]
-        for key in path:
-            figures = [one[key] for one in figures]
+        figures = [tables.at(one, ("combinations", *path)) for one in found]
         table(
             [title, "mean (range)"],
             {name: [one[name] for one in figures] for name in figures[0]},
@@ -197,28 +192,45 @@ def main(argv: list[str]) -> None:
             "fitted to those asked": [one["asked"] for one in fitted],
         },
     )
-    rows: dict[str, list[float]] = {}
+
+
+def accuracies(
+    found: list[dict[str, Any]], folders: list[pathlib.Path]
+) -> None:
+    """Print how often groups are named right."""
+    paths: dict[str, tables.Path] = {}
     for level, other in (("font", "character"), ("character", "font")):
-        for name, keys in (
-            ("by its content", ["content_accuracy", "1"]),
-            (f"by the content of {other}", ["told_by", other]),
-            ("chance", ["chance_accuracy"]),
-        ):
-            where = ("levels", level, *keys)
-            rows[f"{level}, {name}"] = [tables.at(one, where) for one in found]
-    where = "levels", "character", "among_unseen"
-    rows["character, of fonts never seen"] = [
-        tables.at(one, where) for one in found
-    ]
-    rows["the same by a network that is told the characters"] = [
-        supervised(folder, seed) for seed, folder in enumerate(folders)
-    ]
-    where = "levels", "font", "unseen", "identification"
-    unseen = [tables.at(one, where) for one in found]
+        of = "levels", level
+        paths |= {
+            f"{level}, by its content": (*of, "content_accuracy", "1"),
+            f"{level}, by the content of {other}": (*of, "told_by", other),
+            f"{level}, chance": (*of, "chance_accuracy"),
+        }
+    new = "character, of fonts never seen"
+    paths[f"{new}, by its content"] = "levels", "character", "among_unseen"
+    identified = "levels", "font", "unseen", "identification"
     for name in ("content", "pixels", "pca", "pca_discriminants"):
         label = f"fonts never seen, from five letters, by {name}"
-        rows[label] = [one[name][str(SHOTS)] for one in unseen]
+        paths[label] = (*identified, name, str(SHOTS))
+    rows = {
+        label: [tables.at(one, path) for one in found]
+        for label, path in paths.items()
+    }
+    rows[f"{new}, by a network that is told the characters"] = [
+        supervised(folder, seed) for seed, folder in enumerate(folders)
+    ]
     table(["named right, from one letter", "mean (range)"], rows)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    folders = [run(seed) for seed in range(_SEEDS.value)]
+    found = [
+        json.loads((folder / "evaluation/metrics.json").read_text())
+        for folder in folders
+    ]
+    errors(found, folders)
+    accuracies(found, folders)
 
 
 if __name__ == "__main__":

@@ -198,8 +198,8 @@ def of_level(
         of one observation names the group.
     """
     level = train.level
-    known = np.isin(held_out.groups, train.groups)[held_out.group_index]
-    held_out = held_out[np.flatnonzero(known)]
+    known = np.isin(held_out.groups, train.groups)
+    held_out = held_out[np.flatnonzero(known[held_out.group_index])]
     if len(held_out.groups) < 2:
         return {}, {}, ["held-out observations are of fewer than two groups"]
     chosen = choose(train, held_out, seed)

@@ -8,7 +8,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import batches, evidence, noise, objective, progress, whole
+from mlvae_tf import (
+    batches,
+    checks,
+    evidence,
+    noise,
+    objective,
+    progress,
+    whole,
+)
 from mlvae_tf.batches import Part
 from mlvae_tf.codec import Codec, Groups
 from mlvae_tf.data.grouped import GroupedData
@@ -133,13 +141,10 @@ def importance_weighted_bound(
     """
     codec = model.codec
     targets = tf.cast(observations, model.variable_dtype)
-    ids = group_ids if isinstance(group_ids, dict) else {
-        codec.levels[0].name: group_ids
-    }  # fmt: skip
-    segment_ids = batches.number(
-        {name: tf.constant(of_level) for name, of_level in ids.items()},
-        codec.parents,
-    )
+    names = tuple(level.name for level in codec.levels)
+    ids = checks.by_level(group_ids, names)
+    tensors = {name: tf.constant(of_level) for name, of_level in ids.items()}
+    segment_ids = batches.number(tensors, codec.parents)
     latents, features = codec.propose(targets)
     count = batches.most_groups(segment_ids)
     totals = codec.evidence(targets, latents, segment_ids, count)
@@ -150,19 +155,17 @@ def importance_weighted_bound(
         of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
         of_contents, of_styles = noise.split(of_draw)
         drawn, ratio = _draw_groups(codec, groups, of_contents)
-        of_rows = {
+        rows = {
             level.name: tf.gather(drawn[level.name], segment_ids[level.name])
             for level in codec.drawn
         }
-        per_observation = _log_ratio(
-            codec, features, targets, of_rows, of_styles
-        )
+        per_observation = _log_ratio(codec, features, targets, rows, of_styles)
         if len(codec.levels) > 1:
             total = tf.reduce_sum(per_observation) + tf.reduce_sum(ratio)
             return total[tf.newaxis]
-        (rows,) = segment_ids.values()
+        (of_groups,) = segment_ids.values()
         return ratio + tf.math.unsorted_segment_sum(
-            per_observation, rows, tf.shape(ratio)[0]
+            per_observation, of_groups, tf.shape(ratio)[0]
         )
 
     numbers = progress.track(range(num_samples), num_samples, "importance")

@@ -299,6 +299,25 @@ def _pairs(
     return order[np.append(one, two)], order[np.append(same, other)]
 
 
+def _figures(
+    best: str,
+    named: dict[str, dict[str, _Named]],
+    curves: dict[str, Verification],
+) -> dict[str, Any]:
+    """Of every way to compare, and as `content` of the best."""
+    return {
+        "content_compared_by": best.removeprefix("content_"),
+        "identification": {
+            name: {k: estimate_of_units(*found) for k, found in column.items()}
+            for name, column in {"content": named[best], **named}.items()
+        },
+        "verification_auc": {
+            name: curve.area
+            for name, curve in {"content": curves[best], **curves}.items()
+        },
+    }
+
+
 def measure(
     model: MLVAE,
     posteriors: Posteriors,
@@ -341,17 +360,7 @@ def measure(
             gather.items(), len(gather), "verifying"
         )
     }
-    found: dict[str, Any] = {
-        "content_compared_by": best.removeprefix("content_"),
-        "identification": {
-            name: {k: estimate_of_units(*found) for k, found in column.items()}
-            for name, column in {"content": named[best], **named}.items()
-        },
-        "verification_auc": {
-            name: curve.area
-            for name, curve in {"content": curves[best], **curves}.items()
-        },
-    }
+    found = _figures(best, named, curves)
     directions = components.discriminants
     if directions is not None and len(model.levels) == 1:
         found["swap"] = swaps(
