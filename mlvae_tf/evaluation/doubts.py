@@ -174,8 +174,9 @@ def _of_telling(
                 continue
             text = (
                 f"the content of {other} names the {level} of {share:.0%} "
-                f"(chance {chance[level]:.0%}). Try fewer dimensions, "
-                f"--level_dims={other}:8, or more --steps"
+                f"(chance {chance[level]:.0%}). Try a larger "
+                "--content_contrast, or fewer dimensions, "
+                f"--level_dims={other}:8"
             )
             found.append(Doubt(f"{other}_tells_{level}", text))
     return found

@@ -82,8 +82,10 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
     }
     chosen = {k: v for k, v in chosen.items() if getattr(model, k) is None}
     if model.content_contrast is None:
+        # With several levels each has to be free of the others as well.
+        contrast = 300.0 if train.others else 30.0
         averages = model.accumulation == "average"
-        chosen["content_contrast"] = 0.0 if averages else 30.0
+        chosen["content_contrast"] = 0.0 if averages else contrast
     if model.style_dim == 0 and model.style_flow:
         chosen["style_flow"] = 0
     return Choice(chosen, f"of {count} values an observation")

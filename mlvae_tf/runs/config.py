@@ -116,7 +116,7 @@ class ModelConfig:
         None,
         "Weight, for every observation, of the nats that its content lacks to "
         "tell its group from the others of the batch; 0 for none. Default: 30, "
-        "or 0 where --accumulation=average.",
+        "with several levels 300, or 0 where --accumulation=average.",
         minimum=0.0,
     )
     content_samples: str = option(

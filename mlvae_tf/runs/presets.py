@@ -36,7 +36,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "level_dims": ("font:32", "character:32"),
         "style_dim": 0,
         "hidden_units": (500, 500),
-        "content_contrast": 100.0,
         "observations_per_group": 8,
         "steps": 3000,
     },
