@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlvae_tf.evaluation import grid as grid_module
 from mlvae_tf.evaluation.grid import grid
 
 
@@ -99,3 +100,8 @@ def test_names_do_not_run_into_each_other(texts, names, rotation):
     columns = sorted((box.x0, box.x1) for box in set(boxes))
     for (_, end), (start, _) in itertools.pairwise(columns):
         assert end < start
+
+
+@pytest.mark.parametrize("channels", [2, 10, 12, 20])
+def test_each_channel_has_a_colour_of_its_own(channels):
+    assert len(set(grid_module._colors(channels))) == channels

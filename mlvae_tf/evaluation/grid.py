@@ -20,7 +20,7 @@ from mlvae_tf.evaluation.names import as_it_stands
 
 CELL = 0.8  # Inches.
 GAP = 0.3  # Between the originals and the grid, in cells.
-CHANNELS = colormaps["tab10"]
+FEW, MANY = colormaps["tab10"], colormaps["tab20"]  # Colours of channels.
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 
 # An observation a cell, or None for an empty one; None for no margin.
@@ -87,12 +87,13 @@ def _series(observation: np.ndarray) -> np.ndarray:
 def _colors(channels: int) -> list[Any]:
     if channels == 1:
         return ["#333"]
-    return [CHANNELS(number % CHANNELS.N) for number in range(channels)]
+    colors = FEW if channels <= FEW.N else MANY
+    return [colors(number % colors.N) for number in range(channels)]
 
 
 def _name_channels(axes: Axes, channels: int) -> None:
     """Say below the grid which line is which, where there are several."""
-    if not 1 < channels <= CHANNELS.N:
+    if not 1 < channels <= MANY.N:
         return
     lines = [
         Line2D([], [], color=color, label=f"channel {number}")
