@@ -8,7 +8,7 @@ demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
 	$(BIN)/python evaluate.py --workdir=runs/demo
 
-test: .venv/installed  ## The default tests: six minutes.
+test: .venv/installed  ## The default tests: nine minutes.
 	$(PYTEST)
 
 test-slow: .venv/installed  ## The tests that take longer.
