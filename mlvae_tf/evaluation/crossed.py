@@ -18,7 +18,6 @@ from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
-    calibration,
     charts,
     combinations,
     completed,
@@ -36,7 +35,7 @@ from mlvae_tf.evaluation.bootstrap import (
     separate,
 )
 from mlvae_tf.evaluation.classifiers import fit_probe
-from mlvae_tf.evaluation.measure import Measured, choose
+from mlvae_tf.evaluation.measure import Measured, choose, probe
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.model import MLVAE
@@ -212,27 +211,16 @@ def of_level(
     if level not in [one.name for one in model.codec.drawn]:
         return told, {}, said
     posteriors = Posteriors.of(model, held_out)
-    found, confused = probes.probe_groups(
-        Posteriors.of(model, chosen.some),
-        posteriors[chosen.rows],
-        counts,
-        seed,
-        Posteriors.of(model, chosen.train),
-    )
-    calibrated = calibration.measure(posteriors, counts, seed)
-    found = told | found
-    found["calibration"] = {k: value.ratio for k, value in calibrated.items()}
-    said += notes.of_counts(asked, counts) + notes.of_probes(found, len(groups))
+    probed = probe(model, held_out, posteriors, chosen, counts, seed, labels)
+    found = told | probed.figures
     values, intervals = separate(found)
     pictures = {
+        **probed.pictures,
         "accuracy": charts.accuracy_curve({**values, "intervals": intervals}),
-        "confusion": charts.confusion(confused, list(map(str, groups)), labels),
         "swap": figures.swap_grid(model, held_out, labels=labels),
         "map": charts.latent_map(posteriors, labels),
     }
-    if calibrated:
-        pictures["calibration"] = charts.calibration(calibrated)
-    return found, pictures, said
+    return found, pictures, said + probed.notes
 
 
 def _of_unseen(
@@ -267,8 +255,8 @@ def _of_unseen(
         ids, others = some.levels[name].ids, data.levels[name].ids
         known = np.isin(others, ids)
         if name != data.level and known.any() and len(np.unique(ids)) > 1:
-            probe = fit_probe(learned[name], ids, seed)
-            right = probe.names(asked[name][known]) == others[known]
+            fitted = fit_probe(learned[name], ids, seed)
+            right = fitted.names(asked[name][known]) == others[known]
             found[name] = {"among_unseen": estimate(right)}
     return found, pictures
 
@@ -320,9 +308,9 @@ def _right(
         asked: Those that it is asked of.
         seed: Its seed.
     """
-    probe = fit_probe(*learned, seed)
+    fitted = fit_probe(*learned, seed)
     features, ids = asked
-    named = [probe.names(features, kind) == ids for kind in probe.kinds]
+    named = [fitted.names(features, kind) == ids for kind in fitted.kinds]
     return max(named, key=np.count_nonzero).astype(float)
 
 

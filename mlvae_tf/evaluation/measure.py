@@ -136,6 +136,59 @@ def choose(train: GroupedData, held_out: GroupedData, seed: int) -> Asked:
     return Asked(every, some, np.flatnonzero(asked))
 
 
+class Probed(NamedTuple):
+    """What contents and styles say of the groups of one level.
+
+    Attributes:
+        figures: Of `probes.probe_groups`, and `calibration`.
+        pictures: `confusion`, and `calibration` where it is measured.
+        notes: What the figures are made of.
+    """
+
+    figures: dict[str, Any]
+    pictures: dict[str, bytes]
+    notes: list[str]
+
+
+def probe(
+    model: MLVAE,
+    held_out: GroupedData,
+    posteriors: Posteriors,
+    chosen: Asked,
+    counts: Counts,
+    seed: int,
+    labels: Labels,
+) -> Probed:
+    """Ask which group it is, and whether the scale of contents is right.
+
+    Args:
+        model: The model.
+        held_out: Held-out observations.
+        posteriors: Theirs.
+        chosen: What is asked.
+        counts: Evidence counts.
+        seed: Seed of all that is drawn.
+        labels: What is drawn for the names of groups.
+    """
+    found, confused = probes.probe_groups(
+        Posteriors.of(model, chosen.some),
+        posteriors[chosen.rows],
+        counts,
+        seed,
+        Posteriors.of(model, chosen.train),
+    )
+    groups = chosen.some.groups
+    said = notes.of_counts(held_out[chosen.rows], counts)
+    said += notes.of_probes(found, len(groups))
+    calibrated = calibration.measure(posteriors, counts, seed)
+    found["calibration"] = {k: value.ratio for k, value in calibrated.items()}
+    names = list(map(str, groups))
+    pictures = {"confusion": charts.confusion(confused, names, labels)}
+    if calibrated:
+        pictures["calibration"] = charts.calibration(calibrated)
+    return Probed(found, pictures, said)
+
+
 def _measure_seen(
     model: MLVAE,
     train: GroupedData,
@@ -147,36 +200,21 @@ def _measure_seen(
     """Figures, with notes, and pictures of observations of training groups."""
     posteriors = Posteriors.of(model, held_out)
     chosen = choose(train, held_out, seed)
-    asked, groups = held_out[chosen.rows], chosen.some.groups
-    of_asked = posteriors[chosen.rows]
-    found, confused = probes.probe_groups(
-        Posteriors.of(model, chosen.some),
-        of_asked,
-        counts,
-        seed,
-        Posteriors.of(model, chosen.train),
-    )
-    calibrated = calibration.measure(posteriors, counts, seed)
+    probed = probe(model, held_out, posteriors, chosen, counts, seed, labels)
     real = judge.Judge(chosen.train, seed)
-    found |= {
-        "groups": {"held_out": len(held_out.groups), "asked": len(groups)},
-        "calibration": {k: value.ratio for k, value in calibrated.items()},
+    asked, of_asked = held_out[chosen.rows], posteriors[chosen.rows]
+    sizes = len(held_out.groups), len(chosen.some.groups)
+    found = {
+        **probed.figures,
+        "groups": dict(zip(("held_out", "asked"), sizes)),
         "swap": judge.measure(model, real, asked, of_asked, counts, seed),
         "notes": [
-            *notes.of_groups(
-                len(train.groups), len(held_out.groups), len(groups)
-            ),
-            *notes.of_counts(asked, counts),
-            *notes.of_probes(found, len(groups)),
+            *notes.of_groups(len(train.groups), *sizes),
+            *probed.notes,
         ],
     }
-    pictures = {
-        "confusion": charts.confusion(confused, list(map(str, groups)), labels),
-        **_control(model, held_out, posteriors, labels),
-    }
-    if calibrated:
-        pictures["calibration"] = charts.calibration(calibrated)
-    return found, pictures
+    control = _control(model, held_out, posteriors, labels)
+    return found, probed.pictures | control
 
 
 def _measure_unseen(
