@@ -170,6 +170,11 @@ def num_groups(segment_ids: SegmentIds) -> tf.Tensor:
     return tf.reduce_max(first(segment_ids)) + 1
 
 
+def num_rows(segment_ids: SegmentIds) -> tf.Tensor:
+    """How many observations a batch has, padding left out."""
+    return tf.math.count_nonzero(first(segment_ids) >= 0, dtype=tf.int32)
+
+
 def padded(size: tf.Tensor, parts: int = 8) -> tf.Tensor:
     """The size to pad to, so that XLA compiles only a few programs.
 

@@ -42,7 +42,8 @@ class GroupedTrainer(keras.Model):
     dict of such arrays, which Keras then batches. The observations of a batch
     may be a dataset of chunks `[n, ...]`, for groups larger than memory
     (`mlvae_tf.chunked`). `train_step` and `test_step` report `loss` and the
-    terms of the ELBO, in nats per group.
+    terms of the ELBO, in nats per group, and `elbo_per_observation`;
+    `train_step` also `gradient_norm`.
 
     A subclass calls `_set_elbo` once its networks are made.
     """
@@ -66,8 +67,9 @@ class GroupedTrainer(keras.Model):
         self._own_networks = own_networks
         levels = [level.name for level in elbo.codec.levels]
         kls = [f"{name}_kl" for name in (*levels, elbo.codec.style.name)]
-        names = "loss", "elbo", "reconstruction", *kls
+        names = "loss", "elbo", "reconstruction", *kls, "elbo_per_observation"
         self._trackers = [keras.metrics.Mean(name) for name in names]
+        self._gradient_norm = keras.metrics.Mean("gradient_norm")
         self._train_sizes, self._test_sizes = batches.Sizes(), batches.Sizes()
         self._max_bad_steps = 0
         # Past Keras, which would save it with the model.
@@ -168,6 +170,7 @@ class GroupedTrainer(keras.Model):
         good = guards.all_finite([loss, *gradients])
 
         def apply() -> tf.Tensor:
+            self._report_norm(gradients)
             self.optimizer.apply_gradients(zip(gradients, variables))
             return self._report(loss, terms, segment_ids)
 
@@ -182,6 +185,15 @@ class GroupedTrainer(keras.Model):
             return apply()  # It passes over such gradients itself.
         return tf.cond(good, apply, pass_over)
 
+    def _report_norm(self, gradients: list[tf.Tensor]) -> None:
+        """Of the gradient, before the optimizer clips it."""
+        norm = tf.linalg.global_norm(gradients)
+        norm /= tf.cast(self.optimizer.scale_loss(1.0), norm.dtype)
+        finite = tf.math.is_finite(norm)  # Scaled losses may overflow.
+        self._gradient_norm.update_state(
+            tf.where(finite, norm, 0), tf.cast(finite, norm.dtype)
+        )
+
     def _report_test(
         self, terms: Terms, segment_ids: batches.SegmentIds
     ) -> tf.Tensor:
@@ -192,10 +204,14 @@ class GroupedTrainer(keras.Model):
     def _report(
         self, loss: tf.Tensor, terms: Terms, segment_ids: batches.SegmentIds
     ) -> tf.Tensor:
-        num_groups = batches.num_groups(segment_ids)
+        groups = batches.num_groups(segment_ids)
+        rows = batches.num_rows(segment_ids)
         values = loss, terms.elbo, terms.reconstruction, *terms.kl.values()
-        for tracker, value in zip(self._trackers, values, strict=True):
-            tracker.update_state(value, sample_weight=num_groups)
+        *of_groups, of_rows = self._trackers
+        for tracker, value in zip(of_groups, values, strict=True):
+            tracker.update_state(value, sample_weight=groups)
+        shared = terms.elbo * tf.cast(groups / rows, loss.dtype)
+        of_rows.update_state(shared, sample_weight=rows)
         return loss
 
     def _step(
@@ -254,9 +270,11 @@ class GroupedTrainer(keras.Model):
             return self.test_step(data)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        return self._step(
+        reported = self._step(
             data, self._update, self._update_in_chunks, self._train_sizes
         )
+        norm = self._gradient_norm
+        return {**reported, norm.name: norm.result()}
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         return self._step(
@@ -436,7 +454,7 @@ class GroupedTrainer(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        return self._trackers
+        return [*self._trackers, self._gradient_norm]
 
     # Keras would give its whole step to XLA, string ids included. It is told
     # nothing here (None), and `_step` compiles what comes after the ids.

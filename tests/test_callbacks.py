@@ -57,6 +57,10 @@ def events(folder):
     return found
 
 
+TERMS = {
+    *("loss", "elbo", "elbo_per_observation", "reconstruction"),
+    *("content_kl", "style_kl"),
+}
 HOOKS = {
     *("set_model", "set_params", "on_train_begin", "on_train_end"),
     *("on_epoch_begin", "on_train_batch_begin", "on_train_batch_end"),
@@ -116,9 +120,9 @@ def test_the_picture_of_the_last_epoch_comes_last(
 ):
     swap_grid, drawn = figures.swap_grid, []
 
-    def drawing(*args):
+    def drawing(*args, **kwargs):
         drawn.append(int(model.optimizer.iterations))
-        return swap_grid(*args)
+        return swap_grid(*args, **kwargs)
 
     monkeypatch.setattr(figures, "swap_grid", drawing)
     pictures = Pictures(tmp_path, data, [2, 4])
@@ -126,13 +130,33 @@ def test_the_picture_of_the_last_epoch_comes_last(
     assert drawn == [4]  # Of steps.
     pictures.draw_last()
     assert drawn == [4, 8]
-    assert [step for step, _ in events(tmp_path)["swap"]] == [1, 3]
+    found = events(tmp_path)
+    for kind in ("swap", "reconstruct"):
+        assert [step for step, _ in found[kind]] == [1, 3]
+    for kind in ("interpolate", "generate"):
+        assert [step for step, _ in found[kind]] == [3]
     Pictures(tmp_path, data, [2, 4]).draw_last()  # Nothing is left to draw.
     assert len(drawn) == 2
 
 
+def test_pictures_on_the_way_become_rarer(model, data, tmp_path, monkeypatch):
+    drawn = []
+
+    def draw():
+        drawn.append(int(model.optimizer.iterations))
+        return b""
+
+    made = {"swap": draw, "generate": draw}
+    monkeypatch.setattr(figures, "of_control", lambda *args: made)
+    monkeypatch.setattr(Pictures, "_write", lambda *args: None)
+    epochs = [*range(1, 11)]
+    shown = Pictures(tmp_path, data, epochs)
+    fit(model, data, shown, epochs=10, steps_per_epoch=1)
+    assert drawn == [1, 2, 4, 8]
+
+
 def test_pictures_that_cannot_be_drawn(model, data, tmp_path, monkeypatch):
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise ValueError("Expected end of text")
 
     monkeypatch.setattr(figures, "swap_grid", fail)
@@ -248,3 +272,33 @@ def test_throughput_is_that_of_the_steps_taken(
     fit(model, data, tensorboard, epochs=3, initial_epoch=1, initial_step=1)
     found = events(tmp_path)["epoch_observations_per_second"]
     assert [(step, float(value)) for step, value in found] == [(1, 8), (2, 16)]
+
+
+def test_what_tensorboard_shows_of_an_epoch(model, data, tmp_path):
+    held_out = {"observations": data.observations, "group_ids": [0, 1] * 4}
+    tensorboard = TensorBoard(tmp_path, 16)
+    fit(model, data, tensorboard, validation_data=held_out)
+    found = events(tmp_path / "train")
+    assert set(found) == {
+        *(f"epoch_{name}" for name in TERMS),
+        *(f"epoch_{name}_kl_weight" for name in ("content", "style")),
+        *("epoch_gradient_norm", "epoch_learning_rate"),
+        *("epoch_observations_per_second", "epoch_waiting_for_batches"),
+    }
+    held_out = events(tmp_path / "validation")
+    assert set(held_out) == {f"epoch_{name}" for name in TERMS}  # No tag twice.
+    for _, values in (*found.items(), *held_out.items()):
+        assert [step for step, _ in values] == [0, 1]
+    groups, of_each = (
+        float(found[f"epoch_{name}"][0][1])
+        for name in ("elbo", "elbo_per_observation")
+    )
+    assert groups == pytest.approx(4 * of_each)  # Two groups of four.
+    assert float(found["epoch_gradient_norm"][0][1]) > 0
+
+
+def test_a_profile_is_written_where_asked_for(model, data, tmp_path):
+    fit(model, data, TensorBoard(tmp_path, 16, profile=True))
+    assert list(tmp_path.rglob("*.xplane.pb"))
+    fit(model, data, TensorBoard(tmp_path / "none", 16))
+    assert not list((tmp_path / "none").rglob("*.xplane.pb"))

@@ -385,17 +385,28 @@ def test_eager_graph_and_xla_report_the_same(make_model, batch):
         model.compile(optimizer="adam", **settings)
         results.append(model.evaluate(batch, verbose=0, return_dict=True))
     assert set(results[0]) == {
-        "loss",
-        "elbo",
-        "reconstruction",
-        "content_kl",
-        "style_kl",
+        *("loss", "elbo", "elbo_per_observation", "reconstruction"),
+        *("content_kl", "style_kl"),
     }
     for name in ("content_kl", "style_kl"):  # The others depend on the noise.
         values = [result[name] for result in results]
         np.testing.assert_allclose(values, values[0], rtol=1e-6)
     elbos = [result["elbo"] for result in results]
     np.testing.assert_allclose(elbos[:2], elbos[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_norm_of_the_gradient_is_reported(make_model, batch, scaled):
+    model = make_model()
+    optimizer = keras.optimizers.SGD(1.0)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, 16.0)
+    model.compile(optimizer, jit_compile=False)
+    before = [w.numpy() for w in model.trainable_weights]
+    reported = model.train_on_batch(batch, return_dict=True)
+    moved = [b - w.numpy() for w, b in zip(model.trainable_weights, before)]
+    norm = np.sqrt(sum(np.square(part).sum() for part in moved))
+    assert float(reported["gradient_norm"]) == pytest.approx(norm, rel=1e-6)
 
 
 @pytest.mark.parametrize("ids", ["string", "integer"])

@@ -1,7 +1,10 @@
 import dataclasses
 
+import time
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mlvae_tf import likelihoods
 from mlvae_tf.data import pipeline
@@ -152,3 +155,25 @@ def test_levels_of_a_batch_are_those_of_its_rows(batches, chunk_size):
             np.testing.assert_array_equal(
                 one["group_ids"][name], other["group_ids"][name]
             )
+
+
+def test_what_is_waited_for_is_added_up(data):
+    def slow(batch):
+        def wait(value):
+            time.sleep(0.05)
+            return value
+
+        ids = batch["group_ids"]
+        waited = tf.numpy_function(wait, [ids], ids.dtype)
+        return {**batch, "group_ids": tf.ensure_shape(waited, ids.shape)}
+
+    dataset = make_dataset(data, Batches(2, 2), seed=0)
+    waited = tf.Variable(0.0, dtype=tf.float64)
+    timed = pipeline.timed(dataset.map(slow), waited)
+    assert timed.cardinality() == dataset.cardinality()
+    began = time.perf_counter()
+    for ours, theirs in zip(timed, dataset, strict=True):
+        for name, values in theirs.items():
+            np.testing.assert_array_equal(ours[name], values)
+    passed = time.perf_counter() - began
+    assert 0.05 * int(dataset.cardinality()) <= float(waited) <= passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,32 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation.grid import grid
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.model import MLVAE
+
+
+def of_control(
+    model: MLVAE,
+    data: GroupedData,
+    max_groups: int = 10,
+    labels: Labels | None = None,
+) -> dict[str, Callable[[], bytes]]:
+    """By name, what draws each picture of what can be made of observations.
+
+    Args:
+        model: A model.
+        data: Observations.
+        max_groups: Groups to swap between.
+        labels: What is drawn for the groups' names.
+    """
+    drawn: dict[str, Callable[[], bytes]] = {
+        "swap": lambda: swap_grid(model, data, max_groups, labels=labels),
+        "generate": lambda: generation_grid(model, data, labels=labels),
+        "reconstruct": lambda: reconstruction_grid(model, data, labels=labels),
+    }
+    if len(data.groups) > 1:
+        drawn["interpolate"] = lambda: interpolation_grid(
+            model, data, labels=labels
+        )
+    return drawn
 
 
 def _choose_groups(data: GroupedData, count: int) -> list[np.ndarray]:
@@ -154,7 +181,8 @@ def generation_grid(
     """Styles from the prior, in columns, for contents in rows.
 
     The contents are of groups, of which one observation is on the left, and
-    for the last three rows from the prior as well.
+    for the last three rows from the prior as well. With several levels they
+    are of the data's first one, and columns share all else.
 
     Args:
         model: A model.
@@ -170,23 +198,34 @@ def generation_grid(
     """
     members = _choose_groups(data, 5)
     generator = noise.generator(seed, noise.Stream.GENERATION)
-    dtype = model.variable_dtype
-    style = generator.normal(size=(columns, model.style_dim)).astype(dtype)
-    prior = generator.normal(size=(3, model.content_dim)).astype(dtype)
-    content = tf.concat(
-        [_contents(model, data, members, evidence_count), prior], axis=0
-    )
-    first = [rows[0] for rows in members]
+    dims = {level.name: level.dim for level in model.codec.drawn}
+    own = data.level if len(model.levels) > 1 else next(iter(dims))
+
+    def prior(count: int, dim: int) -> np.ndarray:
+        drawn = generator.normal(size=(count, dim))
+        return drawn.astype(model.variable_dtype)
+
     rows = len(members) + 3
-    means = model.decode(
-        tf.repeat(content, columns, axis=0), tf.tile(style, [rows, 1])
-    ).mean()
+    style = tf.tile(prior(columns, model.style_dim), [rows, 1])
+    known = _contents(model, data, members, evidence_count)
+    content = tf.concat([known, prior(3, dims.pop(own))], axis=0)
+    contents: Any = tf.repeat(content, columns, axis=0)
+    if dims:
+        contents = {own: contents} | {
+            name: tf.tile(prior(columns, dim), [rows, 1])
+            for name, dim in dims.items()
+        }
+    means = model.decode(contents, style).mean()
+    first = [rows[0] for rows in members]
     return grid(
         means.numpy().reshape(rows, columns, *model.observation_shape),
         None,
         [*data.values(np.array(first)), None, None, None],
         ([""] * columns, [*_names(data, first, labels), *["prior"] * 3]),
-        ("styles from the prior", "content"),
+        (
+            f"{'all else' if dims else 'styles'} from the prior",
+            own if dims else "content",
+        ),
     )
 
 
@@ -214,7 +253,9 @@ def reconstruction_grid(
     flat = np.concatenate(members)
     shown = np.concatenate([np.arange(len(rows)) < 2 for rows in members])
     observations = data.values(flat)
-    groups = tf.constant(data.group_index[flat])
+    groups: Any = tf.constant(data.group_index[flat])
+    if len(model.levels) > 1:
+        groups = {name: of[flat] for name, of in data.index.items()}
     rows = [
         observations[shown],
         *(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -237,20 +236,12 @@ def _control(
     model: MLVAE, some: GroupedData, posteriors: Posteriors, labels: Labels
 ) -> dict[str, bytes]:
     """The pictures of control, and the map, by name."""
-    draw: dict[str, Callable[[], bytes]] = {
-        "swap": lambda: figures.swap_grid(model, some, labels=labels),
+    draw = {
+        **figures.of_control(model, some, labels=labels),
         "swap_single": lambda: figures.swap_grid(
             model, some, evidence_count=1, labels=labels
         ),
-        "generate": lambda: figures.generation_grid(model, some, labels=labels),
-        "reconstruct": lambda: figures.reconstruction_grid(
-            model, some, labels=labels
-        ),
         "map": lambda: charts.latent_map(posteriors, labels),
     }
-    if len(some.groups) > 1:
-        draw["interpolate"] = lambda: figures.interpolation_grid(
-            model, some, labels=labels
-        )
     names = progress.track(draw, len(draw), "drawing", seconds=0)
     return {name: draw[name]() for name in names}

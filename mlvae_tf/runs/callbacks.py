@@ -19,6 +19,8 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import reason
 from mlvae_tf.evaluation import figures
 
+GROUPS = 6  # In a picture.
+
 Logs = dict[str, float]
 
 _HOOKS = [name for name in dir(keras.callbacks.Callback) if name[:3] == "on_"]
@@ -122,17 +124,31 @@ class BadSteps(keras.callbacks.Callback):
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's, with throughput and the weights of the KLs.
+    """Keras's, with throughput, waiting and the weights of the KLs.
 
     Args:
         log_dir: Where the event files go.
         observations_per_epoch: How many an epoch visits.
+        profile: Whether to write a profile of some steps, and their graph.
+
+    Attributes:
+        waited: Seconds that were waited for batches, float64, for whoever
+            makes these to add to.
     """
 
     def __init__(
-        self, log_dir: pathlib.Path, observations_per_epoch: int
+        self,
+        log_dir: pathlib.Path,
+        observations_per_epoch: int,
+        profile: bool = False,
     ) -> None:
-        super().__init__(str(log_dir), write_graph=False)
+        # The second and third return from TensorFlow; the first compiles.
+        super().__init__(
+            str(log_dir),
+            write_graph=False,
+            profile_batch=(2, 3) if profile else 0,
+        )
+        self.waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         self._observations_per_epoch = observations_per_epoch
         self._trained: float | None = None
 
@@ -140,10 +156,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
         super().on_epoch_begin(epoch, logs)
         self._first_step = int(self.model.optimizer.iterations)
         self._began, self._trained = time.perf_counter(), None
+        self.waited.assign(0)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         super().on_test_begin(logs)
         self._trained = time.perf_counter()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._pop_writer()  # Keras would write again what the epoch shows.
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         seconds = (self._trained or time.perf_counter()) - self._began
@@ -152,26 +172,34 @@ class TensorBoard(keras.callbacks.TensorBoard):
         observations = (
             self._observations_per_epoch * steps / self.params["steps"]
         )
-        extra = {"observations_per_second": observations / seconds}
+        extra = {
+            "observations_per_second": observations / seconds,
+            "waiting_for_batches": float(self.waited) / seconds,
+        }
         for name, weight in self.model.kl_weights().items():
             extra[f"{name}_kl_weight"] = float(weight)
         super().on_epoch_end(epoch, {**logs, **extra})
 
 
 class Pictures(keras.callbacks.Callback):
-    """Draw the swap grid for TensorBoard.
+    """Draw for TensorBoard what the model makes of some observations.
+
+    Swaps and reconstructions on the way, and at the end all kinds.
 
     Args:
         log_dir: Where the event files go.
-        data: Observations whose contents and styles are swapped.
-        epochs: Draw it after these epochs, counted from 1.
+        data: Observations, of fixed groups of which pictures are drawn.
+        epochs: Counted from 1. After the first of these, the second, the
+            fourth, the eighth and so on, and after the last, some are drawn.
     """
 
     def __init__(
         self, log_dir: pathlib.Path, data: GroupedData, epochs: list[int]
     ) -> None:
         super().__init__()
-        self._log_dir, self._data, self._epochs = log_dir, data, epochs
+        self._log_dir, self._data = log_dir, data
+        doublings = range(len(epochs[:-1]).bit_length())
+        self._epochs = {epochs[2**doubling - 1] for doubling in doublings}
         self._left: int | None = None
 
     @functools.cached_property
@@ -180,8 +208,8 @@ class Pictures(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._left = epoch
-        if epoch + 1 in self._epochs[:-1]:
-            self._draw(epoch)
+        if epoch + 1 in self._epochs:
+            self._draw(epoch, {"swap", "reconstruct"})
             self._left = None
 
     def draw_last(self) -> None:
@@ -189,13 +217,18 @@ class Pictures(keras.callbacks.Callback):
         if self._left is not None:
             self._draw(self._left)
 
-    def _draw(self, epoch: int) -> None:
+    def _draw(self, epoch: int, kinds: set[str] | None = None) -> None:
+        """Draw pictures of some kinds, by default of all."""
         several = len(self.model.levels) > 1
         for level in self.model.codec.drawn:
             data = self._data.on(level.name) if several else self._data
-            picture = figures.swap_grid(self.model, data)
-            with self._writer.as_default():
-                image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
-                tag = f"swap/{level.name}" if several else "swap"
-                tf.summary.image(tag, image, step=epoch)
+            draw = figures.of_control(self.model, data, GROUPS)
+            for kind in draw if kinds is None else draw.keys() & kinds:
+                tag = f"{kind}/{level.name}" if several else kind
+                self._write(tag, draw[kind](), epoch)
         self._writer.flush()
+
+    def _write(self, tag: str, picture: bytes, epoch: int) -> None:
+        image = tf.io.decode_png(picture, channels=3)[tf.newaxis]
+        with self._writer.as_default():
+            tf.summary.image(tag, image, step=epoch)

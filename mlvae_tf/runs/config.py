@@ -251,8 +251,8 @@ class TrainingConfig:
     )
     evaluate_epochs: int | None = option(
         None,
-        "Validate, and draw the swap grid for TensorBoard, every so many "
-        "epochs. Default: 20 times.",
+        "Validate every so many epochs, and draw pictures for TensorBoard "
+        "after the 1st, 2nd, 4th, 8th, ... time. Default: 20 times.",
         minimum=1,
     )
     max_bad_steps: int = option(
@@ -260,6 +260,10 @@ class TrainingConfig:
         "Pass over so many steps of which the loss or the gradient is not "
         "finite, each with a warning, before the training ends.",
         minimum=0,
+    )
+    profile: bool = option(
+        False,
+        "Write a profile of some steps, and their graph, for TensorBoard.",
     )
     checkpoint_seconds: int = option(
         60,
@@ -289,7 +293,10 @@ class TrainingConfig:
 
 
 # What runs of before these settings lack; they were as is the default.
-_NEW = {"groups", "parents", "missing_groups", "level_dims"}
+_NEW = {
+    *("groups", "parents", "missing_groups", "level_dims", "holdout_cells"),
+    *("max_bad_steps", "profile"),
+}
 
 
 @dataclasses.dataclass(frozen=True)

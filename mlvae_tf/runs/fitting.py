@@ -9,7 +9,7 @@ import pathlib
 import tensorflow as tf
 
 from mlvae_tf.data import crossing
-from mlvae_tf.data.pipeline import make_dataset
+from mlvae_tf.data.pipeline import make_dataset, timed
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.best import Best
@@ -74,11 +74,12 @@ def fit(
     _expect_batches(model, splits, training)
     train, held_out = _datasets(splits, training, epoch, initial_step)
     progress = Progress(steps_per_epoch, step)
-    tensorboard = TensorBoard(logs, len(splits.train))
+    tensorboard = TensorBoard(logs, len(splits.train), training.profile)
+    train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
     looks = (
-        Beside("drawing the swap grid", pictures),
+        Beside("drawing pictures", pictures),
         Beside("looking for what fails", watch),
     )
     with contextlib.closing(progress):

@@ -81,7 +81,7 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
             folder, model, training.keep_versions, loaded.train.groups
         )
         identification.keep(folder, model, loaded, training)
-    with callbacks.going_on("drawing the swap grid"):
+    with callbacks.going_on("drawing pictures"):
         pictures.draw_last()
     with callbacks.going_on("writing embeddings for TensorBoard"):
         shown = splits.evaluation or splits.train
