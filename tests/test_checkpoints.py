@@ -165,6 +165,15 @@ def test_the_last_two_are_kept(path):
     ]
 
 
+def test_as_many_as_asked_for_are_kept(tmp_path):
+    folder = Folder(tmp_path, tf.train.Checkpoint(v=tf.Variable(0)), keep=3)
+    for step in range(5):
+        folder.write(step)
+    assert {p.stem for p in tmp_path.glob("*.index")} == {
+        f"ckpt-{step}" for step in (2, 3, 4)
+    }
+
+
 @pytest.mark.parametrize("fault", ["cannot be written", "is not what it was"])
 def test_a_write_that_fails_costs_nothing(path, monkeypatch, fault):
     run, before = Run(path), contents(path)

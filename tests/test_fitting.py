@@ -13,7 +13,7 @@ from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import exports, fitting, training
 from mlvae_tf.runs.best import Best
-from mlvae_tf.runs.callbacks import Pictures
+from mlvae_tf.runs.callbacks import Pictures, Progress
 from mlvae_tf.runs.checkpoints import Folder
 from mlvae_tf.runs.config import Config
 
@@ -127,6 +127,29 @@ def test_a_run_killed_within_an_epoch_ends_as_if_it_were_not(
     resumed = train("killed")
     said = f"resuming at step {step} of {3 * per_epoch}\n"
     assert said in capsys.readouterr().out
+    assert_same_end(straight, resumed, 1)
+
+
+def test_a_run_interrupted_within_an_epoch_loses_no_step(
+    train, capsys, monkeypatch
+):
+    straight = train("straight")
+    per_epoch = steps_per_epoch(straight)
+    advance = Progress.on_train_batch_end
+
+    def interrupted(progress, batch, logs=None):
+        advance(progress, batch, logs)
+        if int(progress.model.optimizer.iterations) >= per_epoch + 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "on_train_batch_end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train("interrupted")
+    monkeypatch.setattr(Progress, "on_train_batch_end", advance)
+    capsys.readouterr()
+    resumed = train("interrupted")
+    said = int(capsys.readouterr().out.split("resuming at step ")[1].split()[0])
+    assert per_epoch + 3 <= said < 2 * per_epoch
     assert_same_end(straight, resumed, 1)
 
 

@@ -30,7 +30,8 @@ from mlvae_tf.runs.workdir import load_model
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path, sent):
     arguments = f"--workdir={tmp_path / 'run'}", f"--dataset={dataset}"
     endless = "--epochs=100000", "--checkpoint_seconds=1"
     process = subprocess.Popen(
@@ -44,7 +45,7 @@ def test_an_interrupted_run_says_how_to_go_on(dataset, tmp_path):
     while not (tmp_path / "run/checkpoints/checkpoint").exists():
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--resume" in printed.splitlines()[-1]

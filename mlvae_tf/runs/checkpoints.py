@@ -7,11 +7,13 @@ one to other programs.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -20,7 +22,6 @@ from mlvae_tf import files
 from mlvae_tf.errors import InputError, reason
 
 _NAME = re.compile(r"ckpt-(\d+)\.(index|data-\d+-of-\d+)")
-_KEPT = 2
 
 Logs = dict[str, float]
 
@@ -42,18 +43,23 @@ def damage(prefix: pathlib.Path) -> str:
 
 
 class Folder:
-    """The checkpoints of a training in a folder; the last two are kept.
+    """The checkpoints of a training in a folder; the newest are kept.
 
     Args:
         path: The folder, which need not exist.
         checkpoint: What is saved.
+        keep: How many are kept.
     """
 
     def __init__(
-        self, path: pathlib.Path, checkpoint: tf.train.Checkpoint
+        self,
+        path: pathlib.Path,
+        checkpoint: tf.train.Checkpoint,
+        keep: int = 2,
     ) -> None:
         self._path = path
         self._checkpoint = checkpoint
+        self._keep = keep
         self._damage: dict[int, str] = {}  # Of those that were read.
 
     def restore(self) -> None:
@@ -142,7 +148,7 @@ class Folder:
     def _keep_newest(self) -> None:
         """Remove older checkpoints: whole ones, which are known to be so."""
         whole = [step for step in self._steps() if not self._damage_of(step)]
-        newest, older = whole[:_KEPT], whole[_KEPT:]
+        newest, older = whole[: self._keep], whole[self._keep :]
         lines = [f'model_checkpoint_path: "ckpt-{newest[0]}"'] + [
             f'all_model_checkpoint_paths: "ckpt-{step}"'
             for step in reversed(newest)
@@ -166,6 +172,7 @@ class Checkpoints(keras.callbacks.Callback):
         seconds: Save after the first step after so long, and at the end.
         steps: Save also after every so many steps.
         beside: What else they hold.
+        keep: How many are kept, the newest.
     """
 
     def __init__(
@@ -175,6 +182,7 @@ class Checkpoints(keras.callbacks.Callback):
         seconds: int,
         steps: int | None = None,
         beside: tf.train.Checkpoint | None = None,
+        keep: int = 2,
     ) -> None:
         super().__init__()
         optimizer = model.optimizer
@@ -184,7 +192,7 @@ class Checkpoints(keras.callbacks.Callback):
         checkpoint = tf.train.Checkpoint(
             model=model, optimizer=optimizer, metrics=self._metrics, **parts
         )
-        self._folder = Folder(path, checkpoint)
+        self._folder = Folder(path, checkpoint, keep)
         self._optimizer = optimizer
         self._seconds, self._steps = seconds, steps
         self._saved, self._saved_at = 0, time.monotonic()
@@ -202,6 +210,20 @@ class Checkpoints(keras.callbacks.Callback):
         self._restored = [variable.numpy() for variable in self._metrics]
         self._saved = int(self._optimizer.iterations)
         return self._saved
+
+    @contextlib.contextmanager
+    def at_interrupt(self) -> Iterator[None]:
+        """Save what an interrupt within an epoch would lose.
+
+        Not once an epoch is over, whose validation is still to come.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            step = int(self._optimizer.iterations)
+            if self.params and step % self.params["steps"]:
+                self._save_if_due(step, always=True)
+            raise
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._before = epoch * self.params["steps"]

@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import pathlib
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -207,10 +208,13 @@ def run(
         doc: What `--help` says before the flags.
         passes_on: Call it with the list of arguments after `--`, which are
             for another program.
-        interrupted: What to say when the user interrupts it.
+        interrupted: What to say when the user, or whoever schedules it,
+            interrupts it.
     """
 
     def guarded(arguments: list[str]) -> None:
+        # What schedulers of jobs send before they kill.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             main(*([arguments[1:]] if passes_on else []))
         except (InputError, MissingExtra, OSError) as error:

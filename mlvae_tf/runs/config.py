@@ -274,6 +274,9 @@ class TrainingConfig:
     checkpoint_steps: int | None = option(
         None, "Save a checkpoint also after every so many steps.", minimum=1
     )
+    keep_checkpoints: int = option(
+        2, "Checkpoints to keep, the newest.", minimum=1
+    )
     keep_versions: int = option(
         2,
         "Exported versions to keep, the newest among them. Older ones are "
@@ -295,7 +298,7 @@ class TrainingConfig:
 # What runs of before these settings lack; they were as is the default.
 _NEW = {
     *("groups", "parents", "missing_groups", "level_dims", "holdout_cells"),
-    *("max_bad_steps", "profile"),
+    *("max_bad_steps", "profile", "keep_checkpoints"),
 }
 
 

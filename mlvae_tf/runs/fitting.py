@@ -82,7 +82,7 @@ def fit(
         Beside("drawing pictures", pictures),
         Beside("looking for what fails", watch),
     )
-    with contextlib.closing(progress):
+    with contextlib.closing(progress), checkpoints.at_interrupt():
         model.fit(
             train,
             epochs=training.length,

@@ -33,7 +33,9 @@ _FREE = {
     "evaluate_epochs",
     "checkpoint_seconds",
     "checkpoint_steps",
+    "keep_checkpoints",
     "keep_versions",
+    "profile",
     "max_bad_steps",
     "memory_gb",
     "chunk_size",  # Of no effect but on rounding.

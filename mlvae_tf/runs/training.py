@@ -152,6 +152,7 @@ def _begin(
         training.checkpoint_seconds,
         training.checkpoint_steps,
         best and best.state,
+        training.keep_checkpoints,
     )
     if not resume:
         return checkpoints, 0
