@@ -35,6 +35,8 @@ class Part(NamedTuple):
             first level is a piece, `[G]` or longer; None where they are whole.
         heard: The segment ids with -1 for the evidence that a training step
             leaves out; None where it takes in all.
+        batch_ids: The segment ids of the whole batch, where these are a
+            worker's rows of it; None where they are all.
     """
 
     observations: tf.Tensor
@@ -42,6 +44,23 @@ class Part(NamedTuple):
     start: int | tf.Tensor = 0
     whole_ids: tf.Tensor | None = None
     heard: SegmentIds | None = None
+    batch_ids: SegmentIds | None = None
+
+    @property
+    def all_ids(self) -> SegmentIds:
+        """The segment ids of the whole batch."""
+        return self.segment_ids if self.batch_ids is None else self.batch_ids
+
+    def own(self, of_batch: SegmentIds) -> SegmentIds:
+        """Of what the rows of the whole batch have, what these rows have."""
+        if self.batch_ids is None:
+            return of_batch
+        rows = self.start + tf.range(tf.size(self.first_ids))
+        rows = tf.minimum(rows, tf.size(first(self.all_ids)) - 1)
+        return {
+            level: tf.where(self.real, tf.gather(ids, rows), -1)
+            for level, ids in of_batch.items()
+        }
 
     @property
     def evident(self) -> SegmentIds:
@@ -71,12 +90,16 @@ class Batch(NamedTuple):
         segment_ids: By level, int32 `[N]`: the group of each observation.
         whole_ids: As in `Part`.
         heard: As in `Part`.
+        start: Where the first of the chunks' observations stands.
+        stop: Where the last one ends; None where they are all.
     """
 
     chunks: tf.data.Dataset
     segment_ids: SegmentIds
     whole_ids: tf.Tensor | None = None
     heard: SegmentIds | None = None
+    start: int | tf.Tensor = 0
+    stop: tf.Tensor | None = None
 
     def part(self, observations: tf.Tensor, start: tf.Tensor) -> Part:
         """The rows from `start` on, whose observations these are."""
@@ -244,15 +267,17 @@ def pad(part: Part, size: tf.Tensor) -> Part:
     """
     extra = size - tf.shape(part.observations)[0]
     axes = len(part.observations.shape) - 1
-
-    def with_none(segment_ids: SegmentIds) -> SegmentIds:
-        return {
-            level: tf.pad(ids, [[0, extra]], constant_values=-1)
-            for level, ids in segment_ids.items()
-        }
-
+    heard = part.heard
     return part._replace(
         observations=tf.pad(part.observations, [[0, extra]] + [[0, 0]] * axes),
-        segment_ids=with_none(part.segment_ids),
-        heard=None if part.heard is None else with_none(part.heard),
+        segment_ids=pad_ids(part.segment_ids, extra),
+        heard=None if heard is None else pad_ids(heard, extra),
     )
+
+
+def pad_ids(segment_ids: SegmentIds, extra: tf.Tensor) -> SegmentIds:
+    """Segment ids with so many more, of padding."""
+    return {
+        level: tf.pad(ids, [[0, extra]], constant_values=-1)
+        for level, ids in segment_ids.items()
+    }

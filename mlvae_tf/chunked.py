@@ -42,6 +42,7 @@ from mlvae_tf.batches import (
 from mlvae_tf.codec import Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
+from mlvae_tf.replicas import ALONE, Replicas, Sum
 from mlvae_tf.steps import Step
 
 State = TypeVar("State")
@@ -59,11 +60,13 @@ class Chunked:
         compiled: Whether XLA compiles what is computed of a chunk.
         padded: Whether chunks are padded to one of a few sizes: that of the
             largest so far, or what is left of it after halvings.
+        replicas: The workers with which the chunks lie.
     """
 
     elbo: Elbo
     compiled: bool = True
     padded: bool = True
+    replicas: Replicas = ALONE
 
     def mean_terms(self, batch: Batch, seed: tf.Tensor) -> Terms:
         """The terms of the averaged ELBO, scalars, nats per group.
@@ -84,7 +87,8 @@ class Chunked:
             return _add(sums, tuple(map(part.sum, of_rows)))
 
         zero = tf.zeros((), elbo.codec.dtype)
-        reconstruction, style_kl = self._fold(add_terms, (zero, zero), batch)
+        sums = self._fold(add_terms, (zero, zero), batch)
+        reconstruction, style_kl = self.replicas.sum(Sum.TERMS, sums)
         kl = _sums(elbo.codec.kl(groups))
         return self._mean(reconstruction, style_kl, kl, batch)
 
@@ -106,9 +110,12 @@ class Chunked:
         with _unchanged(step.states):
             totals = self._totals(batch, step.seed, training=True)
         kl, gradients = self._of_groups(batch, step, totals)
+        before = [tf.identity(state) for state in step.states]
         sums, gradients = self._of_observations(batch, step, totals, gradients)
+        self.replicas.agree(step.states, before)
         with _unchanged(step.states):
             gradients = self._pull_back(batch, step, totals, gradients)
+        sums, gradients = self.replicas.sum(Sum.GRADIENTS, (sums, gradients))
         reconstruction, style_kl, extra = sums
         terms = self._mean(reconstruction, style_kl, kl, batch)
         loss = objective.loss(terms, step.kl_weights) + extra
@@ -131,6 +138,7 @@ class Chunked:
             weighted = objective.weighted(kl, step.kl_weights)
             cost = weighted / _as(num_groups(batch.segment_ids), weighted)
             scaled = step.scale_loss(cost + step.weight_penalty())
+            scaled = self.replicas.once(scaled)
         leaves = *step.variables, *tf.nest.flatten(totals)
         return kl, tuple(_gradient(tape, scaled, leaves))
 
@@ -199,8 +207,9 @@ class Chunked:
                 part = pad(part, halved(largest, size))
             return start + size, largest, step(state, part)
 
-        stop, _, state = batch.chunks.reduce((0, 0, state), fold_in)
-        guards.assert_whole(stop, batch.first_ids)
+        begin = tf.convert_to_tensor(batch.start, tf.int32), 0, state
+        stop, _, state = batch.chunks.reduce(begin, fold_in)
+        guards.assert_whole(stop, batch.first_ids, batch.stop)
         return state
 
     def _totals(self, batch: Batch, seed: tf.Tensor, training: bool) -> Totals:
@@ -221,7 +230,8 @@ class Chunked:
             level.name: level.sums.zero(num_rows, level.dim)
             for level in elbo.codec.drawn
         }
-        return self._fold(add_evidence, zero, batch)
+        own = self._fold(add_evidence, zero, batch)
+        return self.replicas.sum(Sum.EVIDENCE, own)
 
     def _pull_back(
         self, batch: Batch, step: Step, totals: Totals, gradients: Tensors
@@ -239,7 +249,7 @@ class Chunked:
         """
         elbo, count = self.elbo, len(step.variables)
         num_rows = tf.shape(tf.nest.flatten(totals)[0])[0]
-        of_totals = list(gradients[count:])
+        of_totals = self.replicas.sum(Sum.OF_EVIDENCE, list(gradients[count:]))
 
         def add(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
@@ -298,7 +308,7 @@ def _gradient(
     """As `tape.gradient`, but zero where the target does not depend on it."""
     gradients = tape.gradient(target, list(sources), weights)
     return tuple(
-        tf.zeros(source.shape, source.dtype) if gradient is None else gradient
+        tf.zeros_like(source) if gradient is None else gradient
         for source, gradient in zip(sources, gradients, strict=True)
     )
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mlvae_tf.checks import Shape, as_float32, check_shapes, numbered
 from mlvae_tf.errors import InputError
+from mlvae_tf.replicas import Replicas
 
 
 def unpack(data: Any) -> tuple[Any, Any]:
@@ -40,6 +41,47 @@ def whole_ids(data: Any) -> tf.Tensor | None:
     """
     batch = data[0] if isinstance(data, tuple) else data
     return batch.get("whole_ids")
+
+
+def share(data: Any) -> tf.Tensor | None:
+    """From which row to which of the batch the observations are, if not all."""
+    batch = data[0] if isinstance(data, tuple) else data
+    return batch.get("share")
+
+
+def shared(data: Any, replicas: Replicas) -> Any:
+    """Batches of which a worker has its share of the observations.
+
+    Args:
+        data: Whole batches, the same with all workers, or shares of them:
+            these have `share`, from which row to which they go.
+        replicas: The workers.
+
+    Raises:
+        InputError: If they cannot be divided.
+    """
+    if replicas.count == 1:
+        return data
+    if not isinstance(data, tf.data.Dataset):
+        raise InputError(
+            "several workers take a tf.data.Dataset, the same with each: got "
+            f"{type(data).__name__}."
+        )
+    if "share" in data.element_spec:
+        return data
+    if isinstance(data.element_spec["observations"], tf.data.DatasetSpec):
+        raise InputError(
+            "batches in chunks cannot be divided among workers: give each its "
+            'chunks, and "share": [from row, to row].'
+        )
+
+    def cut(batch: dict[str, Any]) -> dict[str, Any]:
+        observations = batch["observations"]
+        start, stop = replicas.share(tf.shape(observations)[0])
+        own = observations[start:stop]
+        return {**batch, "observations": own, "share": tf.stack([start, stop])}
+
+    return data.map(cut)
 
 
 def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:

@@ -157,13 +157,22 @@ def assert_chunk(observations: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
     return after([] if check is None else [check], observations)
 
 
-def assert_whole(count: tf.Tensor, segment_ids: tf.Tensor) -> None:
-    """Stop where a batch's chunks hold fewer observations than it has ids."""
+def assert_whole(
+    count: tf.Tensor, segment_ids: tf.Tensor, stop: tf.Tensor | None = None
+) -> None:
+    """Stop where a batch's chunks hold fewer observations than it has ids.
+
+    Args:
+        count: How many they hold, and those before them.
+        segment_ids: Of the whole batch.
+        stop: Where they have to end, if they are a worker's.
+    """
+    stop = tf.size(segment_ids) if stop is None else stop
     message = (
         f"{_MARK}group_ids must have one id per observation: got more ids "
         "than there are observations in the chunks."
     )
-    tf.debugging.Assert(count == tf.size(segment_ids), [message])
+    tf.debugging.Assert(count == stop, [message])
 
 
 def all_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
@@ -201,6 +210,14 @@ def as_input_error() -> Iterator[None]:
     """Turn a failed assertion of this module, or a marked error, into one."""
     try:
         yield
+    except tf.errors.UnavailableError as error:
+        if "ollective ops is aborted" not in error.message:
+            raise
+        raise InputError(
+            "another worker is gone: look at what it said. Nothing is lost but "
+            "the steps since the last checkpoint; start all workers again, "
+            "with --resume."
+        ) from None
     except tf.errors.InvalidArgumentError as error:
         if _MARK not in error.message:
             raise

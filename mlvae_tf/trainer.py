@@ -21,6 +21,8 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.levels import LAST_STEP
 from mlvae_tf.noise import Stream
 from mlvae_tf.objective import Terms
+from mlvae_tf.replicas import ALONE, Replicas
+from mlvae_tf.replicated import Replicated
 from mlvae_tf.steps import Step
 
 _CONVOLUTIONS = (
@@ -71,6 +73,8 @@ class GroupedTrainer(keras.Model):
         self._trackers = [keras.metrics.Mean(name) for name in names]
         self._gradient_norm = keras.metrics.Mean("gradient_norm")
         self._train_sizes, self._test_sizes = batches.Sizes(), batches.Sizes()
+        self._share_sizes = batches.Sizes()
+        self._replicas: Replicas = ALONE
         self._max_bad_steps = 0
         # Past Keras, which would save it with the model.
         self.__dict__["_bad_steps"] = tf.Variable(0, False, dtype=tf.int64)
@@ -124,23 +128,37 @@ class GroupedTrainer(keras.Model):
         )
 
     def _update(self, part: Part) -> tf.Tensor:
-        found = whole.loss_and_gradients(self.elbo, part, self._told())
-        return self._apply(*found, part.segment_ids)
+        if self._replicas is ALONE:
+            found = whole.loss_and_gradients(self.elbo, part, self._told())
+            return self._apply(*found, part.segment_ids)
+        found = self._replicated().loss_and_gradients(part, self._told())
+        apply = self._apply
+        if self.compiles_step:
+            apply = tf.function(apply, autograph=False, jit_compile=True)
+        return apply(*found, part.all_ids)
 
     def _update_in_chunks(self, batch: Batch) -> tf.Tensor:
         found = self._chunked().loss_and_gradients(batch, self._told())
         return self._apply(*found, batch.segment_ids)
 
     def _test(self, part: Part) -> tf.Tensor:
-        terms = whole.mean_terms(self.elbo, part, self._seed(Stream.TEST))
-        return self._report_test(terms, part.segment_ids)
+        seed = self._seed(Stream.TEST)
+        if self._replicas is ALONE:
+            terms = whole.mean_terms(self.elbo, part, seed)
+        else:
+            terms = self._replicated().mean_terms(part, seed)
+        return self._report_test(terms, part.all_ids)
 
     def _test_in_chunks(self, batch: Batch) -> tf.Tensor:
         terms = self._chunked().mean_terms(batch, self._seed(Stream.TEST))
         return self._report_test(terms, batch.segment_ids)
 
     def _chunked(self) -> Chunked:
-        return Chunked(self.elbo, self.compiles_step, not self._own_networks)
+        pads = not self._own_networks
+        return Chunked(self.elbo, self.compiles_step, pads, self._replicas)
+
+    def _replicated(self) -> Replicated:
+        return Replicated(self.elbo, self._replicas, self.compiles_step)
 
     def _sum(self, losses: list[tf.Tensor]) -> tf.Tensor | float:
         dtype = self.elbo.codec.dtype
@@ -187,7 +205,9 @@ class GroupedTrainer(keras.Model):
 
     def _report_norm(self, gradients: list[tf.Tensor]) -> None:
         """Of the gradient, before the optimizer clips it."""
-        norm = tf.linalg.global_norm(gradients)
+        dtype = self.elbo.codec.dtype  # That of all but a user's networks.
+        there = [tf.cast(one, dtype) for one in gradients if one is not None]
+        norm = tf.linalg.global_norm(there)
         norm /= tf.cast(self.optimizer.scale_loss(1.0), norm.dtype)
         finite = tf.math.is_finite(norm)  # Scaled losses may overflow.
         self._gradient_norm.update_state(
@@ -225,11 +245,11 @@ class GroupedTrainer(keras.Model):
         observations, group_ids = feeding.unpack(data)
         in_chunks = isinstance(observations, tf.data.Dataset)
         elements = observations.element_spec if in_chunks else observations
-        shape = self.elbo.codec.observation_shape
-        codec = self.elbo.codec
+        codec, share = self.elbo.codec, feeding.share(data)
         names = tuple(level.name for level in codec.levels)
         group_ids = checks.by_level(group_ids, names)
-        checks.check_shapes(elements, shape, group_ids)
+        own_ids = group_ids if share is None else None
+        checks.check_shapes(elements, codec.observation_shape, own_ids)
         segment_ids = batches.number(group_ids, codec.parents)
         whole_ids = feeding.whole_ids(data)
         first_ids = batches.first(segment_ids)
@@ -243,20 +263,40 @@ class GroupedTrainer(keras.Model):
         if in_chunks:
             chunks = observations.map(self._ready)
             chunks = feeding.without_autotuning(chunks)
-            batch = Batch(chunks, segment_ids, whole_ids)
-            loss = step_in_chunks(batch)
+            rows = () if share is None else (None, share[0], share[1])
+            loss = step_in_chunks(Batch(chunks, segment_ids, whole_ids, *rows))
         else:
-            part = Part(
-                self._ready(observations), segment_ids, whole_ids=whole_ids
-            )
-            if self._pads:
-                part = batches.pad(part, num_rows)
-            if self.compiles_step:
+            batch = Batch(self._ready(observations), segment_ids, whole_ids)
+            part = self._part(batch, share, num_rows)
+            if self.compiles_step and self._replicas is ALONE:
                 # Autograph has nothing to convert, and takes a second to see.
                 step = tf.function(step, autograph=False, jit_compile=True)
             loss = step(part)
         guards.assert_finite(loss)
         return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def _part(
+        self, batch: Batch, share: tf.Tensor | None, num_rows: tf.Tensor
+    ) -> Part:
+        """All rows of a batch, or a worker's, and padding where that is wanted.
+
+        Args:
+            batch: The batch, its observations in one piece.
+            share: From which row to which these are, if not all.
+            num_rows: What to pad the batch to.
+        """
+        observations, segment_ids = batch.chunks, batch.segment_ids
+        if share is None:
+            part = Part(observations, segment_ids, whole_ids=batch.whole_ids)
+            return batches.pad(part, num_rows) if self._pads else part
+        part = batch.part(observations, tf.cast(share[0], tf.int32))
+        part = part._replace(batch_ids=segment_ids)
+        if not self._pads:
+            return part
+        size = self._share_sizes.take(tf.shape(observations)[0])
+        extra = num_rows - tf.size(batch.first_ids)
+        padded = batches.pad_ids(segment_ids, extra)
+        return batches.pad(part, size)._replace(batch_ids=padded)
 
     def _ready(self, observations: tf.Tensor) -> tf.Tensor:
         observations = tf.cast(observations, self.variable_dtype)
@@ -332,6 +372,7 @@ class GroupedTrainer(keras.Model):
         validation_data: Any = None,
         initial_step: int = 0,
         max_bad_steps: int = 0,
+        replicas: Replicas = ALONE,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit` does.
@@ -346,6 +387,9 @@ class GroupedTrainer(keras.Model):
                 `steps_per_epoch` is that of a whole epoch.
             max_bad_steps: Go on after so many steps of which the loss or the
                 gradient is not finite. None of them is taken (`bad_steps`).
+            replicas: The workers that train the model together. All call
+                `fit` with the same arguments, batches included, and each
+                computes its share of every batch.
             **kwargs: Keras's.
 
         Raises:
@@ -354,7 +398,9 @@ class GroupedTrainer(keras.Model):
         """
         feeding.check_arguments("fit", y, kwargs)
         if validation_data is not None:
-            kwargs["validation_data"] = self._prepare(validation_data)
+            validation_data = self._prepare(validation_data)
+            validation_data = feeding.shared(validation_data, replicas)
+            kwargs["validation_data"] = validation_data
         # Variables that are made while a step is traced cost a second trace.
         if self.compiled and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
@@ -363,8 +409,9 @@ class GroupedTrainer(keras.Model):
             self._max_bad_steps, self.train_function = max_bad_steps, None
         self._bad_steps.assign(0)
         try:
-            with self._guarded():
-                data = feeding.rest(self._prepare(x), initial_step, *steps)
+            with self._guarded(), self._trained_by(replicas):
+                data = feeding.shared(self._prepare(x), replicas)
+                data = feeding.rest(data, initial_step, *steps)
                 if isinstance(data, dict):
                     some = data["observations"][:_SCALED]
                     checks.warn_of_scale(some, self.elbo.codec.likelihood)
@@ -395,6 +442,22 @@ class GroupedTrainer(keras.Model):
                 "outside its scope."
             )
         return feeding.prepare(data, self.elbo.codec.observation_shape)
+
+    @contextlib.contextmanager
+    def _trained_by(self, replicas: Replicas) -> Iterator[None]:
+        """Let workers train the model together."""
+        if replicas.count == 1:
+            yield
+            return
+        state = [*self.variables, self.optimizer.iterations]
+        replicas.check_alike([v for v in state if v.dtype != "string"])
+        self.train_function = self.test_function = None
+        self._replicas = replicas
+        try:
+            yield
+        finally:
+            self._replicas = ALONE
+            self.train_function = self.test_function = None
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:

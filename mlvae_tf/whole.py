@@ -7,7 +7,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from mlvae_tf import objective
-from mlvae_tf.batches import Part, num_groups
+from mlvae_tf.batches import Part, first, num_groups
+from mlvae_tf.codec import Proposals, Totals
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
@@ -41,16 +42,55 @@ def rows(elbo: Elbo, part: Part, seed: tf.Tensor, training: bool) -> Rows:
         seed: int32 `[2]`; equal seeds give equal estimates.
         training: Whether this is a training step.
     """
+    return terms(elbo, *evidence(elbo, part, seed, training), seed, training)
+
+
+def evidence(
+    elbo: Elbo, part: Part, seed: tf.Tensor, training: bool
+) -> tuple[Part, Proposals, Totals]:
+    """The first sum, over a part's rows, of what they say of all groups.
+
+    Args:
+        elbo: The ELBO.
+        part: All rows of a batch, or a worker's.
+        seed: int32 `[2]`.
+        training: Whether this is a training step.
+
+    Returns:
+        The part, with whose evidence is heard; what its rows propose; and the
+        sums, with a row for every observation of the batch.
+    """
     proposals = elbo.propose(part, seed, training)
     if training:
-        part = part._replace(heard=elbo.heard(part.segment_ids, seed))
-    num_rows = tf.shape(part.first_ids)[0]
+        part = part._replace(heard=part.own(elbo.heard(part.all_ids, seed)))
+    num_rows = tf.shape(first(part.all_ids))[0]
     # What is trained in one piece has too few rows for its sums to drift.
     dtype = elbo.codec.dtype if training else "float64"
     totals = elbo.codec.evidence(
         part.observations, proposals.latents, part.evident, num_rows, dtype
     )
-    groups = elbo.codec.groups(totals, part.segment_ids)
+    return part, proposals, totals
+
+
+def terms(
+    elbo: Elbo,
+    part: Part,
+    proposals: Proposals,
+    totals: Totals,
+    seed: tf.Tensor,
+    training: bool,
+) -> Rows:
+    """What the second sum is of, for a part's rows, and the KLs of all groups.
+
+    Args:
+        elbo: The ELBO.
+        part: From `evidence`.
+        proposals: From `evidence`.
+        totals: From `evidence`, over the whole batch.
+        seed: int32 `[2]`.
+        training: Whether this is a training step.
+    """
+    groups = elbo.codec.groups(totals, part.all_ids)
     log_likelihood, style_kl = elbo.observation_terms(
         part, groups, proposals, seed, training
     )

@@ -10,11 +10,14 @@ Installed, it is `mlvae-train`.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import sys
 from typing import Any
 
 from absl import flags
 
+from mlvae_tf import cluster
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.errors import InputError
 from mlvae_tf.runs import command_line, presets, workdir
@@ -41,6 +44,13 @@ def _define_flags() -> None:
     )
     flags.DEFINE_bool("resume", False, "Go on with the run in workdir.")
     flags.DEFINE_bool("overwrite", False, "Replace the run in workdir.")
+    flags.DEFINE_enum(
+        "distribution",
+        None,
+        ["multi_worker"],
+        "Train with several workers: this command, with the same flags, for "
+        "each, and TF_CONFIG to name them all and which one it is.",
+    )
     command_line.define_flags(*SECTIONS)
 
 
@@ -87,16 +97,25 @@ def main() -> None:
         return _describe(Config().replace(settings))
     folder = command_line.folder("workdir")
     config = Config()
-    resume = workdir.prepare(folder, given.resume, given.overwrite)
+    task = cluster.task() if given.distribution else None
+    if task is None or task.number == 0:
+        resume = workdir.prepare(folder, given.resume, given.overwrite)
+    else:  # The first worker writes.
+        resume = given.resume and (folder / "config.json").exists()
     if resume:
         config = config_module.load(folder / "config.json")
     if given.init_from and not resume:
         config, settings["init_from"] = _init_from(given.init_from, folder)
 
     command_line.import_tensorflow()
+    from mlvae_tf.replicas import ALONE, Workers
     from mlvae_tf.runs import training
 
-    training.train(config.replace(settings), folder, resume)
+    workers = Workers.join(task) if task else ALONE
+    with contextlib.redirect_stdout(sys.stdout if workers.is_first else None):
+        training.train(config.replace(settings), folder, resume, workers)
+    if not workers.is_first:
+        return
     evaluate = command_line.sibling("evaluate")
     print(f"Trained. Next: {evaluate} --workdir={folder}")
 

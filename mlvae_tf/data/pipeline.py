@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mlvae_tf import guards, noise
+from mlvae_tf import feeding, guards, noise
 from mlvae_tf.data import crossing
 from mlvae_tf.data.augmentation import augment_groups
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batches, Plan, Sampler
+from mlvae_tf.replicas import ALONE, Replicas
 
 _PLANNED = 1 << 16  # Observations whose batches are planned at once.
 
@@ -134,6 +135,7 @@ def make_dataset(
     chunk_size: int | None = None,
     augmented: float = 0.0,
     first_step: int = 0,
+    replicas: Replicas = ALONE,
 ) -> tf.data.Dataset:
     """The batches of epochs `first_epoch` to `epochs`, one after the other.
 
@@ -148,6 +150,7 @@ def make_dataset(
         augmented: Probability of a group to be turned into another one, by
             `augmentation.augment_groups`; not with `chunk_size`.
         first_step: Number of the batch of `first_epoch` to begin with.
+        replicas: The workers, of whose batches this one reads its share.
 
     Returns:
         A dataset of `{"observations": [n, ...], "group_ids": int64 [n],
@@ -155,7 +158,8 @@ def make_dataset(
         of one batch apart, `whole_ids` number the groups of the dataset that
         they are pieces of. With several levels `group_ids` are dicts by level
         of the numbers of groups, which are whole. With `chunk_size`, the
-        observations are a dataset of `[chunk_size, ...]`.
+        observations are a dataset of `[chunk_size, ...]`. A worker's are those
+        of its share alone; `share`, `[2]`, says of which rows.
     """
     sampler = crossing.sampler(batches, data.index)
 
@@ -169,6 +173,7 @@ def make_dataset(
         sampler,
         seed,
         chunk_size,
+        ALONE if augmented else replicas,
     )
     if augmented:
         dataset = dataset.enumerate(first).map(
@@ -176,6 +181,7 @@ def make_dataset(
             num_parallel_calls=2,
             deterministic=True,
         )
+        dataset = feeding.shared(dataset, replicas)
     count = epochs * len(sampler) - first
     return dataset.apply(
         tf.data.experimental.assert_cardinality(count)
@@ -231,6 +237,7 @@ def _gathered(
     sampler: Sampler,
     seed: int,
     chunk_size: int | None = None,
+    replicas: Replicas = ALONE,
 ) -> tf.data.Dataset:
     """The batches of epochs, of each from a step on.
 
@@ -240,6 +247,7 @@ def _gathered(
         sampler: What the batches are.
         seed: Seed of every epoch's order.
         chunk_size: Observations to read at once.
+        replicas: The workers.
     """
     read = reader(data)
 
@@ -253,6 +261,9 @@ def _gathered(
         ids: dict[str, Any] = dict(zip(("group_ids", "whole_ids"), groups))
         if data.others:
             ids = {"group_ids": dict(zip(data.levels, groups))}
+        if replicas.count > 1:
+            start, stop = replicas.share(tf.size(rows))
+            rows, ids["share"] = rows[start:stop], tf.stack([start, stop])
         observations = read_chunks(rows) if chunk_size else read(rows)
         return {"observations": observations, **ids}
 

@@ -173,6 +173,7 @@ class Checkpoints(keras.callbacks.Callback):
         steps: Save also after every so many steps.
         beside: What else they hold.
         keep: How many are kept, the newest.
+        writes: Whether any are written; workers but the first read them only.
     """
 
     def __init__(
@@ -183,8 +184,10 @@ class Checkpoints(keras.callbacks.Callback):
         steps: int | None = None,
         beside: tf.train.Checkpoint | None = None,
         keep: int = 2,
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self._writes = writes
         optimizer = model.optimizer
         optimizer.build(model.trainable_variables)
         self._metrics = [v for m in model.metrics for v in m.variables]
@@ -244,7 +247,8 @@ class Checkpoints(keras.callbacks.Callback):
         self._save_if_due(self._before + self.params["steps"], last)
 
     def _save_if_due(self, step: int, always: bool = False) -> None:
-        if step <= self._saved:  # Keras counts also what was taken before.
+        # Keras counts also what was taken before.
+        if step <= self._saved or not self._writes:
             return
         seconds = time.monotonic() - self._saved_at
         by_step = self._steps is not None and step % self._steps == 0

@@ -12,6 +12,7 @@ from mlvae_tf.data import crossing
 from mlvae_tf.data.pipeline import make_dataset, timed
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
+from mlvae_tf.replicas import ALONE, Replicas
 from mlvae_tf.runs.best import Best
 from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.callbacks import (
@@ -49,6 +50,7 @@ def fit(
     logs: pathlib.Path,
     watch: Watch,
     best: Best | None = None,
+    replicas: Replicas = ALONE,
 ) -> Pictures:
     """Train a model from a step to the end.
 
@@ -62,6 +64,7 @@ def fit(
         logs: Where event files go.
         watch: What looks at it on the way.
         best: What keeps the best weights.
+        replicas: The workers, of which the first shows what happens.
 
     Returns:
         What draws the last picture, once the model has been saved.
@@ -72,13 +75,16 @@ def fit(
             steps_per_epoch, initial_step, training.checkpoint_steps or 0
         )
     _expect_batches(model, splits, training)
-    train, held_out = _datasets(splits, training, epoch, initial_step)
+    train, held_out = _datasets(splits, training, epoch, initial_step, replicas)
     progress = Progress(steps_per_epoch, step)
     tensorboard = TensorBoard(logs, len(splits.train), training.profile)
     train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
-    looks = (
+    shows = (
+        Beside("showing the progress", progress),
+        Beside("counting steps that are not taken", BadSteps()),
+        Beside("writing for TensorBoard", tensorboard),
         Beside("drawing pictures", pictures),
         Beside("looking for what fails", watch),
     )
@@ -97,11 +103,9 @@ def fit(
             callbacks=[
                 *([best] if best else []),  # Checkpoints hold what it keeps.
                 checkpoints,  # Before what may take a while, or fail.
-                Beside("showing the progress", progress),
-                Beside("counting steps that are not taken", BadSteps()),
-                Beside("writing for TensorBoard", tensorboard),
-                *looks,
+                *(shows if replicas.is_first else []),
             ],
+            replicas=replicas,
         )
     return pictures
 
@@ -123,7 +127,11 @@ def _expect_batches(
 
 
 def _datasets(
-    splits: Splits, training: TrainingConfig, first_epoch: int, first_step: int
+    splits: Splits,
+    training: TrainingConfig,
+    first_epoch: int,
+    first_step: int,
+    replicas: Replicas,
 ) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
     """The batches to train on, and those to validate with."""
     batches = make_batches(training)
@@ -136,10 +144,15 @@ def _datasets(
         training.chunk_size,
         training.augment_groups,
         first_step,
+        replicas,
     )
     held_out = splits.monitored
     if held_out is None:
         return train, None
     return train, make_dataset(
-        held_out, batches, training.seed, chunk_size=training.chunk_size
+        held_out,
+        batches,
+        training.seed,
+        chunk_size=training.chunk_size,
+        replicas=replicas,
     )

@@ -12,6 +12,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
+from mlvae_tf.replicas import ALONE, Replicas
 from mlvae_tf.runs import (
     board,
     callbacks,
@@ -34,16 +35,22 @@ FLOW_PASS = 5  # Observations a step, where these are more.
 PATIENCE = 0.25  # Of the validations.
 
 
-def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
+def train(
+    config: Config,
+    folder: pathlib.Path,
+    resume: bool,
+    replicas: Replicas = ALONE,
+) -> MLVAE:
     """Train a model and leave the run in `folder`, which `prepare` made ready.
 
     Args:
         config: The whole configuration.
         folder: The workdir.
         resume: Go on from the last checkpoint in it.
+        replicas: The workers that train it, of which the first alone writes.
 
     Returns:
-        The trained model.
+        The trained model, as far as all workers have it.
     """
     config, loaded, splits, per_epoch = plan(config, folder, resume)
     training = config.training
@@ -51,24 +58,52 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     model = make_model(config, splits, steps)
     best = _best(model, splits, training, steps)
     checkpoints, step = _begin(
-        model, splits.train, training, folder, per_epoch, resume, best
+        model, splits.train, training, folder, per_epoch, resume, best, replicas
     )
     if best and best.has_stopped:  # Before it was resumed.
         step = steps
-    workdir.remember_trained(folder, loaded.train.keys)
-    record = run_record(config, loaded.skipped)
-    files.write_json(folder / "config.json", record)
     logs = folder / "logs"
-    if not resume:
-        with callbacks.going_on("writing the settings for TensorBoard"):
-            board.write_settings(logs, config)
+    if replicas.is_first:
+        _record(config, loaded, folder, resume)
     settled = round(training.kl_warmup * steps)
     watch = Watch(logs, loaded, training.seed, validated(training), settled)
     pictures = fit(
-        model, splits, training, per_epoch, step, checkpoints, logs, watch, best
-    )
+        model, splits, training, per_epoch, step, checkpoints, logs, watch,
+        best, replicas,
+    )  # fmt: skip
     if best and (kept := best.take()):
         _say(f"kept: the weights of step {kept}")
+    if replicas.is_first:
+        _finish(model, loaded, splits, training, folder, steps)
+        with callbacks.going_on("drawing pictures"):
+            pictures.draw_last()
+        with callbacks.going_on("looking for what fails"):
+            workdir.remember_doubts(folder, watch.finish())
+    replicas.wait()  # Who left would be missed.
+    return model
+
+
+def _record(
+    config: Config, loaded: Splits, folder: pathlib.Path, resume: bool
+) -> None:
+    """Write down what is trained, and on what."""
+    workdir.remember_trained(folder, loaded.train.keys)
+    record = run_record(config, loaded.skipped)
+    files.write_json(folder / "config.json", record)
+    if not resume:
+        with callbacks.going_on("writing the settings for TensorBoard"):
+            board.write_settings(folder / "logs", config)
+
+
+def _finish(
+    model: MLVAE,
+    loaded: Splits,
+    splits: Splits,
+    training: TrainingConfig,
+    folder: pathlib.Path,
+    steps: int,
+) -> None:
+    """Fit the flow of the style, and write the trained model."""
     _fit_style_flow(model, loaded.train, training.seed, steps)
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
@@ -81,14 +116,10 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
             folder, model, training.keep_versions, loaded.train.groups
         )
         identification.keep(folder, model, loaded, training)
-    with callbacks.going_on("drawing pictures"):
-        pictures.draw_last()
     with callbacks.going_on("writing embeddings for TensorBoard"):
         shown = splits.evaluation or splits.train
+        logs = folder / "logs"
         board.write_embeddings(logs, model, shown, training.seed)
-    with callbacks.going_on("looking for what fails"):
-        workdir.remember_doubts(folder, watch.finish())
-    return model
 
 
 def _fit_style_flow(
@@ -137,6 +168,7 @@ def _begin(
     per_epoch: int,
     resume: bool,
     best: Best | None,
+    replicas: Replicas,
 ) -> tuple[Checkpoints, int]:
     """Give a model the weights to go on from.
 
@@ -145,7 +177,8 @@ def _begin(
     """
     if not resume:
         starting.start(model, train, training)
-        workdir.clear(folder)
+        if replicas.is_first:
+            workdir.clear(folder)
     checkpoints = Checkpoints(
         folder / "checkpoints",
         model,
@@ -153,6 +186,7 @@ def _begin(
         training.checkpoint_steps,
         best and best.state,
         training.keep_checkpoints,
+        replicas.is_first,
     )
     if not resume:
         return checkpoints, 0
