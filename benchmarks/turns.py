@@ -67,8 +67,16 @@ class Worker:
 
     def take(self, steps: int) -> float:
         """Seconds of so many steps."""
+        self.tell(steps)
+        return self.heard()
+
+    def tell(self, steps: int) -> None:
+        """Let it begin."""
         self._questions.write(f"{steps}\n")
         self._questions.flush()
+
+    def heard(self) -> float:
+        """Wait for the seconds that it took."""
         for line in self._answers:
             if line.startswith(MARK):
                 return json.loads(line.removeprefix(MARK))

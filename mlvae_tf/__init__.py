@@ -36,6 +36,7 @@ __all__ = [
     "likelihoods",
     "objective",
     "prepare",
+    "replicas",
 ]
 
 # Importing the package registers its classes with Keras, which needs them to
@@ -73,6 +74,7 @@ if not _is_command:
         layers,
         likelihoods,
         objective,
+        replicas,
     )
     from mlvae_tf.errors import InputError
     from mlvae_tf.levels import Level

@@ -26,6 +26,17 @@ class Task(NamedTuple):
     number: int
 
 
+def config(addresses: list[str], number: int) -> str:
+    """What `TF_CONFIG` says to one of several workers.
+
+    Args:
+        addresses: Of all of them, `host:port`.
+        number: Which one it is, from 0.
+    """
+    own = {"type": "worker", "index": number}
+    return json.dumps({"cluster": {"worker": addresses}, "task": own})
+
+
 def task() -> Task:
     """This process's, from `TF_CONFIG`.
 

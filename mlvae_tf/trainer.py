@@ -78,11 +78,17 @@ class GroupedTrainer(keras.Model):
         self._max_bad_steps = 0
         # Past Keras, which would save it with the model.
         self.__dict__["_bad_steps"] = tf.Variable(0, False, dtype=tf.int64)
+        self.__dict__["_bad_step"] = tf.Variable(-1, False, dtype=tf.int64)
 
     @property
     def bad_steps(self) -> int:
         """Steps of the last `fit` that were not taken, not being finite."""
         return int(self.__dict__["_bad_steps"])
+
+    @property
+    def last_bad_step(self) -> int:
+        """Number of the last of them, from 0; -1 where there is none."""
+        return int(self.__dict__["_bad_step"])
 
     def expect_batches(
         self, largest: Sequence[int], largest_tested: Sequence[int] = ()
@@ -194,6 +200,8 @@ class GroupedTrainer(keras.Model):
 
         def pass_over() -> tf.Tensor:
             count = self._bad_steps.assign_add(1)
+            step = tf.cast(self.optimizer.iterations, tf.int64)
+            self._bad_step.assign(step)
             if self._max_bad_steps:  # The data and schedules go on.
                 self.optimizer.iterations.assign_add(1)
             too_many = count > self._max_bad_steps
@@ -408,6 +416,7 @@ class GroupedTrainer(keras.Model):
         if max_bad_steps != self._max_bad_steps:
             self._max_bad_steps, self.train_function = max_bad_steps, None
         self._bad_steps.assign(0)
+        self._bad_step.assign(-1)
         try:
             with self._guarded(), self._trained_by(replicas):
                 data = feeding.shared(self._prepare(x), replicas)
@@ -437,9 +446,10 @@ class GroupedTrainer(keras.Model):
     def _prepare(self, data: Any) -> Any:
         if tf.distribute.has_strategy() or self._distribute_strategy:
             raise InputError(
-                "training under a tf.distribute strategy is not supported yet: "
-                "its gradients would not be those of one process. Train "
-                "outside its scope."
+                "a tf.distribute strategy would divide the groups of a batch: "
+                "its gradients would not be those of one process. Make and "
+                "train the model outside its scope, with "
+                "fit(..., replicas=mlvae_tf.replicas.Workers.join())."
             )
         return feeding.prepare(data, self.elbo.codec.observation_shape)
 

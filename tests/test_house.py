@@ -9,13 +9,13 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "mlvae_tf"
 
 # From the ground up. A package stands where its last file may be imported.
 FLOORS = (
-    "version errors options files progress",
+    "version errors options files progress cluster replicas",
     "likelihoods.base likelihoods.continuous likelihoods.counts",
     "likelihoods.categorical likelihoods.missing likelihoods",
     "checks guards feeding noise evidence hierarchy rounding objective",
     "batches",
     "schedules networks flows layers levels style_flow codec",
-    "comparison contrast fingerprint elbo steps whole chunked",
+    "comparison contrast fingerprint elbo steps whole chunked replicated",
     "control serving.inputs serving.requests serving.tracing",
     "serving.signatures serving.describing",
     "serving.writing serving trainer inference model",
@@ -40,7 +40,7 @@ FLOORS = (
     "evaluation.tables evaluation.report evaluation",
     "runs.config runs.presets runs.adapting runs.best runs.command_line",
     "runs.building runs.several runs.preparing runs.workdir",
-    "runs.exports runs.starting runs.pictures",
+    "runs.exports runs.starting runs.pictures runs.devices runs.trouble",
     "runs.planning runs.checkpoints runs.callbacks runs.watching runs.board",
     "runs.fitting",
     "runs.identification runs.training",

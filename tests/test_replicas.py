@@ -1,68 +1,19 @@
 """Workers that train together: what they come to is what one comes to."""
 
-import json
-import os
-import pathlib
-import socket
-import subprocess
-import sys
+import signal
 
 import numpy as np
 import pytest
+from scripts import SMALL, environment, new_script, script, weights
+from together import ROOT, finish, start
 from worker import CASES, make_model, run
 
-ROOT = pathlib.Path(__file__).parent.parent
-
-
-def addresses(count):
-    """Of ports that nobody listens to."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    found = [f"localhost:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return found
-
-
-def start(count, *command):
-    """A process for every worker."""
-    workers = {"worker": addresses(count)}
-    processes = []
-    for index in range(count):
-        config = {
-            "cluster": workers,
-            "task": {"type": "worker", "index": index},
-        }
-        environment = {
-            **os.environ,
-            "TF_CONFIG": json.dumps(config),
-            "PYTHONPATH": str(ROOT),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, *command],
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return processes
-
-
-def finish(processes, timeout=500):
-    """What they printed, once all have ended well."""
-    printed = [process.communicate(timeout=timeout) for process in processes]
-    for process, (_, errors) in zip(processes, printed, strict=True):
-        assert process.returncode == 0, errors[-3000:]
-    return printed
+from mlvae_tf import cluster
+from mlvae_tf.errors import InputError
 
 
 def results(folder, count, cases):
-    finish(start(count, "tests/worker.py", str(folder), *cases))
+    finish(start(count, ROOT / "tests/worker.py", folder, *cases))
     return {
         case: [np.load(folder / f"{case}-{n}.npz") for n in range(count)]
         for case in cases
@@ -111,3 +62,85 @@ def compare(workers, alone, case):
         error = np.abs(first[name] - alone[name]).max()
         if case != "statistics" or weight.path.endswith("moving_mean"):
             assert error <= tolerance * moved, (weight.path, error, moved)
+
+
+def flags(dataset, folder):
+    return [
+        *(f"--dataset={dataset}", f"--workdir={folder}"),
+        *("--holdout_observations=0.25", "--epochs=30", "--kl_warmup=0.2"),
+        *("--groups_per_batch=2", "--observations_per_group=3"),
+        *("--checkpoint_steps=10", "--evaluate_epochs=5", *SMALL),
+    ]
+
+
+def trained(dataset, folder, *more):
+    """What the workers of a training print."""
+    train = ROOT / "train.py", "--distribution=multi_worker"
+    return start(2, *train, *flags(dataset, folder), *more)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_gone_ends_the_training_and_loses_nothing(
+    dataset, tmp_path
+):
+    (said, _), (other, _) = finish(trained(dataset, tmp_path / "straight"))
+    assert "Trained." in said
+    assert not other  # The first says what there is to be said.
+    devices = new_script(  # That are not there: processors take their place.
+        "train.py",
+        "--distribution=mirrored",
+        *flags(dataset, tmp_path / "devices"),
+        env=environment(CUDA_VISIBLE_DEVICES="0,1"),
+    )
+    assert devices.returncode == 0, devices.stderr
+    assert devices.stdout == said.replace("straight", "devices")
+    for ours, theirs in zip(
+        weights(tmp_path / "devices"), weights(tmp_path / "straight")
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    first, second = trained(dataset, tmp_path / "killed")
+    while not list(tmp_path.glob("killed/checkpoints/*.index")):
+        assert first.poll() is None
+    second.send_signal(signal.SIGKILL)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 2
+    assert "another worker is gone" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    second.communicate()
+    resumed = finish(trained(dataset, tmp_path / "killed", "--resume"))
+    assert "resuming at step" in resumed[0][0]
+    for ours, theirs in zip(
+        weights(tmp_path / "killed"), weights(tmp_path / "straight")
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    alone = script("train.py", *flags(dataset, tmp_path / "alone"))
+    assert alone.returncode == 0, alone.stderr
+    for ours, theirs in zip(
+        weights(tmp_path / "killed"), weights(tmp_path / "alone")
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-3)
+
+
+ALONE = '{"cluster": {"worker": ["a:1"]}'
+EXPECTED = "TF_CONFIG must name all workers and which one this is"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        f'{ALONE}, "task": {{"type": "worker", "index": 1}}}}',
+        f'{ALONE}, "task": {{"type": "chief", "index": 0}}}}',
+        '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": '
+        '{"type": "worker", "index": 0}}',
+    ],
+)
+def test_workers_that_are_not_named(monkeypatch, said):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if said is not None:
+        monkeypatch.setenv("TF_CONFIG", said)
+    with pytest.raises(InputError, match=EXPECTED):
+        cluster.task()

@@ -270,7 +270,7 @@ def test_a_distribution_strategy_is_refused(make_model, batch):
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model = make_model(dtype="float32")
         model.compile("adam")
-        with pytest.raises(InputError, match="is not supported yet"):
+        with pytest.raises(InputError, match="would divide the groups"):
             model.fit(batch, verbose=0)
 
 

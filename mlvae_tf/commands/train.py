@@ -18,9 +18,10 @@ from typing import Any
 from absl import flags
 
 from mlvae_tf import cluster
+from mlvae_tf.cluster import Task
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.errors import InputError
-from mlvae_tf.runs import command_line, presets, workdir
+from mlvae_tf.runs import command_line, devices, presets, workdir
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
@@ -47,9 +48,11 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "distribution",
         None,
-        ["multi_worker"],
-        "Train with several workers: this command, with the same flags, for "
-        "each, and TF_CONFIG to name them all and which one it is.",
+        ["mirrored", "multi_worker"],
+        "Train with several workers, to the same gradient as with one. "
+        "mirrored: one for every GPU of this machine, started from here. "
+        "multi_worker: this command with the same flags for each of them, and "
+        "TF_CONFIG to name them all and which one it is.",
     )
     command_line.define_flags(*SECTIONS)
 
@@ -97,7 +100,7 @@ def main() -> None:
         return _describe(Config().replace(settings))
     folder = command_line.folder("workdir")
     config = Config()
-    task = cluster.task() if given.distribution else None
+    task = cluster.task() if given.distribution == "multi_worker" else None
     if task is None or task.number == 0:
         resume = workdir.prepare(folder, given.resume, given.overwrite)
     else:  # The first worker writes.
@@ -106,18 +109,29 @@ def main() -> None:
         config = config_module.load(folder / "config.json")
     if given.init_from and not resume:
         config, settings["init_from"] = _init_from(given.init_from, folder)
+    config = config.replace(settings)
+    if given.distribution != "mirrored":
+        return _train(config, folder, resume, task)
+    with devices.workers() as task:
+        if task is None:
+            print("one device or none: trained as without --distribution")
+        _train(config, folder, resume, task)
 
+
+def _train(
+    config: Config, folder: pathlib.Path, resume: bool, task: Task | None
+) -> None:
+    """Train, as one of several workers if this is one."""
     command_line.import_tensorflow()
     from mlvae_tf.replicas import ALONE, Workers
     from mlvae_tf.runs import training
 
     workers = Workers.join(task) if task else ALONE
     with contextlib.redirect_stdout(sys.stdout if workers.is_first else None):
-        training.train(config.replace(settings), folder, resume, workers)
-    if not workers.is_first:
-        return
-    evaluate = command_line.sibling("evaluate")
-    print(f"Trained. Next: {evaluate} --workdir={folder}")
+        training.train(config, folder, resume, workers)
+    if workers.is_first:
+        evaluate = command_line.sibling("evaluate")
+        print(f"Trained. Next: {evaluate} --workdir={folder}")
 
 
 def _describe(config: Config) -> None:

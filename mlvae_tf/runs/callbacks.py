@@ -8,7 +8,7 @@ import pathlib
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -104,7 +104,15 @@ class Progress(keras.callbacks.Callback):
 
 
 class BadSteps(keras.callbacks.Callback):
-    """Warn of steps that are not taken, since they are not finite."""
+    """Warn of steps that are not taken, since they are not finite.
+
+    Args:
+        describe: From the number of a step, from 0, to what is amiss in it.
+    """
+
+    def __init__(self, describe: Callable[[int], str]) -> None:
+        super().__init__()
+        self._describe = describe
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._before = 0
@@ -117,7 +125,9 @@ class BadSteps(keras.callbacks.Callback):
                 f"the loss or its gradient was not finite in "
                 f"{count - self._before} of the steps up to {step}, which were "
                 f"not taken ({count} in all). Lower the --learning_rate, or "
-                "look for values far from all others",
+                "look for values far from all others. Of the last one, "
+                f"step {self.model.last_bad_step + 1}: "
+                f"{self._describe(self.model.last_bad_step)}",
                 stacklevel=2,
             )
             self._before = count

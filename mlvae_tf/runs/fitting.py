@@ -13,6 +13,7 @@ from mlvae_tf.data.pipeline import make_dataset, timed
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.model import MLVAE
 from mlvae_tf.replicas import ALONE, Replicas
+from mlvae_tf.runs import trouble
 from mlvae_tf.runs.best import Best
 from mlvae_tf.runs.building import make_batches
 from mlvae_tf.runs.callbacks import (
@@ -81,9 +82,15 @@ def fit(
     train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
+
+    def amiss(step: int) -> str:
+        how, seed = make_batches(training), training.seed
+        rows = trouble.rows_of_step(splits.train, how, seed, step)
+        return trouble.describe(model, splits.train, rows)
+
     shows = (
         Beside("showing the progress", progress),
-        Beside("counting steps that are not taken", BadSteps()),
+        Beside("counting steps that are not taken", BadSteps(amiss)),
         Beside("writing for TensorBoard", tensorboard),
         Beside("drawing pictures", pictures),
         Beside("looking for what fails", watch),
