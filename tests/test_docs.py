@@ -14,7 +14,7 @@ from mlvae_tf.evaluation.signs import Signs
 
 BAD = Signs(
     kl={name: np.array([0.001]) for name in ("content", "style")},
-    known={name: np.array([0.0]) for name in ("content", "style")},
+    mean_share={name: np.array([0.0]) for name in ("content", "style")},
     drawn={"content": 0.0, "style": 0.0},
     accuracy={
         "font": {"font": 0.9, "style": 0.9, "character": 0.9},
