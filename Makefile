@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8
 
-.PHONY: demo test test-slow fuzz benchmark lint format clean
+.PHONY: demo test test-slow fuzz benchmark docs lint format clean
 
 demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
@@ -24,6 +24,10 @@ benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/index_memory.py
 
+docs: .venv/installed  ## The site, in site/: a broken link fails.
+	$(BIN)/mkdocs build
+	$(BIN)/python tests/links.py site
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,7 +39,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py --preset=mnist_5k --seeds=3
 
-trains and evaluates a preset once a seed and prints a Markdown table. Flags
+trains and evaluates a preset once per seed and prints a Markdown table. Flags
 after `--` go to train.py. With `--setting`, as often as there are settings, the
 table has a column each:
 
@@ -113,7 +113,7 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     axes.text(chance, axes.get_ylim()[0], " chance", color="#888888", size=7)
     axes.set(
         xlabel="what a probe names right by the style (less is better)",
-        ylabel="reconstruction, nats an observation (more is better)",
+        ylabel="reconstruction, nats per observation (more is better)",
     )
     title = "By the points: the value of … (content named right)"
     axes.set_title(title, size=8)

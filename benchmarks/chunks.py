@@ -134,7 +134,9 @@ def main(arguments: list[str]) -> None:
     lines = [["", "median", "range"]]
     times = seconds()
     for name, values in times.items():
-        lines.append([f"seconds a step, {name}", *median_and_range(values, 3)])
+        lines.append(
+            [f"seconds per step, {name}", *median_and_range(values, 3)]
+        )
     ratios = times["in chunks"] / times["whole"]
     lines.append(["ratio of a turn", *median_and_range(ratios, 3)])
     name = "gradient, relative difference, of the variables"

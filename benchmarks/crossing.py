@@ -140,8 +140,8 @@ def scale_table(count: int) -> None:
         "peak, MB": f"{peak / MB:.0f}",
         "seconds to index": f"{indexed - began:.1f}",
         "seconds an order": f"{ordered - indexed:.1f}",
-        "ms a batch, median": f"{1e3 * np.median(times):.3f}",
-        "ms a batch, most": f"{1e3 * max(times):.3f}",
+        "ms per batch, median": f"{1e3 * np.median(times):.3f}",
+        "ms per batch, most": f"{1e3 * max(times):.3f}",
     }
     table([list(columns), list(columns.values())])
 

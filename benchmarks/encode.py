@@ -46,7 +46,7 @@ _MEMORY_OF = flags.DEFINE_integer(
 
 
 def throughput() -> dict[str, np.ndarray]:
-    """Observations a second of either, by turn."""
+    """Observations per second of either, by turn."""
     import tensorflow as tf
     import tqdm
 

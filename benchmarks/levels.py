@@ -28,7 +28,7 @@ from sklearn.neural_network import MLPClassifier
 from mlvae_tf import MLVAE
 from mlvae_tf.data import loading
 from mlvae_tf.evaluation import combinations, tables
-from mlvae_tf.evaluation.combinations import Known, Shown
+from mlvae_tf.evaluation.combinations import Learned, Shown
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import workdir
 
@@ -98,14 +98,14 @@ def at_best(folder: pathlib.Path, seed: int) -> dict[str, float]:
     train, unseen = splits.train, splits.unseen
     if unseen is None:
         return {}
-    known = Known.of(model, train)
-    chosen = combinations.show(known, unseen, SHOTS, seed)
+    learned = Learned.of(model, train)
+    chosen = combinations.show(learned, unseen, SHOTS, seed)
     if chosen is None:
         return {}
     some = chosen.unit < FITTED
     few = chosen.asked[some], chosen.unit[some]
     chosen = Shown(chosen.shown[:FITTED], *few)
-    decoded = combinations.complete(known, unseen, chosen)["decoded"]
+    decoded = combinations.complete(learned, unseen, chosen)["decoded"]
     off: dict[str, list[np.ndarray]] = {
         name: [] for name in ("inferred", "shown", "asked")
     }
@@ -113,14 +113,17 @@ def at_best(folder: pathlib.Path, seed: int) -> dict[str, float]:
         rows = chosen.asked[chosen.unit == unit]
         truth = unseen.values(rows).reshape(len(rows), -1)
         off["inferred"].append(decoded[chosen.unit == unit] - truth)
-        asked = _characters(known, unseen, rows)
-        start = np.zeros(known.contents["font"].shape[1], np.float32)
+        asked = _characters(learned, unseen, rows)
+        start = np.zeros(learned.contents["font"].shape[1], np.float32)
         for name, of in (("shown", shown), ("asked", rows)):
             content = fit(
-                model, unseen.values(of), _characters(known, unseen, of), start
+                model,
+                unseen.values(of),
+                _characters(learned, unseen, of),
+                start,
             )
             font = np.repeat(content[np.newaxis], len(rows), axis=0)
-            drawn = known.decode({"font": font, "character": asked})
+            drawn = learned.decode({"font": font, "character": asked})
             off[name].append(drawn - truth)
     return {
         name: float(np.sqrt(np.mean(np.concatenate(of) ** 2)))
@@ -153,9 +156,9 @@ def supervised(folder: pathlib.Path, seed: int) -> float:
     return float(network.score(values[1], ids[1]))
 
 
-def _characters(known: Known, data: Any, rows: np.ndarray) -> np.ndarray:
-    index = known.numbers(data[rows], ["character"])["character"]
-    return known.contents["character"][index]
+def _characters(learned: Learned, data: Any, rows: np.ndarray) -> np.ndarray:
+    index = learned.numbers(data[rows], ["character"])["character"]
+    return learned.contents["character"][index]
 
 
 def mean_and_range(values: list[float]) -> str:

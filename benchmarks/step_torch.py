@@ -59,7 +59,7 @@ class MLVAE(nn.Module):
     def forward(
         self, x: torch.Tensor, segments: torch.Tensor, num_groups: int
     ) -> torch.Tensor:
-        """The negative averaged grouped ELBO, nats a group."""
+        """The negative averaged grouped ELBO, nats per group."""
         features = torch.tanh(self.encoder(x))
         loc, log_scale, style_loc, style_log_scale = head(features, self.heads)
         precision = torch.exp(-2 * log_scale)

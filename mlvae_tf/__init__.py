@@ -12,6 +12,11 @@ arXiv 1705.08841) to the words used here:
     mu, sigma  `loc`, `scale` of a normal
     1/sigma^2  `precision`; times mu: `weighted_loc`; both: `Evidence`
     p(x|c,s)   the likelihood, `model.decode(content, style)`
+
+Groups have three kinds of numbers: `group_ids` are what users call them,
+integers or strings; `group_index` numbers those of a dataset, sorted;
+`segment_ids` those of a batch, or of what is passed at once, in order of first
+appearance, and are negative where there is none.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def rest(
     """For every observation, the evidence of the others of its group.
 
     Args:
-        parts: `Evidence` of shape `[N, dim]`, one row an observation.
+        parts: `Evidence` of shape `[N, dim]`, one row per observation.
         total: That of the groups, `[G, dim]`.
         segment_ids: int32 `[N]` as in `accumulate`.
 

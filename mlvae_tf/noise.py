@@ -90,7 +90,7 @@ def uniform(
     Args:
         seed: int32 `[2]`, not negative.
         rows: How many rows to draw.
-        width: Numbers a row.
+        width: Numbers per row.
         start: Where in the batch the first of the rows stands.
         dtype: Of the result; its values are multiples of 2^-24 in any.
 

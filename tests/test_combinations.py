@@ -53,11 +53,11 @@ def test_distances_are_those_of_what_both_have(generator):
     values = generator.normal(size=(15, 2)).astype(np.float32)
     some = np.array([1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 0], bool)
     table = Table.of(values[some], rows[some], columns[some], (5, 3))
-    np.testing.assert_array_equal(table.known, some.reshape(5, 3))
+    np.testing.assert_array_equal(table.seen, some.reshape(5, 3))
     found = table.distances(table)
     for one in range(5):
         for two in range(5):
-            both = table.known[one] & table.known[two]
+            both = table.seen[one] & table.seen[two]
             squares = (table.values[one] - table.values[two])[both] ** 2
             expected = squares.sum(axis=1).mean() if both.any() else np.inf
             assert found[one, two] == pytest.approx(expected, abs=1e-5)
@@ -65,7 +65,7 @@ def test_distances_are_those_of_what_both_have(generator):
     distances = found[:1].copy()
     distances[:, 0] = np.inf
     near = table.nearest(distances, np.array([2]), np.full((1, 2), 9.0))
-    knowing = np.flatnonzero(table.known[:, 2] & np.isfinite(distances[0]))
+    knowing = np.flatnonzero(table.seen[:, 2] & np.isfinite(distances[0]))
     np.testing.assert_allclose(
         near[0], table.values[knowing, 2].mean(axis=0), rtol=1e-6
     )
@@ -87,11 +87,11 @@ def model(make_model):
 def test_what_is_held_out_is_measured_against_the_truth(generator, model):
     data = crossed(generator, noise=0.01)
     splits = split(Source(data), holdout_groups=0.25, holdout_cells=0.3)
-    found, known = combinations.measure(model, splits, seed=0)
+    found, learned = combinations.measure(model, splits, seed=0)
     errors = {name: one.value for name, one in found["held_out"].items()}
     assert errors["additive"] < 0.2 < errors["mean of the light"]
     assert errors["nearest by person"] < 3
-    rows = combinations.never_seen(known, splits.train, splits.validation)
+    rows = combinations.never_seen(learned, splits.train, splits.validation)
     assert len(rows) == len(splits.validation) > 10
     asked = splits.validation[rows]
     contents = model.infer_content(
@@ -116,15 +116,15 @@ def test_what_is_held_out_is_measured_against_the_truth(generator, model):
 def test_what_is_shown_of_a_group_is_not_asked(generator, model):
     data = crossed(generator, copies=2)
     splits = split(Source(data), holdout_groups=0.25, holdout_cells=0.2)
-    _, known = combinations.measure(model, splits, seed=0)
-    chosen = combinations.show(known, splits.unseen, 3, seed=0)
+    _, learned = combinations.measure(model, splits, seed=0)
+    chosen = combinations.show(learned, splits.unseen, 3, seed=0)
     lights = splits.unseen.levels["light"].ids
     for unit, rows in enumerate(chosen.shown):
         asked = chosen.asked[chosen.unit == unit]
         assert not set(lights[rows]) & set(lights[asked])
         everyone = splits.unseen.group_ids[np.append(rows, asked)]
         assert len(set(everyone.tolist())) == 1
-    assert combinations.show(known, splits.unseen, 14, seed=0) is None
+    assert combinations.show(learned, splits.unseen, 14, seed=0) is None
 
 
 def test_one_level_has_no_combinations(generator, make_model):
@@ -177,8 +177,8 @@ def test_pictures_show_what_was_made_beside_the_truth(
     monkeypatch.setattr(completed, "grid", grid)
     data = crossed(generator)
     splits = split(Source(data), holdout_groups=0.25, holdout_cells=0.3)
-    _, known = combinations.measure(model, splits, seed=0)
-    assert set(completed.grids(known, splits, 0)) == {
+    _, learned = combinations.measure(model, splits, seed=0)
+    assert set(completed.grids(learned, splits, 0)) == {
         "completed",
         "unseen_completed",
     }

@@ -13,7 +13,7 @@ from mlvae_tf.evaluation.signs import Signs
 
 GOOD = Signs(
     kl={"content": np.array([3.0, 2.0, 0.001]), "style": np.array([1.0, 2.0])},
-    known={"content": np.array([0.9, 0.04]), "style": np.array([0.6])},
+    mean_share={"content": np.array([0.9, 0.04]), "style": np.array([0.6])},
     drawn={"content": 0.5, "style": 0.2},
     accuracy={"content": {"content": 0.9, "style": 0.25}},
     chance={"content": 0.2},
@@ -46,14 +46,19 @@ def test_of_a_good_training_nothing_is_said():
     ("changed", "kind", "words"),
     [
         (
-            {"known": {**GOOD.known, "content": np.array([0.04, 0.0])}},
+            {
+                "mean_share": {
+                    **GOOD.mean_share,
+                    "content": np.array([0.04, 0.0]),
+                }
+            },
             "content",
-            "KL 5 nats a group, none of 3 dimensions says anything",
+            "KL 5 nats per group, none of 3 dimensions says anything",
         ),
         (
-            {"known": {**GOOD.known, "style": np.array([0.01])}},
+            {"mean_share": {**GOOD.mean_share, "style": np.array([0.01])}},
             "style",
-            "KL 3 nats an observation, none of 2 dimensions",
+            "KL 3 nats per observation, none of 2 dimensions",
         ),
         (
             {"accuracy": {"content": {"style": 0.35}}},
@@ -129,7 +134,7 @@ def test_of_several_levels_which_one_is_named():
     seen = dataclasses.replace(
         GOOD,
         kl={"font": np.ones(3), "letter": np.ones(2)},
-        known={"font": np.zeros(3), "letter": np.ones(2)},
+        mean_share={"font": np.zeros(3), "letter": np.ones(2)},
         drawn={"font": 0.0, "letter": 0.3},
         accuracy={
             "font": {"font": 0.7, "letter": 0.12},
@@ -139,7 +144,7 @@ def test_of_several_levels_which_one_is_named():
     )
     found = {doubt.kind: doubt.text for doubt in doubts.of_signs(seen)}
     assert set(found) == {"font", "font_ignored", "font_tells_letter"}
-    assert found["font"].startswith("font has collapsed (KL 3 nats a group")
+    assert found["font"].startswith("font has collapsed (KL 3 nats per group")
     said = "the content of font names the letter of 50% (chance 10%)"
     assert found["font_tells_letter"].startswith(said)
     ids = {"font": np.arange(6), "letter": np.arange(6) % 2}

@@ -41,7 +41,7 @@ def test_what_names_the_group(groups, count):
     assert "style by an MLP with two hidden layers of 256, of draws" in found[0]
     assert len(found) == count
     if count == 2:
-        assert "gradient boosting, which costs by the group" in found[1]
+        assert "gradient boosting, whose cost is per group" in found[1]
 
 
 def test_groups_never_seen():

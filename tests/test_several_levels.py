@@ -317,7 +317,7 @@ def test_the_elbo_is_that_of_the_linear_oracle(generator, case):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_importance_weights_come_to_the_exact_log_p(generator, case):
-    """Within 0.05 nats an observation, of a q that is no prior."""
+    """Within 0.05 nats per observation, of a q that is no prior."""
     model, oracle = linear(*CASES[case], generator)
     kernel = model.decoder.layers[0].kernel
     kernel.assign(kernel / 2)

@@ -79,7 +79,7 @@ def test_the_signs_of_a_model_that_is_known(linear, generator):
     assert seen.active == {"content": 1, "style": 1}
     spread = np.var(style.loc)
     share = spread / (spread + np.mean(np.square(style.scale)))
-    np.testing.assert_allclose(seen.known["style"], share, rtol=1e-4)
+    np.testing.assert_allclose(seen.mean_share["style"], share, rtol=1e-4)
     assert seen.accuracy["content"]["content"] == 1
     assert seen.accuracy["content"]["style"] < 0.5
     assert seen.chance["content"] == pytest.approx(0.25)

@@ -28,7 +28,7 @@ def fresh(size):
 
 
 def store(loc, scale, group_ids, keys=None, rule="product", model="m"):
-    """One part an observation; the evidence is written out here."""
+    """One part per observation; the evidence is written out here."""
     loc, scale = np.asarray(loc, float), np.asarray(scale, float)
     parts = Evidence(scale**-2, loc * scale**-2)
     counts = np.ones(len(loc), np.int64)

@@ -1,4 +1,4 @@
-"""Groups that do not exist, made of those of a batch."""
+"""Data augmentation of groups: others that do not exist, made of a batch's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def augment_groups(
     seed: tf.Tensor,
     probability: float,
 ) -> tf.Tensor:
-    """Turn some of a batch's groups into other ones, all their images alike.
+    """Augment a batch: turn some groups into others, all their images alike.
 
     With the given probability, a group is blended with another one and bent.
     Around the batch's mean m, an image x of it and a random one y of the next

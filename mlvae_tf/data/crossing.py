@@ -10,7 +10,7 @@ out into pieces as `GroupSampler` does, but along an order of the other levels'
 groups that is drawn anew in every epoch. Then the pieces are put next to those
 that hold the same groups, and so many of them, one after the other, make a
 *tile*; of a complete cross, a sub-grid. The tiles are visited in random order,
-each observation once an epoch.
+each observation once per epoch.
 
 Of nested levels, the pieces are visits, and a tile has visits of one patient.
 """

@@ -34,6 +34,8 @@ def reader(data: GroupedData) -> Callable[[tf.Tensor], tf.Tensor]:
         tensor = tf.constant(observations)
         return lambda rows: data.likelihood.values(tf.gather(tensor, rows))
 
+    # One way for both, a `Dataset.from_generator`, took twice the processor
+    # time per batch (1.2 against 0.65 ms for 256 images of 28x28).
     def numpy_read(rows: np.ndarray) -> np.ndarray:
         with guards.through_tensorflow():
             return data.read(rows)

@@ -2,7 +2,7 @@
 
 An epoch visits every observation once. Its order is a function of the seed and
 the epoch alone, so that a run can go on from any epoch with the same batches.
-Index and epoch are int32 numbers, three an observation at the most, where these
+Index and epoch are int32 numbers, at most three per observation, where these
 suffice: `benchmarks/index_memory.py` measures them.
 """
 
@@ -53,7 +53,7 @@ def by_group(
         `[G + 1]`: group g has `rows[offsets[g] : offsets[g + 1]]`.
     """
     # A counting sort, without argsort's int64: the transpose of the matrix
-    # that has a row an observation, with its one entry in its group's column.
+    # that has a row per observation, with its one entry in its group's column.
     count = len(group_index)
     entries = np.ones(count, np.int8)
     starts = np.arange(count + 1, dtype=index_dtype(count))
@@ -236,7 +236,7 @@ class Batches:
     With `batch_size`, that many shuffled observations, grouped by what falls
     in. Otherwise `groups_per_batch` groups of up to `observations_per_group`:
     a larger group is dealt out, at random, into several such groups, each an
-    independent group to the model, and all of them are visited once an epoch.
+    independent group to the model, and all of them are visited once per epoch.
     """
 
     groups_per_batch: int = 64

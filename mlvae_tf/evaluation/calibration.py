@@ -14,7 +14,7 @@ from mlvae_tf.noise import Stream
 
 
 class Calibration(NamedTuple):
-    """Predicted and actual error of contents, a row a pair of sets.
+    """Predicted and actual error of contents, a row per pair of sets.
 
     Attributes:
         predicted: The variance that the scales give to the difference of two

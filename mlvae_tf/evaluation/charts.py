@@ -113,7 +113,7 @@ def confusion(
 
 
 def calibration(measured: dict[str, Calibration]) -> bytes:
-    """Predicted against actual error of contents, a point a dimension.
+    """Predicted against actual error of contents, a point per dimension.
 
     Args:
         measured: From `calibration.measure`.

@@ -5,7 +5,7 @@ From the simplest to the most flexible:
     prototypes   the group of which the mean is nearest
     neighbours   the most frequent group of the ten nearest vectors
     network      an MLP with two hidden layers of 256
-    boosted      gradient-boosted trees, a set of them a group
+    boosted      gradient-boosted trees, a set of them per group
 
 What each costs hardly grows with the number of groups, but for the last.
 """
@@ -44,9 +44,10 @@ Array = np.ndarray
 @contextlib.contextmanager
 def _alone_and_quiet() -> Iterator[None]:
     """One thread, and no warnings of what is as it should be."""
-    # Threads that wait for each other stand still on a busy machine.
+    # OpenMP's threads wait for each other by spinning: on a busy machine
+    # boosting 4,000 styles took 210 s with them, 1.4 s with one.
     with threadpool_limits(1), warnings.catch_warnings():
-        # A network that learns an epoch at a time has never converged.
+        # A network that learns epoch by epoch has never converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes is")
         yield
@@ -83,7 +84,7 @@ def boosted(features: Array, group_ids: Array, seed: int) -> Any:
 
 
 class Network:
-    """An MLP that learns an epoch at a time.
+    """An MLP that learns epoch by epoch.
 
     Attributes:
         classes_: The groups, in the order of `predict_proba`.

@@ -36,7 +36,7 @@ BATCH = 1024
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
+class Learned:
     """What training observations tell of combinations.
 
     Attributes:
@@ -56,7 +56,7 @@ class Known:
     tables: dict[str, Table]
 
     @classmethod
-    def of(cls, model: MLVAE, train: GroupedData) -> Known:
+    def of(cls, model: MLVAE, train: GroupedData) -> Learned:
         values = train.values()
         found = model.infer_content(values, train.index)
         values = values.reshape(len(values), -1)
@@ -147,7 +147,7 @@ def errors(
 
 def measure(
     model: MLVAE, splits: Splits, seed: int
-) -> tuple[dict[str, Any], Known | None]:
+) -> tuple[dict[str, Any], Learned | None]:
     """How near what is drawn of combinations never seen comes to the truth.
 
     Args:
@@ -156,36 +156,38 @@ def measure(
         seed: Of what is chosen.
 
     Returns:
-        `(figures, known)`. Figures are `held_out`, of combinations of training
+        `(errors, learned)`. Errors are `held_out`, of combinations of training
         groups, and `unseen`, by the number of observations shown, of groups of
-        the first level never seen: root mean squared errors by guess, in the
+        the first level never seen: root mean squared ones by guess, in the
         units of the values. What is not there is left out.
     """
     if len(model.codec.drawn) < 2:
         return {}, None
-    known = Known.of(model, splits.train.sample(MAX_TRAIN_OBSERVATIONS, seed))
+    learned = Learned.of(
+        model, splits.train.sample(MAX_TRAIN_OBSERVATIONS, seed)
+    )
     found: dict[str, Any] = {}
     if splits.evaluation is not None:
-        of_cells = held_out(known, splits.train, splits.evaluation, seed)
+        of_cells = held_out(learned, splits.train, splits.evaluation, seed)
         if of_cells:
             found["held_out"] = of_cells
-    if splits.unseen is not None and splits.unseen.level in known.groups:
+    if splits.unseen is not None and splits.unseen.level in learned.groups:
         of_groups = {
             str(count): of_count
             for count in SHOTS
-            if (of_count := unseen(known, splits.unseen, count, seed))
+            if (of_count := unseen(learned, splits.unseen, count, seed))
         }
         if of_groups:
             found["unseen"] = of_groups
-    return found, known
+    return found, learned
 
 
 def never_seen(
-    known: Known, train: GroupedData, data: GroupedData
+    learned: Learned, train: GroupedData, data: GroupedData
 ) -> np.ndarray:
     """The rows of combinations of known groups that training did not have."""
-    sizes = known.sizes
-    index, of_train = known.numbers(data), known.numbers(train)
+    sizes = learned.sizes
+    index, of_train = learned.numbers(data), learned.numbers(train)
     good = np.all([rows >= 0 for rows in index.values()], axis=0)
     in_train = np.all([rows >= 0 for rows in of_train.values()], axis=0)
     cells = [
@@ -196,27 +198,27 @@ def never_seen(
 
 
 def held_out(
-    known: Known, train: GroupedData, data: GroupedData, seed: int
+    learned: Learned, train: GroupedData, data: GroupedData, seed: int
 ) -> dict[str, Estimate]:
     """Errors on combinations that training did not have.
 
     Args:
-        known: What training tells.
+        learned: What training tells.
         train: All of it.
         data: Held-out observations.
         seed: Of which are asked, at most 2,000.
     """
-    rows = never_seen(known, train, data)
+    rows = never_seen(learned, train, data)
     if len(rows) < 2:
         return {}
     asked = data[rows].sample(MAX_ASKED, seed)
-    index, sizes = known.numbers(asked), known.sizes
+    index, sizes = learned.numbers(asked), learned.sizes
     truth = asked.values().reshape(len(asked), -1)
-    additive = known.additive(index)
-    guesses = {"decoded": known.decoded(index), "additive": additive}
-    for name, means in known.means.items():
+    additive = learned.additive(index)
+    guesses = {"decoded": learned.decoded(index), "additive": additive}
+    for name, means in learned.means.items():
         guesses[f"mean of the {name}"] = means[index[name]]
-    for name, table in known.tables.items():
+    for name, table in learned.tables.items():
         distances = table.distances(table)
         np.fill_diagonal(distances, np.inf)
         others = {k: v for k, v in sizes.items() if k != name}
@@ -242,16 +244,18 @@ class Shown(NamedTuple):
 
 
 def show(
-    known: Known, data: GroupedData, count: int, seed: int
+    learned: Learned, data: GroupedData, count: int, seed: int
 ) -> Shown | None:
     """Choose what is shown of groups never seen, and what is asked of them.
 
     All of it with groups of the other levels that training had; asked are
     other combinations than those shown. None if that is nowhere so.
     """
-    index = known.numbers(data, [n for n in known.groups if n != data.level])
+    index = learned.numbers(
+        data, [n for n in learned.groups if n != data.level]
+    )
     good = np.all([rows >= 0 for rows in index.values()], axis=0)
-    sizes = {name: known.sizes[name] for name in index}
+    sizes = {name: learned.sizes[name] for name in index}
     columns = columns_of({k: np.maximum(v, 0) for k, v in index.items()}, sizes)
     generator = noise.generator(seed, noise.Stream.EPISODES, count)
     groups = generator.permutation(len(data.groups))[:MAX_GROUPS]
@@ -273,38 +277,38 @@ def show(
 
 
 def complete(
-    known: Known, data: GroupedData, chosen: Shown
+    learned: Learned, data: GroupedData, chosen: Shown
 ) -> dict[str, np.ndarray]:
     """Guesses at what is asked of groups never seen, `[M, D]` each.
 
     Args:
-        known: What training tells.
+        learned: What training tells.
         data: Observations of these groups.
         chosen: What of them is shown and asked.
     """
     first, count = data.level, chosen.shown.shape[1]
-    names = [name for name in known.groups if name != first]
-    sizes = {name: known.sizes[name] for name in names}
+    names = [name for name in learned.groups if name != first]
+    sizes = {name: learned.sizes[name] for name in names}
     shown, asked = data[chosen.shown.ravel()], data[chosen.asked]
-    of_shown = known.numbers(shown, names)
-    of_asked = known.numbers(asked, names)
+    of_shown = learned.numbers(shown, names)
+    of_asked = learned.numbers(asked, names)
     unit = np.repeat(np.arange(len(chosen.shown)), count)
     values = shown.values()
-    _, content = known.model.infer_content(
+    _, content = learned.model.infer_content(
         values, {**shown.index, first: unit}
     )[first]
     flat = values.reshape(len(values), -1)
-    contents = {n: known.contents[n][rows] for n, rows in of_asked.items()}
+    contents = {n: learned.contents[n][rows] for n, rows in of_asked.items()}
     contents[first] = content.loc.numpy()[chosen.unit]
-    rest = np.nan_to_num(flat - known.additive.sum(of_shown))
+    rest = np.nan_to_num(flat - learned.additive.sum(of_shown))
     added = divide(members_of(unit, len(chosen.shown)) @ rest, np.array(count))
-    additive = known.additive(of_asked, added[chosen.unit])
-    guesses = {"decoded": known.decode(contents), "additive": additive}
+    additive = learned.additive(of_asked, added[chosen.unit])
+    guesses = {"decoded": learned.decode(contents), "additive": additive}
     for name in names:
-        guesses[f"mean of the {name}"] = known.means[name][of_asked[name]]
-    if first in known.tables:
-        table = known.tables[first]
-        shape = len(chosen.shown), table.known.shape[1]
+        guesses[f"mean of the {name}"] = learned.means[name][of_asked[name]]
+    if first in learned.tables:
+        table = learned.tables[first]
+        shape = len(chosen.shown), table.seen.shape[1]
         of_groups = Table.of(flat, unit, columns_of(of_shown, sizes), shape)
         guesses[f"nearest by {first}"] = table.nearest(
             of_groups.distances(table)[chosen.unit],
@@ -315,11 +319,11 @@ def complete(
 
 
 def unseen(
-    known: Known, data: GroupedData, count: int, seed: int
+    learned: Learned, data: GroupedData, count: int, seed: int
 ) -> dict[str, Estimate]:
     """Errors on groups never seen, of which so many observations are shown."""
-    chosen = show(known, data, count, seed)
+    chosen = show(learned, data, count, seed)
     if chosen is None:
         return {}
     truth = data[chosen.asked].values().reshape(len(chosen.asked), -1)
-    return errors(complete(known, data, chosen), truth, chosen.unit)
+    return errors(complete(learned, data, chosen), truth, chosen.unit)

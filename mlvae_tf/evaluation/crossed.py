@@ -75,10 +75,10 @@ def measure(
     found["levels"], pictures, said = _by_level(
         model, splits, counts, seed, labels
     )
-    of_cells, known = combinations.measure(model, splits, seed)
-    if known is not None and of_cells:
+    of_cells, learned = combinations.measure(model, splits, seed)
+    if learned is not None and of_cells:
         found["combinations"] = of_cells
-        pictures |= completed.grids(known, splits, seed, labels)
+        pictures |= completed.grids(learned, splits, seed, labels)
     values, intervals = separate(found)
     results = {
         **values,

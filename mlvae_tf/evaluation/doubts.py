@@ -118,7 +118,7 @@ def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
     if gained <= STILL_GAINING * (np.max(elbos) - np.min(elbos)):
         return []
     text = (
-        f"the last fifth of the training still gained {gained:.3g} nats a "
+        f"the last fifth of the training still gained {gained:.3g} nats per "
         "group: try twice the --steps"
     )
     return [Doubt("length", text)]
@@ -130,7 +130,7 @@ def _of_latents(seen: Signs) -> list[Doubt]:
         Doubt(
             name,
             f"{name} has collapsed (KL {kl.sum():.2g} nats "
-            f"{'an observation' if name == STYLE else 'a group'}, none of "
+            f"{'per observation' if name == STYLE else 'per group'}, none of "
             f"{len(kl)} dimensions says anything). Try "
             + (STYLE_COLLAPSED if name == STYLE else CONTENT_COLLAPSED),
         )

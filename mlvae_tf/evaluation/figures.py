@@ -62,7 +62,7 @@ def _contents(
     members: list[np.ndarray],
     evidence_count: int,
 ) -> tf.Tensor:
-    """The content means of groups, one a row."""
+    """The content means of groups, one per row."""
     donors = data[np.concatenate([rows[:evidence_count] for rows in members])]
     if len(model.levels) > 1:
         _, content = model.infer_content(donors.values(), donors.index)[

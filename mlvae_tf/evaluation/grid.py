@@ -24,7 +24,7 @@ FEW, MANY = colormaps["tab10"], colormaps["tab20"]  # Colours of channels.
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 
 # An observation a cell, or None for an empty one; None for no margin.
-Limits = tuple[Any, Any]  # Numbers, or arrays of one a channel.
+Limits = tuple[Any, Any]  # Numbers, or arrays of one per channel.
 Margin = Sequence[np.ndarray | None] | np.ndarray | None
 
 
@@ -55,7 +55,7 @@ def _draw(
     limits: Limits,
     original: bool = False,
 ) -> None:
-    """Draw an observation into its cell: an image, or a line a channel."""
+    """Draw an observation into its cell: an image, or a line per channel."""
     if observation is None or np.isnan(observation).all():
         return
     left, top, size = _offset(column), _offset(row), 0.96
@@ -80,7 +80,7 @@ def _draw(
 
 
 def _series(observation: np.ndarray) -> np.ndarray:
-    """A column a channel."""
+    """A column per channel."""
     return observation.reshape(len(observation), -1).astype(float)
 
 
@@ -149,8 +149,8 @@ def grid(
 
     Args:
         cells: `[rows, columns, *observation_shape]`.
-        top: One a column, or None; `[columns, *observation_shape]`.
-        left: One a row, or None.
+        top: One per column, or None; `[columns, *observation_shape]`.
+        left: One per row, or None.
         names: What to write above each column and beside each row.
         labels: What the columns and the rows are.
         framed: `[rows, columns]`, which cells are originals too.

@@ -20,7 +20,7 @@ Index = dict[str, np.ndarray]
 
 
 def members_of(index: np.ndarray, size: int) -> sparse.csr_array:
-    """A row a group, of which each column's observation is one, `[G, N]`."""
+    """A row per group, of which each column's observation is one, `[G, N]`."""
     count = len(index)
     ones = np.ones(count, np.float32)
     return sparse.csr_array((ones, (index, np.arange(count))), (size, count))
@@ -108,11 +108,11 @@ class Table(NamedTuple):
 
     Attributes:
         values: `[G, R, D]`, the means of their observations, 0 where none is.
-        known: `[G, R]`, whether there is one.
+        seen: `[G, R]`, whether there is one.
     """
 
     values: np.ndarray
-    known: np.ndarray
+    seen: np.ndarray
 
     @classmethod
     def of(
@@ -129,7 +129,7 @@ class Table(NamedTuple):
     def distances(self, other: Table) -> np.ndarray:
         """Mean squared difference where both are known; infinite if nowhere."""
         squares = (self.values**2).sum(-1), (other.values**2).sum(-1)
-        known = self.known.astype(float), other.known.astype(float)
+        known = self.seen.astype(float), other.seen.astype(float)
         one = self.values.reshape(len(self.values), -1)
         two = other.values.reshape(len(other.values), -1)
         total = squares[0] @ known[1].T + known[0] @ squares[1].T
@@ -147,7 +147,7 @@ class Table(NamedTuple):
             columns: `[M]`, where it is asked.
             otherwise: `[M, D]`, where nothing is known.
         """
-        far = np.where(self.known[:, columns].T, distances, np.inf)
+        far = np.where(self.seen[:, columns].T, distances, np.inf)
         order = np.argsort(far, axis=1)[:, :NEAREST]
         use = np.isfinite(np.take_along_axis(far, order, axis=1))
         found = self.values[order, columns[:, np.newaxis]]

@@ -31,7 +31,7 @@ MAX_GROUPS = 64
 def group_elbo(
     model: MLVAE, data: GroupedData, batching: Batches, seed: int
 ) -> dict[str, Any]:
-    """The averaged group ELBO and its terms, nats a group.
+    """The averaged group ELBO and its terms, nats per group.
 
     The groups are dealt out as in training: the ELBO of a group depends on how
     many observations it has.
@@ -77,7 +77,7 @@ def log_likelihood(
     num_samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """The importance-weighted bound of some held-out groups, nats a group.
+    """The importance-weighted bound of some held-out groups, nats per group.
 
     Returns:
         `importance_weighted_bound`, an estimate from the first groups of an

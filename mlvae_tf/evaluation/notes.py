@@ -1,4 +1,4 @@
-"""What the figures are made of, and what was not measured, in words."""
+"""What the numbers are made of, and what was not measured, in words."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def of_probes(results: dict[str, Any], groups: int) -> list[str]:
     found = [said]
     if groups > MAX_BOOSTED_GROUPS:
         found.append(
-            f"gradient boosting, which costs by the group, was left out: "
+            f"gradient boosting, whose cost is per group, was left out: "
             f"{groups} groups are more than {MAX_BOOSTED_GROUPS}"
         )
     return found

@@ -24,7 +24,7 @@ REPEATS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What a probe says, one entry a feature vector.
+    """What a probe says, one entry per feature vector.
 
     Attributes:
         named: The group that it names, `[M]`.

@@ -63,9 +63,9 @@ class Signs:
             the content of a few observations of a group: of many, even those
             that say next to nothing add up to something. Of the style before a
             flow, which makes much of what is next to nothing.
-        known: By latent, likewise, of each dimension the share of its variance
-            that is of the posteriors' means, not of what they leave open;
-            before a flow.
+        mean_share: By latent, likewise, of each dimension the share of its
+            variance that is of the posteriors' means, not of what they leave
+            open; before a flow.
         drawn: By latent, the share of the observations' variance by which
             what is drawn changes with that of another observation.
         accuracy: By level and latent, how often a linear probe names the
@@ -78,7 +78,7 @@ class Signs:
     """
 
     kl: dict[str, Array]
-    known: dict[str, Array]
+    mean_share: dict[str, Array]
     drawn: dict[str, float]
     accuracy: dict[str, dict[str, float]]
     chance: dict[str, float]
@@ -88,7 +88,9 @@ class Signs:
     @property
     def active(self) -> dict[str, int]:
         """By latent, how many dimensions say anything."""
-        return {n: int(np.sum(of > ACTIVE)) for n, of in self.known.items()}
+        return {
+            n: int(np.sum(of > ACTIVE)) for n, of in self.mean_share.items()
+        }
 
 
 def look(model: MLVAE, sample: Sample) -> Signs:
@@ -114,7 +116,7 @@ def look(model: MLVAE, sample: Sample) -> Signs:
         explained_held_out = _explained(model, held_out, others, variance)
     return Signs(
         {name: _mean_kl(of) for name, of in learned.items()},
-        {name: _known(of) for name, of in learned.items()},
+        {name: _mean_share(of) for name, of in learned.items()},
         _shares(model, posteriors, variance),
         accuracy,
         chance,
@@ -188,7 +190,7 @@ def _learned_styles(
     return codec.learned_style(features, contents)
 
 
-def _known(posterior: tfd.Normal) -> Array:
+def _mean_share(posterior: tfd.Normal) -> Array:
     """By dimension, the share of the variance that is of the means."""
     of_means = np.var(posterior.loc, axis=0)
     return of_means / (of_means + np.mean(posterior.variance(), axis=0))

@@ -1,4 +1,4 @@
-"""Groups never seen in training: who is it, and are these two the same?"""
+"""Groups never seen in training: k-shot identification, and verification."""
 
 from __future__ import annotations
 

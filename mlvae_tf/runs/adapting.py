@@ -88,7 +88,7 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
         chosen["content_contrast"] = 0.0 if averages else contrast
     if model.style_dim == 0 and model.style_flow:
         chosen["style_flow"] = 0
-    return Choice(chosen, f"of {count} values an observation")
+    return Choice(chosen, f"of {count} values per observation")
 
 
 def group_sizes(train: GroupedData) -> np.ndarray:

@@ -121,7 +121,7 @@ class ModelConfig:
     )
     content_samples: str = option(
         "group",
-        "Sample the content once a group or once an observation.",
+        "Sample the content once per group or once per observation.",
         choices=("group", "observation"),
     )
     dtype: str = option(
@@ -211,9 +211,9 @@ class TrainingConfig:
     )
     augment_groups: float = option(
         0.0,
-        "Probability that a group of images of a training batch is turned into "
-        "another one, blended with a group beside it and bent, all its images "
-        "alike: for few groups.",
+        "Data augmentation: probability that a group of images of a training "
+        "batch is turned into another one, blended with a group beside it and "
+        "bent, all its images alike: for few groups.",
         minimum=0.0,
         maximum=1.0,
     )
@@ -245,8 +245,8 @@ class TrainingConfig:
     )
     kl_warmup: float = option(
         0.5,
-        "Fraction of the training in which the weights of the KLs go from "
-        "their start to their end.",
+        "Warm-up: fraction of the training in which the weights of the KLs go "
+        "from their start to their end.",
         minimum=0.0,
     )
     evaluate_epochs: int | None = option(

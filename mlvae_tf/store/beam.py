@@ -31,7 +31,7 @@ from mlvae_tf.evidence import Evidence
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import encoding
-from mlvae_tf.store.encoding import Batch, Proposal, Step
+from mlvae_tf.store.encoding import Proposal, ReadBatch, Step
 from mlvae_tf.store.table import ContentStore, as_ids, check_one_level
 
 
@@ -73,14 +73,14 @@ def _opened(opener: Opener) -> list[GroupedData]:
     return opener.parts()
 
 
-def read(rows: Range, opener: Opener, likelihood: Likelihood) -> Batch:
+def read(rows: Range, opener: Opener, likelihood: Likelihood) -> ReadBatch:
     """Read a batch, on the worker that encodes it; its groups are ids."""
     part = _opened(opener)[rows.part]
     batch = encoding.read_batch(part, rows.start, rows.stop, likelihood)
     return batch._replace(groups=as_ids(part.groups[batch.groups]))
 
 
-class EncoderHandler(ModelHandler[Batch, list[KeyedShare], Step]):
+class EncoderHandler(ModelHandler[ReadBatch, list[KeyedShare], Step]):
     """Loads a run's SavedModel, and encodes batches with it.
 
     Args:
@@ -108,7 +108,7 @@ class EncoderHandler(ModelHandler[Batch, list[KeyedShare], Step]):
 
     def run_inference(
         self,
-        batch: Sequence[Batch],
+        batch: Sequence[ReadBatch],
         model: Step,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[list[KeyedShare]]:

@@ -1,6 +1,6 @@
 """From observations to a content store: encode, add up, forget.
 
-Observations stream through the encoder a batch at a time, in whatever order
+Observations stream through the encoder batch by batch, in whatever order
 they lie, and leave the evidence of their groups. Of each its key is kept, by
 which it would be noticed again, and nothing else.
 """
@@ -26,7 +26,7 @@ from mlvae_tf.store import multiset
 from mlvae_tf.store.table import ContentStore, check_one_level, check_rule
 
 
-class Batch(NamedTuple):
+class ReadBatch(NamedTuple):
     """Some observations, and which groups they are from.
 
     Attributes:
@@ -60,7 +60,7 @@ def by_group(keys: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
 
 
 Proposal = tuple[tf.Tensor, tf.Tensor]
-Step = Callable[[Batch], Evidence]
+Step = Callable[[ReadBatch], Evidence]
 
 
 def propose(model: MLVAE, observations: tf.Tensor) -> Proposal:
@@ -87,7 +87,7 @@ def compile_step(
         likelihood: What makes values of 8-bit observations.
 
     Returns:
-        From a `Batch` to `Evidence`, float64 `[g, content_dim]`.
+        From a `ReadBatch` to `Evidence`, float64 `[g, content_dim]`.
     """
 
     @tf.function(jit_compile=True)
@@ -100,7 +100,7 @@ def compile_step(
             evidence.from_normal(loc, deviation), segment_ids, batch_size
         )
 
-    def step(batch: Batch) -> Evidence:
+    def step(batch: ReadBatch) -> Evidence:
         observations, segment_ids = batch.observations, batch.segment_ids
         lacking = batch_size - len(observations)
         if lacking:
@@ -115,7 +115,7 @@ def compile_step(
 
 def read_batch(
     part: GroupedData, start: int, stop: int, likelihood: Likelihood
-) -> Batch:
+) -> ReadBatch:
     """Read rows `start` to `stop`; the groups are row numbers.
 
     An observation of which no value is known belongs to none.
@@ -132,7 +132,7 @@ def read_batch(
     if known is not None:
         segment_ids = np.where(known, segment_ids, -1)
     segment_ids = segment_ids.astype(np.int32)
-    return Batch(observations, groups, segment_ids, part.keys[start:stop])
+    return ReadBatch(observations, groups, segment_ids, part.keys[start:stop])
 
 
 def ranges(num_observations: int, size: int) -> Iterator[tuple[int, int]]:
@@ -210,12 +210,12 @@ def encode_part(
 
 def _read(
     part: GroupedData, size: int, likelihood: Likelihood
-) -> Iterator[Batch]:
+) -> Iterator[ReadBatch]:
     for start, stop in ranges(len(part), size):
         yield read_batch(part, start, stop, likelihood)
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _ahead(batches: Iterator[ReadBatch]) -> Iterator[ReadBatch]:
     """The same, the next one read while one is computed with."""
     with futures.ThreadPoolExecutor(1) as reader:
         upcoming = reader.submit(next, batches, None)

