@@ -289,8 +289,9 @@ class GroupedModel(GroupedTrainer):
         these are near.
 
         Args:
-            observations: `[N, *observation_shape]` of those trained on, the
-                more the better; some ten thousands are enough.
+            observations: `[N, *observation_shape]` of those trained on, values
+                or 8-bit images; the more the better, some ten thousands are
+                enough.
             group_ids: `[N]`, integers or strings, in any order.
             seed: Of its draws.
             steps: How many to take.
@@ -309,6 +310,8 @@ class GroupedModel(GroupedTrainer):
                 "style_flow=6."
             )
         ids = self._ids(group_ids)
+        if getattr(observations, "dtype", None) == np.uint8:  # As `prepare`.
+            observations = self.codec.likelihood.values(observations)
         proposed, _ = self.infer_observations(observations, ids)
         alone = proposed if len(self.levels) > 1 else {self._first: proposed}
         contents = [

@@ -496,7 +496,7 @@ class GroupedTrainer(keras.Model):
     def _keep_iterator(self, name: str) -> None:
         """Let the function of this name keep its iterator when it fails.
 
-        Python holds its lock while it destroys an iterator, and so would
+        Python holds the GIL while it destroys an iterator, and so would
         forever wait for a thread of the iterator's that is about to call
         Python to read.
         """

@@ -392,7 +392,7 @@ def test_what_was_learned_is_damaged(here, known, tmp_path, kind):
 @pytest.mark.slow
 def test_what_was_learned_is_of_another_model(known, tmp_path):
     model, found, _ = known
-    identification.save(tmp_path, found, "0123456789abcdef")
+    identification.save(tmp_path, {"content": found}, "0123456789abcdef")
     with pytest.raises(InputError, match=r"0123456789abcdef.*--resume"):
         identification.load(tmp_path, model)
 
@@ -403,7 +403,7 @@ def test_what_was_learned_is_kept(known, tmp_path, way):
     model, found, _ = known
     if way == "means":
         found = dataclasses.replace(found, comparison=Comparison("means"))
-    identification.save(tmp_path, found, known[2].model)
+    identification.save(tmp_path, {"content": found}, known[2].model)
     again = identification.load(tmp_path, model)
     for name in ("threshold", "rejected", "accepted", "observations", "groups"):
         assert getattr(again, name) == getattr(found, name)

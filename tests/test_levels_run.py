@@ -9,7 +9,7 @@ import pytest
 from scripts import assert_fails, script
 
 import mlvae_tf
-from mlvae_tf.runs import several
+from mlvae_tf.runs import identification, several
 from mlvae_tf.runs.config import Config
 from mlvae_tf.store.tables import LevelStores
 from tests.test_callbacks import events
@@ -66,8 +66,6 @@ def test_a_training_says_what_the_ids_can_tell_and_what_is_left_out(run):
     assert "person_kl" in process.stderr
     assert "Warning" not in process.stderr
     assert "failed" not in process.stderr
-    said = "groups with identify.py is not there yet for several levels"
-    assert said in process.stdout
     assert "doubt, at the end: the training had 8 steps" in process.stdout
     tags = events(folder / "logs")
     assert {"swap/person", "swap/light"} <= tags.keys()
@@ -238,6 +236,28 @@ def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
     groups, content = contents["light"]
     order = np.argsort(groups)
     np.testing.assert_allclose(found.loc, content.loc.numpy()[order], rtol=1e-4)
+
+    asked = (
+        *(run_of, f"--store={output}", f"--dataset=npz:{crossed}"),
+        "--groups=person,light",
+    )
+    answers = script("identify.py", *asked, "--level=light")
+    assert answers.returncode == 0, answers.stderr
+    assert "compared by" in answers.stderr
+    by = identification.load(folder, model, "light").comparison
+    with np.load(crossed) as arrays:
+        values = arrays["observations"].astype(np.float32)
+    expected = stores.tables["light"].identify(model, values, by, level="light")
+    rows = [line.split(",") for line in answers.stdout.splitlines()[1:]]
+    named = [row[1] for row in rows if row[1] != "unknown"]
+    told = [row[1] != "unknown" for row in rows]
+    assert len(rows) == len(values)
+    assert named == expected.groups[told, 0].astype(str).tolist()
+    assert np.mean(expected.groups[:, 0] == ids["light"]) > 0.3  # Of six.
+    assert_fails(
+        script("identify.py", *asked),
+        "level must be one that observations tell of, person, light: got none",
+    )
 
     again = f"--output={tmp_path / 'more'}"
     update = f"--update={output}"

@@ -7,7 +7,8 @@ third, third_score. PATH names files and folders, comma-separated, in any order
 and without groups; --dataset=SPEC asks of every observation of a dataset
 instead, by row. `unknown` stands for a group whose score is below the threshold
 that the run has learned from its training groups, or below --threshold. The
-store is one that encode.py wrote with the same run.
+store is one that encode.py wrote with the same run; of a run with several
+levels --store is the folder, and --level=NAME says whose groups are asked for.
 
 Installed, it is `mlvae-identify`.
 """
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
 
 def _define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Folder of the run.")
-    flags.DEFINE_string("store", None, "The content store, a .parquet table.")
+    flags.DEFINE_string(
+        "store",
+        None,
+        "The content store, a .parquet table; of several levels their folder.",
+    )
+    flags.DEFINE_string(
+        "level", None, "Whose groups are asked for, of a run with several."
+    )
     flags.DEFINE_list(
         "images", [], "Pictures, or folders of them, comma-separated."
     )
@@ -65,19 +73,22 @@ def main() -> None:
     command_line.import_tensorflow()
     from mlvae_tf.runs import answers
     from mlvae_tf.runs.encoding import Task
-    from mlvae_tf.store.table import ContentStore
+    from mlvae_tf.store.table import ContentStore, level_of
 
     task = Task.of(folder, settings, None, batch_size=1024)
-    store = ContentStore.load(pathlib.Path(given.store).expanduser())
     model = task.load_model()
-    comparison, threshold, note = _known(folder, model)
+    name = level_of(model, given.level).name
+    level = name if len(model.levels) > 1 else None
+    path = pathlib.Path(given.store).expanduser()
+    store = ContentStore.load(path / f"{name}.parquet" if level else path)
+    comparison, threshold, note = _known(folder, model, name)
     if given.images:
         asked = answers.of_pictures(model, given.images)
     else:
         asked = answers.of_dataset(model, task)
     with _stream(output) as stream:
         asked_count, unknown = answers.write(
-            stream, store, model, comparison, threshold, asked
+            stream, store, model, comparison, threshold, asked, level
         )
     place = f": {output}" if output else ""
     print(
@@ -104,16 +115,20 @@ def _check(settings: dict[str, Any]) -> None:
         raise InputError("--threshold must be a number: got nan.")
 
 
-def _known(folder: pathlib.Path, model: MLVAE) -> tuple[Comparison, float, str]:
+def _known(
+    folder: pathlib.Path, model: MLVAE, level: str
+) -> tuple[Comparison, float, str]:
     """What compares contents, from which score on, and what to say of it."""
     from mlvae_tf.comparison import Comparison
     from mlvae_tf.runs import identification, workdir
+    from mlvae_tf.store.table import level_of
 
     threshold = flags.FLAGS.threshold
     learned = (folder / workdir.IDENTIFICATION).exists()
     if threshold is not None and not learned:
-        return Comparison(rule=model.levels[0].accumulation), threshold, ""
-    found = identification.load(folder, model)
+        rule = level_of(model, level).accumulation
+        return Comparison(rule=rule), threshold, ""
+    found = identification.load(folder, model, level)
     if threshold is not None:
         return found.comparison, threshold, ""
     note = (

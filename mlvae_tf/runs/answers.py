@@ -92,6 +92,7 @@ def write(
     comparison: Comparison,
     threshold: float,
     asked: Asked,
+    level: str | None = None,
 ) -> tuple[int, int]:
     """Write a CSV with a row per observation.
 
@@ -106,7 +107,7 @@ def write(
     counts = np.zeros(2, int)
     for names, observations in _watched(asked, stream):
         answers = store.identify(
-            model, observations, comparison, threshold, len(COLUMNS) // 2
+            model, observations, comparison, threshold, len(COLUMNS) // 2, level
         )
         if not counts[0]:
             writer.writerow([*asked.columns, *COLUMNS])

@@ -88,7 +88,7 @@ def write_embeddings(
 
 
 def _names(data: GroupedData) -> str:
-    """A line an observation; of several levels columns, below their names."""
+    """A line per observation; of several levels columns, below their names."""
     columns = [
         [written(str(group)).replace("\t", " ") for group in level.ids]
         for level in data.levels.values()

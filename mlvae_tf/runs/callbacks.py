@@ -92,7 +92,7 @@ class Progress(keras.callbacks.Callback):
         kls = [f"{name}_kl" for name in self.model.kl_weights()]
         terms = ("elbo", "reconstruction", *kls)
         self._bar.set_postfix_str(
-            f"epoch {epoch + 1}, nats a group: "
+            f"epoch {epoch + 1}, nats per group: "
             + ", ".join(f"{name} {logs[name]:.1f}" for name in terms),
             refresh=False,
         )

@@ -16,7 +16,7 @@ from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
-from mlvae_tf.runs import building, exports, several, workdir
+from mlvae_tf.runs import building, exports, workdir
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.store import encoding
 from mlvae_tf.store.embeddings import Part
@@ -135,14 +135,14 @@ class Task:
         return exports.newest(self.workdir)
 
     def load_model(self) -> MLVAE:
-        """The run's model, if its evidence adds up, of one level.
+        """The run's model, if its evidence adds up.
 
         Raises:
-            InputError: If it has others.
+            InputError: If it does not.
         """
         model = workdir.load_model(self.workdir)
-        several.refuse(model, "identify.py and --beam")
-        check_rule(model.levels[0].accumulation)
+        for level in model.codec.drawn:
+            check_rule(level.accumulation)
         return model
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import zipfile
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import callbacks, workdir
 from mlvae_tf.runs.config import TrainingConfig
+from mlvae_tf.store.table import level_of
 
 _DAMAGE = OSError, EOFError, ValueError, LookupError, AttributeError, TypeError
 _DAMAGE_OF_ARCHIVE = zipfile.BadZipFile, zlib.error
@@ -34,49 +37,52 @@ def keep(
         splits: The data, its groups not mirrored yet.
         training: How it was trained.
     """
-    if model.levels[0].accumulation == "average":
-        return  # There is no store of these.
+    found: dict[str, Identification] = {}
     with callbacks.going_on("learning to identify"):
-        found = identification.learn(
-            model,
-            splits.train,
-            splits.evaluation,
-            training.mirror_groups,
-            training.seed,
-        )
-        save(folder, found, fingerprint(model))
+        for level in model.codec.drawn:
+            if level.accumulation == "average":
+                continue  # There is no store of these.
+            train, held_out = splits.train, splits.evaluation
+            if len(model.levels) > 1:
+                train = train.on(level.name)
+                held_out = held_out and held_out.on(level.name)
+            found[level.name] = identification.learn(
+                model, train, held_out, training.mirror_groups, training.seed
+            )
+        if found:
+            save(folder, found, fingerprint(model))
 
 
-def save(folder: pathlib.Path, found: Identification, model: str) -> None:
-    """Write it, with the identity of the model, whole or not at all."""
-    by, arrays = found.comparison, {}
-    if by.discriminants is not None:
-        arrays = vars(by.discriminants)
+def save(
+    folder: pathlib.Path, found: dict[str, Identification], model: str
+) -> None:
+    """Write it by level, with the identity of the model, whole or not."""
+    arrays: dict[str, Any] = {}
+    for level, of_level in found.items():
+        by = of_level.comparison
+        values = dataclasses.asdict(of_level) | {"way": by.way, "rule": by.rule}
+        del values["comparison"]
+        if by.discriminants is not None:
+            values |= vars(by.discriminants)
+        arrays |= {f"{level}/{name}": value for name, value in values.items()}
     with files.whole(folder / workdir.IDENTIFICATION) as partial:
-        np.savez(
-            partial,
-            model=model,
-            way=by.way,
-            rule=by.rule,
-            threshold=found.threshold,
-            rejected=found.rejected,
-            accepted=found.accepted,
-            observations=found.observations,
-            groups=found.groups,
-            **arrays,
-        )
+        np.savez(partial, model=model, **arrays)
 
 
-def load(folder: pathlib.Path, model: MLVAE) -> Identification:
+def load(
+    folder: pathlib.Path, model: MLVAE, level: str | None = None
+) -> Identification:
     """Read what `save` wrote.
 
     Args:
         folder: The run's folder.
         model: Its model.
+        level: Which of its levels is asked for, if it has several.
 
     Raises:
         InputError: If it is missing, damaged or of another model.
     """
+    name = level_of(model, level).name
     path = folder / workdir.IDENTIFICATION
     again = f"python train.py --workdir={folder} --resume"
     if not path.exists():
@@ -87,7 +93,7 @@ def load(folder: pathlib.Path, model: MLVAE) -> Identification:
         )
     try:
         values = _read(path)
-        found = _of(values)
+        found = _of(values, name)
     except (*_DAMAGE, *_DAMAGE_OF_ARCHIVE):
         raise InputError(
             f"{path} is damaged. Write it again with {again}."
@@ -106,8 +112,14 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _of(values: dict[str, np.ndarray]) -> Identification:
-    """What the file holds; raises `ValueError` where that fits no model."""
+def _of(arrays: dict[str, np.ndarray], level: str) -> Identification:
+    """What it holds of a level; raises `ValueError` where that fits none."""
+    start = f"{level}/"
+    values = {
+        name.removeprefix(start): value
+        for name, value in arrays.items()
+        if name.startswith(start)
+    }
     way, rule = str(values["way"]), str(values["rule"])
     discriminants = None
     if way == "discriminants":

@@ -104,7 +104,8 @@ def prepare(
     )
     dataset = one_epoch(data, batches, seed, itertools.count())
     chosen = tuple(choice for choice in choices if choice.settings)
-    return Prepared(model, {"x": dataset, "epochs": epochs}, chosen)
+    fitting = {"x": dataset, "epochs": epochs, "shuffle": False}
+    return Prepared(model, fitting, chosen)
 
 
 def _config(seed: int, settings: dict[str, Any]) -> Config:

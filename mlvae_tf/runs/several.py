@@ -57,21 +57,6 @@ def check_levels(model: MLVAE, data: GroupedData) -> None:
         )
 
 
-def refuse(model: MLVAE, what: str) -> None:
-    """Raise `InputError` where a model has several levels.
-
-    Args:
-        model: The model.
-        what: What is there for one level alone so far.
-    """
-    if len(model.levels) > 1:
-        names = ", ".join(level.name for level in model.levels)
-        raise InputError(
-            f"{what} take models of one level so far: got {names}. In Python, "
-            "model.infer_content gives the contents of each."
-        )
-
-
 def look(train: GroupedData, parents: dict[str, str]) -> None:
     """Print what the ids can tell, and refuse what cannot be learned.
 

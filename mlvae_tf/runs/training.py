@@ -18,7 +18,6 @@ from mlvae_tf.runs import (
     callbacks,
     exports,
     identification,
-    several,
     starting,
     workdir,
 )
@@ -31,7 +30,7 @@ from mlvae_tf.runs.watching import Watch
 
 FLOW_OBSERVATIONS = 60_000  # That the flow of the style learns from, at most.
 FLOW_STEPS = 3000  # At least, or as many as the training's.
-FLOW_PASS = 5  # Observations a step, where these are more.
+FLOW_PASS = 5  # Observations per step, where these are more.
 PATIENCE = 0.25  # Of the validations.
 
 
@@ -110,12 +109,11 @@ def _finish(
     if loaded.train.others:
         groups = {name: of.groups for name, of in loaded.train.levels.items()}
         exports.write(folder, model, training.keep_versions, groups)
-        several.skip("Identifying groups with identify.py")
     else:
         exports.write(
             folder, model, training.keep_versions, loaded.train.groups
         )
-        identification.keep(folder, model, loaded, training)
+    identification.keep(folder, model, loaded, training)
     with callbacks.going_on("writing embeddings for TensorBoard"):
         shown = splits.evaluation or splits.train
         logs = folder / "logs"

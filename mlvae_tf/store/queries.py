@@ -27,12 +27,15 @@ class Answers(NamedTuple):
     known: np.ndarray
 
 
-def evidence_of(model: MLVAE, observations: np.ndarray) -> Evidence:
+def evidence_of(
+    model: MLVAE, observations: np.ndarray, level: str | None = None
+) -> Evidence:
     """What each observation says of its group's content.
 
     Args:
         model: The model.
         observations: `[N, ...]`, uint8 images or values.
+        level: Of which level the content is; of a model with one, that.
 
     Returns:
         float64 `[N, content_dim]`.
@@ -45,6 +48,8 @@ def evidence_of(model: MLVAE, observations: np.ndarray) -> Evidence:
     if observations.dtype == np.uint8:
         observations = likelihood.values(observations).numpy()
     proposed, _ = model.infer_observations(observations)
+    if isinstance(proposed, dict):
+        proposed = proposed[level]
     known = likelihood.known(observations)
     if known is not None and not np.all(known):
         rows = np.flatnonzero(~np.asarray(known))

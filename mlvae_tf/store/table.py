@@ -24,6 +24,7 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.layers import RULES, EvidenceAccumulation
+from mlvae_tf.levels import Level
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import disk, multiset
 from mlvae_tf.store.multiset import Identified
@@ -113,6 +114,7 @@ class ContentStore:
         comparison: Comparison | None = None,
         threshold: float = -math.inf,
         best: int = 3,
+        level: str | None = None,
     ) -> Answers:
         """The groups that each of some observations is most like.
 
@@ -123,13 +125,13 @@ class ContentStore:
                 default their posteriors do.
             threshold: The score from which on an observation's group is known.
             best: How many groups to name.
+            level: Of which the stored groups are, of a model with several.
 
         Raises:
             InputError: If the store is of another model or has no groups, or
-                if the observations do not fit the model.
+                if the observations or the level do not fit the model.
         """
-        check_one_level(model)
-        rule = model.levels[0].accumulation
+        rule = level_of(model, level).accumulation
         self.check_model(rule, fingerprint(model))
         if not len(self):
             raise InputError(
@@ -137,7 +139,7 @@ class ContentStore:
                 "encode some first."
             )
         by = comparison or Comparison(rule=rule)
-        asked = evidence_of(model, observations)
+        asked = evidence_of(model, observations, level)
         rows, scores = by.nearest(asked, self.evidence, self.counts, best)
         return Answers(self.groups[rows], scores, scores[:, 0] >= threshold)
 
@@ -275,6 +277,24 @@ class ContentStore:
                 "positive counts and precisions, and finite values. Encode its "
                 "observations again."
             )
+
+
+def level_of(model: MLVAE, name: str | None = None) -> Level:
+    """The level of this name; of a model with one, that.
+
+    Raises:
+        InputError: If observations tell of no such level.
+    """
+    known = {level.name: level for level in model.codec.drawn}
+    if name is None and len(model.levels) == 1:
+        return model.levels[0]
+    if name not in known:
+        got = "none" if name is None else repr(name)
+        raise InputError(
+            f"level must be one that observations tell of, {', '.join(known)}: "
+            f"got {got}."
+        )
+    return known[name]
 
 
 def check_one_level(model: MLVAE) -> None:
