@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import gzip
 import io
+import json
 import multiprocessing
 import os
 import pathlib
@@ -34,6 +35,9 @@ from PIL import Image
 
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.model import MLVAE
+from mlvae_tf.runs.config import Config
+from mlvae_tf.runs.workdir import load_model
 from mlvae_tf.store.table import ContentStore
 
 SECONDS = 20  # For one input.
@@ -88,6 +92,14 @@ def _store(folder: pathlib.Path) -> bytes:
     return (folder / "store.parquet").read_bytes()
 
 
+def _run(folder: pathlib.Path) -> tuple[bytes, bytes]:
+    """A run's model, and its configuration."""
+    model = MLVAE((4, 4, 1), 3, 2, hidden_units=8)
+    model.save(folder / "model.keras")
+    config = json.dumps(Config().to_json()).encode()
+    return (folder / "model.keras").read_bytes(), config
+
+
 # What reads them: from a folder with the mutated file under a name.
 
 
@@ -111,8 +123,13 @@ def _read_store(folder: pathlib.Path) -> None:
     ContentStore.load(folder / "store.parquet")
 
 
+def _read_model(folder: pathlib.Path) -> None:
+    load_model(folder)
+
+
 def _kinds(folder: pathlib.Path) -> dict:
     """By kind: the file's name, whole files to mutate, the reader, the rest."""
+    model, config = _run(folder)
     labels = _idx(np.arange(12) % 3)
     numbers = _idx(_pixels())
     idx = {
@@ -141,6 +158,7 @@ def _kinds(folder: pathlib.Path) -> dict:
         ),
         "folder": ("a/2.png", images, _read_folder, rest),
         "store": ("store.parquet", [_store(folder)], _read_store, {}),
+        "model": ("model.keras", [model], _read_model, {"config.json": config}),
     }
 
 
@@ -295,7 +313,8 @@ def main() -> int:
     given_flags = parser.parse_args()
     found = pathlib.Path(tempfile.mkdtemp(prefix="fuzz-found-"))
     names = list(_kinds(found))
-    (found / "store.parquet").unlink()
+    for name in ("store.parquet", "model.keras"):
+        (found / name).unlink()
     kinds = given_flags.kinds.split(";") if given_flags.kinds else names
     share = -(-given_flags.inputs // len(kinds))
     context = multiprocessing.get_context("spawn")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import pathlib
 import warnings
-import zipfile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlvae_tf import files
-from mlvae_tf.errors import InputError
+from mlvae_tf.errors import InputError, reason
 from mlvae_tf.runs import config
 
 if TYPE_CHECKING:
@@ -155,8 +154,8 @@ def load_model(folder: pathlib.Path) -> MLVAE:
         building.import_networks(networks)
     try:
         return keras.saving.load_model(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except Exception as error:  # Whatever a damaged file leads to.
         raise InputError(
-            f"{path} is damaged. Write it again with: python train.py "
-            f"--workdir={folder} --resume"
+            f"{path} is damaged: {reason(error)}. Write it again with: python "
+            f"train.py --workdir={folder} --resume"
         ) from None
