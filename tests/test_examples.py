@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import subprocess
 import sys
 
@@ -14,14 +15,18 @@ from scripts import ROOT, environment
 PEOPLE = "ann", "bob", "eve", "joe"
 
 
-def example(name, folder):
+def example(name, folder, *arguments):
     """Run a file of `examples/` in a folder that is like a clone."""
     for linked in ("examples", *(path.name for path in ROOT.glob("*.py"))):
         if not (folder / linked).exists():
             (folder / linked).symlink_to(ROOT / linked)
     path = f"{sys.prefix}/bin:/usr/bin:/bin"
     process = subprocess.run(
-        [sys.executable if name.endswith(".py") else "sh", f"examples/{name}"],
+        [
+            sys.executable if name.endswith(".py") else "sh",
+            f"examples/{name}",
+            *arguments,
+        ],
         cwd=folder,
         env=environment(PATH=path, PYTHONPATH=str(ROOT)),
         capture_output=True,
@@ -76,6 +81,22 @@ class TestExamples:
         asked = [a for a in answers if whose(a[0]) in ("ann", "bob")]
         assert len(asked) == 4
         assert all(who.startswith(whose(path)) for path, who in asked), asked
+
+    def test_a_sweep(self, dataset, tmp_path):
+        flags = f"--dataset={dataset}", "--steps=8", "--style_flow=0"
+        example("sweep.sh", tmp_path, *flags)
+        found = set()
+        for run in (tmp_path / "runs/sweep").iterdir():
+            config = json.loads((run / "config.json").read_text())
+            dim, seed = (
+                config["model"]["content_dim"],
+                config["training"]["seed"],
+            )
+            assert run.name == f"dim{dim}-seed{seed}"
+            logs = [p.read_bytes() for p in (run / "logs").glob("events*")]
+            assert any(b"_hparams_/session_start" in log for log in logs)
+            found.add((dim, seed))
+        assert found == {(dim, seed) for dim in (8, 32) for seed in (0, 1)}
 
     def test_series_with_gaps(self, tmp_path):
         generator = np.random.default_rng(0)
