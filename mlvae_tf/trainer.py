@@ -19,6 +19,7 @@ from mlvae_tf.chunked import GROUP_PARTS, Chunked
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
 from mlvae_tf.levels import LAST_STEP
+from mlvae_tf.loop import Loop
 from mlvae_tf.noise import Stream
 from mlvae_tf.objective import Terms
 from mlvae_tf.replicas import ALONE, Replicas
@@ -36,7 +37,7 @@ _SCALED = 1000  # Observations whose values are set against the likelihood's.
 Weights = dict[str, float | tf.Tensor]
 
 
-class GroupedTrainer(keras.Model):
+class GroupedTrainer(Loop):
     """A Keras model that maximises the averaged grouped ELBO (Eq. 5).
 
     `fit`, `evaluate` and `predict` take a `tf.data.Dataset`, a `PyDataset` or
@@ -52,9 +53,6 @@ class GroupedTrainer(keras.Model):
 
     elbo: Elbo
     seed: int
-    train_function: Callable[..., Any] | None  # Keras makes and calls them.
-    test_function: Callable[..., Any] | None
-    _steps_to_pass: int = 0
 
     def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
         """Say what is trained.
@@ -481,49 +479,6 @@ class GroupedTrainer(keras.Model):
             self.test_function = self.predict_function = None
             raise
         self.__dict__.pop("_iterators", None)
-
-    def make_train_function(self, force: bool = False) -> None:
-        if force or self.train_function is None:
-            super().make_train_function(force)
-            self._keep_iterator("train")
-            self._pass_steps()
-
-    def make_test_function(self, force: bool = False) -> None:
-        if force or self.test_function is None:
-            super().make_test_function(force)
-            self._keep_iterator("test")
-
-    def _keep_iterator(self, name: str) -> None:
-        """Let the function of this name keep its iterator when it fails.
-
-        Python holds the GIL while it destroys an iterator, and so would
-        forever wait for a thread of the iterator's that is about to call
-        Python to read.
-        """
-        function = getattr(self, f"{name}_function")
-
-        def keep(iterator: Any) -> Any:
-            # Past Keras, which would save them with the model.
-            self.__dict__.setdefault("_iterators", {})[name] = iterator
-            return function(iterator)
-
-        setattr(self, f"{name}_function", keep)
-
-    def _pass_steps(self) -> None:
-        """Let steps that were taken before `fit` go by, as Keras counts them.
-
-        Another call of `fit`, for the rest of the epoch alone, would put the
-        moving average of the weights in their place at its end.
-        """
-        function: Any = self.train_function
-
-        def take(iterator: Any) -> Any:
-            if self._steps_to_pass:
-                self._steps_to_pass -= self.steps_per_execution
-                return {}
-            return function(iterator)
-
-        self.train_function = take
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

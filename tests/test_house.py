@@ -18,7 +18,7 @@ FLOORS = (
     "comparison contrast fingerprint elbo steps whole chunked replicated",
     "control serving.inputs serving.requests serving.tracing",
     "serving.signatures serving.describing",
-    "serving.writing serving trainer inference model",
+    "serving.writing serving loop trainer inference model",
     "data.config data.observations data.images data.identity",
     "data.augmentation data.grouping data.grouped data.source",
     "data.sampling data.design data.crossing data.splits data.pipeline",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import pathlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -82,15 +83,10 @@ def fit(
     train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
-
-    def amiss(step: int) -> str:
-        how, seed = make_batches(training), training.seed
-        rows = trouble.rows_of_step(splits.train, how, seed, step)
-        return trouble.describe(model, splits.train, rows)
-
+    bad_steps = BadSteps(_amiss(model, splits, training))
     shows = (
         Beside("showing the progress", progress),
-        Beside("counting steps that are not taken", BadSteps(amiss)),
+        Beside("counting steps that are not taken", bad_steps),
         Beside("writing for TensorBoard", tensorboard),
         Beside("drawing pictures", pictures),
         Beside("looking for what fails", watch),
@@ -115,6 +111,19 @@ def fit(
             replicas=replicas,
         )
     return pictures
+
+
+def _amiss(
+    model: MLVAE, splits: Splits, training: TrainingConfig
+) -> Callable[[int], str]:
+    """What says what is amiss in the batch of a step, given its number."""
+
+    def describe(step: int) -> str:
+        how, seed = make_batches(training), training.seed
+        rows = trouble.rows_of_step(splits.train, how, seed, step)
+        return trouble.describe(model, splits.train, rows)
+
+    return describe
 
 
 def validated(training: TrainingConfig) -> list[int]:
