@@ -48,17 +48,17 @@ def test_of_a_good_training_nothing_is_said():
         (
             {"known": {**GOOD.known, "content": np.array([0.04, 0.0])}},
             "content",
-            "KL 5 nats a group, none of 3 dimensions says anything",
+            "KL 5 nats per group, none of 3 dimensions says anything",
         ),
         (
             {"known": {**GOOD.known, "style": np.array([0.01])}},
             "style",
-            "KL 3 nats an observation, none of 2 dimensions",
+            "KL 3 nats per observation, none of 2 dimensions",
         ),
         (
             {"accuracy": {"content": {"style": 0.35}}},
             "told",
-            "style still names the group of 35% (chance 20%)",
+            "still names the group: a linear probe is right in 35% of",
         ),
         (
             {"drawn": {"content": 0.004, "style": 0.2}},
@@ -139,7 +139,7 @@ def test_of_several_levels_which_one_is_named():
     )
     found = {doubt.kind: doubt.text for doubt in doubts.of_signs(seen)}
     assert set(found) == {"font", "font_ignored", "font_tells_letter"}
-    assert found["font"].startswith("font has collapsed (KL 3 nats a group")
+    assert found["font"].startswith("font has collapsed (KL 3 nats per group")
     said = "the content of font names the letter of 50% (chance 10%)"
     assert found["font_tells_letter"].startswith(said)
     ids = {"font": np.arange(6), "letter": np.arange(6) % 2}
