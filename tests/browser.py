@@ -1,13 +1,14 @@
-"""Chromium without a window, and what it is asked of a page."""
+"""Chromium without a window, and what it is asked of a page.
+
+Selenium is imported late: the default tests do without.
+"""
 
 import base64
 import contextlib
 import json
 import pathlib
 import tempfile
-
-from selenium import webdriver
-from selenium.webdriver.support.ui import WebDriverWait
+import time
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 FLAGS = (
@@ -19,30 +20,37 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--enable-unsafe-swiftshader",  # The projector draws with WebGL.
 )
 DESKTOP, PHONE = (1400, 1000), (390, 844)
-PATIENCE = 60  # Seconds.
+PATIENCE = 90  # Seconds; TensorBoard loads its plugins slowly.
+OWN = "data:", "chrome:", "about:"  # Addresses that are on no network.
 SCREENSHOTS = pathlib.Path(__file__).parent.parent / "runs" / "browser"
 
-# All elements that a selector matches, within shadow roots and frames too.
+# All nodes of a page or frame, within shadow roots too.
 DEEP = """
-const found = [];
-const visit = root => {
-  found.push(...root.querySelectorAll(arguments[0]));
-  for (const element of root.querySelectorAll("*")) {
-    if (element.shadowRoot) visit(element.shadowRoot);
-    if (element.tagName === "IFRAME" && element.contentDocument)
-      visit(element.contentDocument);
+function* deep(root) {
+  for (const node of root.childNodes) {
+    yield node;
+    if (node.shadowRoot) yield* deep(node.shadowRoot);
+    if (!["SCRIPT", "STYLE"].includes(node.tagName)) yield* deep(node);
   }
-};
-visit(document);
+}
+const selector = arguments[0];
+const nodes = [...deep(document)];
 """
-TEXTS = "return found.map(e => e.innerText || e.textContent);"
+ELEMENTS = "return nodes.filter(n => n.matches && n.matches(selector));"
+TEXTS = """
+return nodes.filter(n => n.nodeType === Node.TEXT_NODE)
+  .map(n => n.textContent.trim()).filter(text => text);
+"""
 
 
 @contextlib.contextmanager
 def chromium():
     """A driver of a new browser, which remembers what it asks the network."""
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     options.set_capability(
@@ -53,7 +61,6 @@ def chromium():
             options.add_argument(flag)
         driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
         try:
-            resize(driver, DESKTOP)
             yield driver
         finally:
             driver.quit()
@@ -66,21 +73,46 @@ def resize(driver, size):
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def until(driver, condition, what):
-    """Wait for what a function of nothing finds, and give it back."""
-    return WebDriverWait(driver, PATIENCE).until(
-        lambda _: condition(), f"no {what} in {PATIENCE} seconds"
-    )
+def until(found, what):
+    """What a function gives back once that is anything."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if result := found():
+            return result
+        time.sleep(0.3)
+    raise AssertionError(f"no {what} after {PATIENCE} seconds")
 
 
 def elements(driver, selector):
     """All that a selector matches, wherever they are."""
-    return driver.execute_script(f"{DEEP} return found;", selector)
+    return driver.execute_script(DEEP + ELEMENTS, selector)
 
 
-def texts(driver, selector="body"):
-    """The text of each of them."""
-    return driver.execute_script(DEEP + TEXTS, selector)
+def text(driver):
+    """All pieces of text, a space between each two."""
+    return " ".join(driver.execute_script(DEEP + TEXTS, None))
+
+
+def type_in(driver, written):
+    """Type into what has the focus."""
+    from selenium.webdriver import ActionChains
+
+    ActionChains(driver).send_keys(written).perform()
+
+
+def touch(driver, element, across):
+    """Touch an element, at this share of its width."""
+    place = driver.execute_script(
+        "arguments[0].scrollIntoView({block: 'center'});"
+        "return arguments[0].getBoundingClientRect().toJSON();",
+        element,
+    )
+    x = place["left"] + across * place["width"]
+    point = {"x": x, "y": place["top"] + place["height"] / 2}
+    for kind, points in (("touchStart", [point]), ("touchEnd", [])):
+        driver.execute_cdp_cmd(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+        )
 
 
 def errors(driver):
@@ -88,7 +120,7 @@ def errors(driver):
     return [
         entry["message"]
         for entry in driver.get_log("browser")
-        if entry["level"] in ("SEVERE", "WARNING")
+        if entry["level"] == "SEVERE"
     ]
 
 
@@ -103,7 +135,7 @@ def requests(driver):
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
-    return [url for url in addresses if not url.startswith("data:")]
+    return [url for url in addresses if not url.startswith(OWN)]
 
 
 def broken_pictures(driver):
@@ -114,20 +146,21 @@ def broken_pictures(driver):
     )
 
 
+def overflow(driver):
+    """By how many pixels a page is wider than the screen."""
+    return driver.execute_script(
+        "return document.documentElement.scrollWidth - innerWidth"
+    )
+
+
 def screenshot(driver, name, whole=False):
     """Keep what is seen, or the whole page, among the screenshots."""
+    settings = {}
+    if whole:
+        metrics = driver.execute_cdp_cmd("Page.getLayoutMetrics", {})
+        clip = {**metrics["cssContentSize"], "scale": 1}
+        settings = {"captureBeyondViewport": True, "clip": clip}
+    taken = driver.execute_cdp_cmd("Page.captureScreenshot", settings)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    picture = driver.execute_cdp_cmd(
-        "Page.captureScreenshot",
-        {"captureBeyondViewport": whole, **_clip(driver, whole)},
-    )
     path = SCREENSHOTS / f"{name}.png"
-    path.write_bytes(base64.b64decode(picture["data"]))
-    return path
-
-
-def _clip(driver, whole):
-    if not whole:
-        return {}
-    size = driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-    return {"clip": {**size, "x": 0, "y": 0, "scale": 1}}
+    path.write_bytes(base64.b64decode(taken["data"]))

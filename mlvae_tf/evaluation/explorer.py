@@ -13,14 +13,14 @@ import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation.figures import choose_groups, contents_of
-from mlvae_tf.evaluation.grid import cell_size, sprite
+from mlvae_tf.evaluation.grid import cell_size, is_image, sprite
 from mlvae_tf.evaluation.names import written
 from mlvae_tf.model import MLVAE
 
 # Originals along a slider, and steps from one to the next: the finest of them
-# whose pictures have no more pixels in all.
+# with no more pictures, and pixels in all, than these.
 SCALES = (5, 4), (5, 3), (5, 2), (4, 3), (4, 2), (3, 2), (3, 1)
-MAX_PIXELS = 1 << 22
+MAX_PICTURES, MAX_PIXELS = 1000, 1 << 22
 EVIDENCE = 10  # Observations of a content.
 BATCH = 64
 
@@ -58,11 +58,13 @@ class Explorer:
         pictures: A PNG picture of all of them, row by row, the position along
             the last axis changing from column to column.
         size: Width and height of one.
+        of_images: Whether observations are images, not series.
     """
 
     axes: list[Axis]
     pictures: bytes
     size: tuple[int, int]
+    of_images: bool
 
 
 class _Ends(NamedTuple):
@@ -92,32 +94,33 @@ def explore(model: MLVAE, data: GroupedData) -> Explorer | None:
         None where there is nothing to slide between.
     """
     groups, steps = _scale(model, data)
-    ends = [_of_level(model, data, level.name, groups)
-            for level in model.codec.drawn]  # fmt: skip
+    levels = [level.name for level in model.codec.drawn]
+    ends = [_of_level(model, data, level, groups) for level in levels]
     if model.style_dim:
         ends.append(_of_style(model, data, groups))
     if all(len(of.rows) < 2 for of in ends):
         return None
     values = [data.values(np.array(of.rows)) for of in ends]
-    known = list(np.concatenate(values))
-    axes = [
-        Axis(of.name, [sprite(one[np.newaxis], 1, known) for one in shown],
-             of.labels, steps)
-        for of, shown in zip(ends, values)
-    ]  # fmt: skip
+    originals = list(np.concatenate(values))
+    axes = []
+    for of, shown in zip(ends, values):
+        drawn = [sprite(one[np.newaxis], 1, originals) for one in shown]
+        axes.append(Axis(of.name, drawn, of.labels, steps))
     cells = _decode(model, ends, [axis.positions for axis in axes])
-    pictures = sprite(cells, axes[-1].positions, known)
-    return Explorer(axes, pictures, cell_size(cells.shape[1:]))
+    pictures = sprite(cells, axes[-1].positions, originals)
+    shape = cells.shape[1:]
+    return Explorer(axes, pictures, cell_size(shape), is_image(shape))
 
 
 def _scale(model: MLVAE, data: GroupedData) -> tuple[int, int]:
     """How many originals along an axis, how many steps between two."""
     axes = len(model.codec.drawn) + bool(model.style_dim)
     pixels = np.prod(cell_size(data.observations.shape[1:]))
+    most = min(MAX_PICTURES, MAX_PIXELS / pixels)
     fitting = (
         (groups, steps)
         for groups, steps in SCALES
-        if ((groups - 1) * steps + 1) ** axes * pixels <= MAX_PIXELS
+        if ((groups - 1) * steps + 1) ** axes <= most
     )
     return next(fitting, SCALES[-1])
 

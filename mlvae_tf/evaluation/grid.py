@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -24,6 +25,7 @@ GAP = 0.3  # Between the originals and the grid, in cells.
 FEW, MANY = colormaps["tab10"], colormaps["tab20"]  # Colours of channels.
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 IMAGE, SERIES = 64, 192  # Pixels of a sprite's cell, its longer side at most.
+PALETTE = 64  # Colours of a sprite of series.
 
 # An observation a cell, or None for an empty one; None for no margin.
 Limits = tuple[Any, Any]  # Numbers, or arrays of one a channel.
@@ -232,6 +234,10 @@ def sprite(
         row, column = divmod(number, columns)
         small = Image.fromarray(image).resize((width, height))
         picture.paste(small, (column * width, row * height))
+    return _saved(picture)
+
+
+def _saved(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
@@ -250,9 +256,10 @@ def _lines(cells: np.ndarray, columns: int, limits: Limits) -> bytes:
         xticks=[],
         yticks=[],
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    return _saved(picture.quantize(PALETTE))
 
 
 def _turn(labels: Sequence[Text], apart: float) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from mlvae_tf.evaluation import tables, verdict
 from mlvae_tf.evaluation.captions import caption
@@ -71,10 +73,10 @@ def _sizes(results: dict[str, Any]) -> list[str]:
     """How much data there was, a line per part."""
     lines = []
     for part, size in results.get("data", {}).items():
-        groups = size["groups"]
+        several = len(size["groups"]) > 1
         of = " and ".join(
-            f"{count:,} {'groups' if len(groups) == 1 else f'of {level}'}"
-            for level, count in groups.items()
+            f"{count:,} groups{f' by {level}' if several else ''}"
+            for level, count in size["groups"].items()
         )
         line = f"{size['observations']:,} observations {PARTS[part]}"
         lines.append(f"{line}: {of}")
@@ -94,6 +96,14 @@ def _axes(explorer: Explorer | None) -> list[dict[str, Any]]:
     ]
 
 
+def _with_flags(text: str) -> Markup:
+    """A text whose flags are marked as such, and not broken."""
+    parts = re.split(r"(--[a-z]\w*(?:=\w+(?:[:.]\w+)*)?)", text)
+    marked = [Markup("<code>{}</code>").format(flag) for flag in parts[1::2]]
+    parts[1::2] = marked
+    return Markup("").join(parts)
+
+
 def _base64(picture: bytes) -> str:
     return base64.b64encode(picture).decode()
 
@@ -105,7 +115,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["base64"] = _base64
+    environment.filters |= {"base64": _base64, "with_flags": _with_flags}
     return environment.get_template("report.html")
 
 

@@ -13,7 +13,6 @@ from mlvae_tf.evaluation.tables import Table
 
 SAYS = 0.75  # Of the way from chance to always right.
 HEADER = ["what", "value", "good is", "chance"]
-HUNDRED = "near 100"
 
 
 def sentences(results: dict[str, Any]) -> list[str]:
@@ -81,26 +80,25 @@ def _style(results: dict[str, Any]) -> str:
     return f"{text}: try {STYLE_TELLS}." if told else f"{text}."
 
 
-def _level(name: str, of_level: dict[str, Any]) -> str:
-    """Of one of several levels."""
-    by = {
-        f"the content of {other}": share
-        for other, share in of_level["told_by"].items()
-    }
+def _others(of_level: dict[str, Any]) -> dict[str, float]:
+    """How often a level's groups are named by latents that should not."""
+    told = of_level.get("told_by", {})
+    by = {f"the content of {other}": share for other, share in told.items()}
     if "style_accuracy" in of_level:
         by["style"] = of_level["style_accuracy"]
-    others = " and ".join(f"{_hundredths(v)} from {k}" for k, v in by.items())
+    return by
+
+
+def _level(name: str, of_level: dict[str, Any]) -> str:
+    """Of one of several levels."""
     chance = _hundredths(of_level["chance_accuracy"])
-    if "content_accuracy" not in of_level:
-        return (
-            f"Of {name}, a probe names the group in so many of 100 cases: "
-            f"{others} (chance: {chance})."
-        )
-    count, share = next(iter(of_level["content_accuracy"].items()))
+    by = [f"{_hundredths(v)} from {k}" for k, v in _others(of_level).items()]
+    if "content_accuracy" in of_level:
+        count, share = next(iter(of_level["content_accuracy"].items()))
+        by.insert(0, f"{of_100(share)} from its content of {_evidence(count)}")
     return (
-        f"Of {name}, a probe names the group right in {of_100(share)} cases "
-        f"from its content of {_evidence(count)}, in {others} (chance: "
-        f"{chance})."
+        f"Of {name}, a probe names the group right in {', in '.join(by)} "
+        f"(chance: {chance})."
     )
 
 
@@ -137,60 +135,54 @@ def headlines(results: dict[str, Any]) -> Table:
         rows += _of_level(name, of_level)
     rows += _of_combinations(results.get("combinations", {}))
     rows += _of_unseen(_unseen(results))
-    elbo = results["group_elbo"]
-    comparison = "higher, among models of the same data"
-    rows.append(["Group ELBO, nats per group", f"{elbo:.1f}", comparison, ""])
-    return [HEADER, *rows]
+    elbo = f"{results['group_elbo']:.1f}"
+    good = "higher, among models of the same data"
+    return [HEADER, *rows, ["Group ELBO, nats per group", elbo, good, ""]]
+
+
+def _named(what: str, share: float, chance: float, good: str = "") -> list[str]:
+    """A row of how often what it is of is named right."""
+    return [what, of_100(share), good or "near 100", of_100(chance)]
 
 
 def _of_groups(results: dict[str, Any]) -> Table:
-    chance = of_100(results["chance_accuracy"])
+    chance = results["chance_accuracy"]
     rows = [
-        [f"Content of {_evidence(k)} names the group", of_100(share), HUNDRED,
-         chance]
+        _named(f"Content of {_evidence(k)} names the group", share, chance)
         for k, share in _ends(results["content_accuracy"])
-    ]  # fmt: skip
+    ]
     share = results["style_accuracy"]
-    rows.append(
-        ["Style of one names the group", of_100(share), "near chance", chance]
-    )
+    text = "Style of one names the group"
+    rows.append(_named(text, share, chance, "near chance"))
     swap = results["swap"]
+    real = _hundredths(swap["judge_accuracy"])
+    text = "Swapped observations are taken for the content's group"
     rows += [
-        ["Swapped observations are taken for the content's group",
-         of_100(share), f"near {_hundredths(swap['judge_accuracy'])}, as of "
-         "real ones", chance]
+        _named(text, share, chance, f"near {real}, as of real ones")
         for _, share in _ends(swap["content_group"])[-1:]
-    ]  # fmt: skip
+    ]
     return rows + _calibrated(results, "contents")
 
 
 def _of_level(name: str, of_level: dict[str, Any]) -> Table:
-    chance = of_100(of_level.get("chance_accuracy", 0))
+    chance = of_level.get("chance_accuracy", 0)
     rows = [
-        [f"{name}, named by its content of {_evidence(k)}", of_100(share),
-         HUNDRED, chance]
+        _named(f"{name} named by its content of {_evidence(k)}", share, chance)
         for k, share in _ends(of_level.get("content_accuracy", {}))
-    ]  # fmt: skip
-    others = {
-        f"the content of {other}": share
-        for other, share in of_level.get("told_by", {}).items()
-    }
-    if "style_accuracy" in of_level:
-        others["style"] = of_level["style_accuracy"]
-    rows += [
-        [f"{name}, named by {other}", of_100(share), "near chance", chance]
-        for other, share in others.items()
+    ] + [
+        _named(f"{name} named by {latent}", share, chance, "near chance")
+        for latent, share in _others(of_level).items()
     ]
     return rows + _calibrated(of_level, f"contents of {name}")
 
 
 def _calibrated(results: dict[str, Any], what: str) -> Table:
     """Whether scales say how far off contents are, of as few as there are."""
+    text = f"Error of {what} beside what their scales say"
     return [
-        [f"Error of {what} beside what their scales say", f"{ratio:.2f}",
-         "near 1; above is too sure", ""]
+        [text, f"{ratio:.2f}", "near 1; above is too sure", ""]
         for _, ratio in _ends(results.get("calibration", {}))[:1]
-    ]  # fmt: skip
+    ]
 
 
 def _of_combinations(results: dict[str, Any]) -> Table:
@@ -205,14 +197,17 @@ def _of_combinations(results: dict[str, Any]) -> Table:
 def _of_unseen(unseen: dict[str, Any]) -> Table:
     shares = unseen.get("identification", {}).get("content", {})
     rows = [
-        [f"Groups never seen, identified from {k} each", of_100(share), HUNDRED,
-         of_100(unseen["chance_accuracy"][k])]
+        _named(
+            f"Groups never seen are identified from {k} of each",
+            share,
+            unseen["chance_accuracy"][k],
+        )
         for k, share in _ends(shares)
-    ]  # fmt: skip
+    ]
     area = unseen.get("verification_auc", {}).get("content")
     if area is not None:
-        what = "Pairs of one group never seen told from pairs of two (AUC)"
-        rows.append([what, f"{area:.2f}", "near 1", "0.5"])
+        text = "Pairs of one group never seen told from pairs of two (AUC)"
+        rows.append([text, f"{area:.2f}", "near 1", "0.5"])
     return rows
 
 
