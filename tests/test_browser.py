@@ -111,11 +111,12 @@ def has(driver, *wanted):
 
 
 def test_scalars_have_the_last_values(run, show):
-    step, value = events(run / "logs" / "validation")["accuracy/content"][-1]
+    written = events(run / "logs" / "validation")
     driver = show("timeseries")
-    # Run, smoothed, value, step.
-    has(driver, "accuracy /content", f"{value:.4g} {step}", "validation")
-    has(driver, "epoch_elbo", "epoch_content_kl", "epoch_learning_rate")
+    for name in ("chance", "content", "style"):
+        step, value = written[f"accuracy/{name}"][-1]
+        has(driver, f"accuracy /{name}", f"{value:.4g} {step}")
+    has(driver, "validation", "epoch_elbo", "epoch_content_kl")
 
 
 def test_images_are_the_swaps_of_the_last_epoch(run, show):
@@ -141,9 +142,10 @@ def test_text_has_the_settings(show, dataset):
     has(driver, f"dataset {dataset}", "seed 7", "hidden_units 16,12")
 
 
-def test_hparams_have_what_was_set(show):
+def test_hparams_have_what_was_set(show, dataset):
     driver = show("hparams")
-    has(driver, "content_dim", "style_dim", "Trial ID", "60.000 3.0000")
+    has(driver, "content_contrast content_dim dataset epochs evaluate_epochs")
+    has(driver, f"30.000 3.0000 {dataset} 40.000 10.000")
 
 
 def test_the_projector_knows_the_groups(run, show):

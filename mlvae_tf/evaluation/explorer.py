@@ -7,6 +7,7 @@ contents and styles, so that a browser shows what the model itself decodes.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -93,8 +94,9 @@ def explore(model: MLVAE, data: GroupedData) -> Explorer | None:
     Returns:
         None where there is nothing to slide between.
     """
-    groups, steps = _scale(model, data)
     levels = [level.name for level in model.codec.drawn]
+    count = len(levels) + bool(model.style_dim)
+    groups, steps = scale(count, data.observations.shape[1:])
     ends = [_of_level(model, data, level, groups) for level in levels]
     if model.style_dim:
         ends.append(_of_style(model, data, groups))
@@ -112,10 +114,14 @@ def explore(model: MLVAE, data: GroupedData) -> Explorer | None:
     return Explorer(axes, pictures, cell_size(shape), is_image(shape))
 
 
-def _scale(model: MLVAE, data: GroupedData) -> tuple[int, int]:
-    """How many originals along an axis, how many steps between two."""
-    axes = len(model.codec.drawn) + bool(model.style_dim)
-    pixels = np.prod(cell_size(data.observations.shape[1:]))
+def scale(axes: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many originals along each axis, and how many steps between two.
+
+    Args:
+        axes: How many there are.
+        shape: Of an observation.
+    """
+    pixels = math.prod(cell_size(shape))
     most = min(MAX_PICTURES, MAX_PIXELS / pixels)
     fitting = (
         (groups, steps)
