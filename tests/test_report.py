@@ -103,7 +103,7 @@ def test_doubts_are_said_with_what_to_try():
     table.setattr(tables, "one", lambda results: [["what"]])
     found = page(doubts=doubts, results=of_one)
     table.undo()
-    assert "Style still names the group, in 50 of 100" in found.text
+    assert "Style still names the group, in 50 of 100 cases" in found.text
     assert "style still tells" not in found.text
 
 

@@ -33,7 +33,7 @@ def test_of_one_level_in_two_sentences():
         "observations (chance: 10)."
     )
     assert style.startswith(
-        "Style still names the group, in 43 of 100 (chance: 10): try --style_"
+        "Style still names the group, in 43 of 100 cases (chance: 10): try --style_"
     )
     content, _ = verdict.sentences({**ONE, "unseen": UNSEEN})
     assert content.endswith(
@@ -61,7 +61,10 @@ def test_what_content_says(accuracy, said):
 
 def test_style_at_chance_needs_no_advice():
     _, style = verdict.sentences({**ONE, "style_accuracy": 0.2})
-    assert style == "Style hardly names the group, in 20 of 100 (chance: 10)."
+    assert (
+        style
+        == "Style hardly names the group, in 20 of 100 cases (chance: 10)."
+    )
 
 
 def test_of_several_levels_a_sentence_each():

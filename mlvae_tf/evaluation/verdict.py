@@ -76,7 +76,8 @@ def _style(results: dict[str, Any]) -> str:
     share, chance = results["style_accuracy"], results["chance_accuracy"]
     told = share > chance + TELLING
     text = "Style still names" if told else "Style hardly names"
-    text += f" the group, in {of_100(share)} (chance: {_hundredths(chance)})"
+    text += f" the group, in {of_100(share)} cases"
+    text += f" (chance: {_hundredths(chance)})"
     return f"{text}: try {STYLE_TELLS}." if told else f"{text}."
 
 
