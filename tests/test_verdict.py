@@ -33,7 +33,7 @@ def test_of_one_level_in_two_sentences():
         "observations (chance: 10)."
     )
     assert style.startswith(
-        "Style still names the group, in 43 of 100 cases (chance: 10): try --style_"
+        "Style still names the group, in 43 of 100 cases (chance: 10): try --"
     )
     content, _ = verdict.sentences({**ONE, "unseen": UNSEEN})
     assert content.endswith(
