@@ -148,8 +148,10 @@ def broken_pictures(driver):
 
 def overflow(driver):
     """By how many pixels a page is wider than the screen."""
+    # Not `innerWidth`: a phone zooms out until it has all of a page.
     return driver.execute_script(
-        "return document.documentElement.scrollWidth - innerWidth"
+        "const root = document.documentElement;"
+        "return root.scrollWidth - root.clientWidth"
     )
 
 
