@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8
 
-.PHONY: demo test test-slow fuzz benchmark docs lint format clean
+.PHONY: demo test test-slow test-browser fuzz benchmark docs lint format clean
 
 demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
@@ -13,6 +14,9 @@ test: .venv/installed  ## The default tests: nine minutes.
 
 test-slow: .venv/installed  ## The tests that take longer.
 	$(PYTEST) -m slow
+
+test-browser: .venv/installed /usr/bin/chromedriver  ## In Chromium: five minutes.
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
 fuzz: .venv/installed  ## 100,000 damaged files of every kind: ten minutes.
 	$(BIN)/python tests/fuzz.py
@@ -40,6 +44,10 @@ format: .venv/installed
 
 clean:
 	rm -rf .venv runs site
+
+/usr/bin/chromedriver:
+	$(SUDO) apt-get update
+	$(SUDO) apt-get install --yes --no-install-recommends chromium chromium-driver
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -63,7 +63,7 @@ def test_of_a_good_training_nothing_is_said():
         (
             {"accuracy": {"content": {"style": 0.35}}},
             "told",
-            "style still names the group of 35% (chance 20%)",
+            "still names the group: a linear probe is right in 35% of",
         ),
         (
             {"drawn": {"content": 0.004, "style": 0.2}},

@@ -21,6 +21,20 @@ def test_swap_grid_of_many_groups(make_model, generator):
     assert 0.8 < size[0] / size[1] < 1.25
 
 
+def test_a_sample_shows_the_data(generator):
+    images = generator.uniform(size=(9, 4, 4, 1)).astype(np.float32)
+    data = GroupedData.of(images, np.array([*"aaaabbbcd"]))
+    wide, narrow = (
+        Image.open(io.BytesIO(figures.sample_grid(data, columns=columns))).size
+        for columns in (8, 2)
+    )
+    assert wide[0] > 1.6 * narrow[0]  # Four columns: as many as a group has.
+    assert wide[1] == pytest.approx(narrow[1], rel=0.1)
+    colours = framed(figures.sample_grid(data))
+    assert colours.min(0).max() < 0.2
+    assert colours.max(0).min() > 0.9
+
+
 def framed(picture):
     """Where the orange frames of originals are, in shares of the picture."""
     image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), int)

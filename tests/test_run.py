@@ -86,7 +86,7 @@ def test_report(run):
     folder, _, _ = run
     names = {path.stem for path in (folder / "evaluation").glob("*.png")}
     assert names == {
-        *("accuracy", "confusion", "calibration", "map"),
+        *("sample", "accuracy", "confusion", "calibration", "map"),
         *("swap", "swap_single", "interpolate", "generate", "reconstruct"),
     }
     for name in names:

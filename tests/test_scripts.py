@@ -287,7 +287,7 @@ def test_unseen_groups_alone_are_evaluated(dataset, tmp_path):
     assert "unseen_roc" in pictures
     assert not {"swap", "accuracy"} & pictures
     page = (folder / "evaluation" / "report.html").read_text()
-    assert "<p>Of groups never seen in training" in page
+    assert "<p>Groups never seen in training are" in page
     assert "each shows a gallery" in page
     assert "A probe" not in page
     # Nothing held out at all leaves nothing to say.

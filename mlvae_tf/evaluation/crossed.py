@@ -22,6 +22,7 @@ from mlvae_tf.evaluation import (
     combinations,
     completed,
     doubts,
+    explorer,
     figures,
     likelihood,
     notes,
@@ -83,10 +84,16 @@ def measure(
     results = {
         **values,
         "intervals": intervals,
+        "data": notes.sizes(splits),
         "notes": [NOT_YET, *said],
-        "doubts": [doubt.text for doubt in doubts.doubts(model, splits, seed)],
     }
-    return Measured(results, pictures, labels)
+    return Measured(
+        results,
+        pictures,
+        labels,
+        doubts.doubts(model, splits, seed),
+        explorer.explore(model, splits.measured),
+    )
 
 
 def _by_level(
@@ -95,7 +102,12 @@ def _by_level(
     """By level what is measured of it, pictures, and notes."""
     found: dict[str, dict[str, Any]]
     found = {name: {} for name in splits.train.levels}
-    pictures: Pictures = {}
+    pictures = {
+        f"sample_of_{name}": figures.sample_grid(
+            splits.train.on(name), labels=labels
+        )
+        for name in found
+    }
     said: list[str] = []
     held_out = splits.evaluation
     for name in found:

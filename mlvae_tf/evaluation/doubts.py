@@ -28,6 +28,10 @@ STYLE_COLLAPSED = (
     "--style_kl_weight=1 and --style_kl_start=1, a smaller "
     "--observation_scale, or more --steps"
 )
+STYLE_TELLS = (
+    "--style_flow=6 and --style_given_content, more --steps, or a larger "
+    "--content_contrast"
+)
 
 
 class Doubt(NamedTuple):
@@ -37,11 +41,18 @@ class Doubt(NamedTuple):
         kind: Which: `"groups"`, `"content"`, `"style"`, `"told"`,
             `"content_ignored"`, `"style_ignored"`, `"overfit"`, `"length"`;
             of several levels with their names in the place of `"content"`.
-        text: In words, with what to try.
+        finding: In words.
+        remedy: What to try, a sentence without its full stop.
     """
 
     kind: str
-    text: str
+    finding: str
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """Both."""
+        return f"{self.finding}. {self.remedy}"
 
 
 def doubts(model: MLVAE, splits: Splits, seed: int) -> list[Doubt]:
@@ -75,13 +86,13 @@ def of_groups(group_index: np.ndarray, which: str = "") -> list[Doubt]:
     single = float(np.mean(np.bincount(group_index) == 1))
     if single <= 0.5:
         return []
-    text = (
+    finding = (
         f"{single:.0%} of the training groups{which} have a single "
         "observation, and share nothing: content is learned from the others "
-        "alone. Check that the ids name what observations share, not the "
-        "observations"
+        "alone"
     )
-    return [Doubt("groups", text)]
+    remedy = "Check that the ids name what observations share, not the "
+    return [Doubt("groups", finding, remedy + "observations")]
 
 
 def of_signs(seen: Signs) -> list[Doubt]:
@@ -106,22 +117,20 @@ def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
         steps: How many it took.
     """
     if steps < LEAST_STEPS:
-        text = (
-            f"the training had {steps} steps, which is few: try --steps="
-            f"{2 * LEAST_STEPS} or more"
-        )
-        return [Doubt("length", text)]
+        finding = f"the training had {steps} steps, which is few"
+        remedy = f"Try --steps={2 * LEAST_STEPS} or more"
+        return [Doubt("length", finding, remedy)]
     if settled < 5:
         return []
     *_, before, last = np.array_split(elbos[-settled:], 5)
     gained = np.mean(last) - np.mean(before)
     if gained <= STILL_GAINING * (np.max(elbos) - np.min(elbos)):
         return []
-    text = (
+    finding = (
         f"the last fifth of the training still gained {gained:.3g} nats per "
-        "group: try twice the --steps"
+        "group"
     )
-    return [Doubt("length", text)]
+    return [Doubt("length", finding, "Try twice the --steps")]
 
 
 def _of_latents(seen: Signs) -> list[Doubt]:
@@ -129,10 +138,10 @@ def _of_latents(seen: Signs) -> list[Doubt]:
     return [
         Doubt(
             name,
-            f"{name} has collapsed (KL {kl.sum():.2g} nats "
-            f"{'per observation' if name == STYLE else 'per group'}, none of "
-            f"{len(kl)} dimensions says anything). Try "
-            + (STYLE_COLLAPSED if name == STYLE else CONTENT_COLLAPSED),
+            f"{name} has collapsed (KL {kl.sum():.2g} nats per "
+            f"{'observation' if name == STYLE else 'group'}, none of "
+            f"{len(kl)} dimensions says anything)",
+            "Try " + (STYLE_COLLAPSED if name == STYLE else CONTENT_COLLAPSED),
         )
         for name, kl in seen.kl.items()
         if not seen.active[name]
@@ -145,8 +154,8 @@ def _of_decoder(drawn: dict[str, float]) -> list[Doubt]:
         Doubt(
             f"{name}_ignored",
             f"the decoder ignores the {name}: with that of another "
-            f"observation, {share:.1%} of the variance changes. Try a smaller "
-            "--observation_scale, or more --steps",
+            f"observation, {share:.1%} of the variance changes",
+            "Try a smaller --observation_scale, or more --steps",
         )
         for name, share in drawn.items()
         if share < LEAST_DRAWN
@@ -162,23 +171,23 @@ def _of_telling(
         told = by_latent.get(STYLE, 0.0)
         if told > chance[level] + TELLING:
             group = "group" if len(accuracy) == 1 else level
-            text = (
-                f"style still names the {group} of {told:.0%} (chance "
-                f"{chance[level]:.0%}). Try --style_flow=6 and "
-                "--style_given_content, more --steps, or a larger "
-                "--content_contrast"
+            finding = (
+                f"style still names the {group}: a linear probe is right in "
+                f"{told:.0%} of cases (chance {chance[level]:.0%})"
             )
-            found.append(Doubt("told", text))
+            found.append(Doubt("told", finding, f"Try {STYLE_TELLS}"))
         for other, share in by_latent.items():
             if other in (level, STYLE) or share <= chance[level] + TELLING:
                 continue
-            text = (
+            finding = (
                 f"the content of {other} names the {level} of {share:.0%} "
-                f"(chance {chance[level]:.0%}). Try a larger "
-                "--content_contrast, or fewer dimensions, "
+                f"(chance {chance[level]:.0%})"
+            )
+            remedy = (
+                "Try a larger --content_contrast, or fewer dimensions, "
                 f"--level_dims={other}:8"
             )
-            found.append(Doubt(f"{other}_tells_{level}", text))
+            found.append(Doubt(f"{other}_tells_{level}", finding, remedy))
     return found
 
 
@@ -193,10 +202,13 @@ def _of_fit(train: float, held_out: float | None) -> list[Doubt]:
         return []
     if train - held_out <= OVERFIT * train:
         return []
-    text = (
+    finding = (
         "the model has learned the training observations by heart: it draws "
         f"{train:.0%} of what differs between them, and {held_out:.0%} of "
-        "others. Try fewer --steps, smaller --hidden_units, a larger "
+        "others"
+    )
+    remedy = (
+        "Try fewer --steps, smaller --hidden_units, a larger "
         "--observation_scale, or more data"
     )
-    return [Doubt("overfit", text)]
+    return [Doubt("overfit", finding, remedy)]

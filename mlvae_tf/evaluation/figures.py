@@ -41,7 +41,7 @@ def of_control(
     return drawn
 
 
-def _choose_groups(data: GroupedData, count: int) -> list[np.ndarray]:
+def choose_groups(data: GroupedData, count: int) -> list[np.ndarray]:
     """The rows of some groups, evenly spread."""
     last = len(data.groups) - 1
     chosen = np.linspace(0, last, min(count, last + 1)).round().astype(int)
@@ -56,7 +56,44 @@ def _names(
     return [labels[str(name)] for name in data.groups[data.group_index[rows]]]
 
 
-def _contents(
+def sample_grid(
+    data: GroupedData,
+    max_groups: int = 6,
+    columns: int = 8,
+    labels: Labels | None = None,
+) -> bytes:
+    """Some observations as they are, a group of the first level in each row.
+
+    Args:
+        data: Observations.
+        max_groups: Groups to show.
+        columns: Observations of each, at most.
+        labels: What is drawn for the groups' names; by default this picture's
+            own.
+
+    Returns:
+        A PNG picture.
+    """
+    members = [rows[:columns] for rows in choose_groups(data, max_groups)]
+    columns = max(map(len, members))
+    shape = len(members), columns, *data.observations.shape[1:]
+    cells = np.full(shape, np.nan, np.float32)
+    framed = np.zeros(shape[:2], bool)
+    for row, rows in enumerate(members):
+        cells[row, : len(rows)] = data.values(rows)
+        framed[row, : len(rows)] = True
+    names = _names(data, [rows[0] for rows in members], labels)
+    return grid(
+        cells,
+        None,
+        None,
+        ([""] * columns, names),
+        ("observations", "group" if not data.others else data.level),
+        framed=framed,
+    )
+
+
+def contents_of(
     model: MLVAE,
     data: GroupedData,
     members: list[np.ndarray],
@@ -117,8 +154,8 @@ def swap_grid(
     Returns:
         A PNG picture.
     """
-    members = _choose_groups(data, max_groups)
-    content = _contents(model, data, members, evidence_count)
+    members = choose_groups(data, max_groups)
+    content = contents_of(model, data, members, evidence_count)
     first = [rows[0] for rows in members]
     last = data.values(np.array([rows[-1] for rows in members]))
     donor = "group" if evidence_count > 1 else "observation"
@@ -155,7 +192,7 @@ def interpolation_grid(
     Returns:
         A PNG picture.
     """
-    members = _choose_groups(data, 2)
+    members = choose_groups(data, 2)
     start, end = (data.values(rows[:1]) for rows in (members[0], members[-1]))
     cells = control.interpolate(model, start, end, steps).numpy()
     margin = [start[0], *[None] * (steps - 2), end[0]]
@@ -196,7 +233,7 @@ def generation_grid(
     Returns:
         A PNG picture.
     """
-    members = _choose_groups(data, 5)
+    members = choose_groups(data, 5)
     generator = noise.generator(seed, noise.Stream.GENERATION)
     dims = {level.name: level.dim for level in model.codec.drawn}
     own = data.level if len(model.levels) > 1 else next(iter(dims))
@@ -207,7 +244,7 @@ def generation_grid(
 
     rows = len(members) + 3
     style = tf.tile(prior(columns, model.style_dim), [rows, 1])
-    known = _contents(model, data, members, evidence_count)
+    known = contents_of(model, data, members, evidence_count)
     content = tf.concat([known, prior(3, dims.pop(own))], axis=0)
     contents: Any = tf.repeat(content, columns, axis=0)
     if dims:
@@ -249,7 +286,7 @@ def reconstruction_grid(
         A PNG picture: originals above, then content accumulated, then content
         of the observation alone.
     """
-    members = [rows[:evidence_count] for rows in _choose_groups(data, 6)]
+    members = [rows[:evidence_count] for rows in choose_groups(data, 6)]
     flat = np.concatenate(members)
     shown = np.concatenate([np.arange(len(rows)) < 2 for rows in members])
     observations = data.values(flat)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from PIL import Image
 
 from mlvae_tf.evaluation.names import as_it_stands
 
@@ -22,6 +24,8 @@ CELL = 0.8  # Inches.
 GAP = 0.3  # Between the originals and the grid, in cells.
 FEW, MANY = colormaps["tab10"], colormaps["tab20"]  # Colours of channels.
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
+IMAGE, SERIES = 64, 192  # Pixels of a sprite's cell, its longer side at most.
+PALETTE = 64  # Colours of a sprite of series.
 
 # An observation a cell, or None for an empty one; None for no margin.
 Limits = tuple[Any, Any]  # Numbers, or arrays of one per channel.
@@ -191,6 +195,71 @@ def grid(
         _name_channels(axes, math.prod(cells.shape[3:]))
     _turn(axes.get_xticklabels(), CELL * figure.dpi)
     return png(figure)
+
+
+def cell_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Width and height in pixels of such an observation in a sprite."""
+    if not is_image(shape):
+        return SERIES, SERIES
+    height, width = shape[:2]
+    shrink = min(1.0, IMAGE / max(height, width))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def sprite(
+    cells: np.ndarray, columns: int, originals: Sequence[np.ndarray]
+) -> bytes:
+    """Observations row by row in one picture, without names, frames or gaps.
+
+    Args:
+        cells: `[N, *observation_shape]`.
+        columns: Of the picture.
+        originals: Whose values are the ends of the scale.
+
+    Returns:
+        A PNG picture; its cells are of `cell_size`.
+    """
+    width, height = cell_size(cells.shape[1:])
+    limits, rows = _limits(originals), math.ceil(len(cells) / columns)
+    if not is_image(cells.shape[1:]):
+        return _lines(cells, columns, limits)
+    values = (cells - limits[0]) / np.ptp(limits)
+    pixels = (np.nan_to_num(values, nan=1.0).clip(0, 1) * 255).round()
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    picture = Image.new(
+        "L" if pixels.ndim == 3 else "RGB", (columns * width, rows * height)
+    )
+    for number, image in enumerate(pixels.astype(np.uint8)):
+        row, column = divmod(number, columns)
+        small = Image.fromarray(image).resize((width, height))
+        picture.paste(small, (column * width, row * height))
+    return _saved(picture)
+
+
+def _saved(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _lines(cells: np.ndarray, columns: int, limits: Limits) -> bytes:
+    """A sprite of series."""
+    rows = math.ceil(len(cells) / columns)
+    figure = Figure(figsize=(columns, rows), dpi=SERIES)
+    axes = figure.add_axes((0, 0, 1, 1), frame_on=False)
+    for number, observation in enumerate(cells):
+        _draw(axes, *divmod(number, columns), observation, limits)
+    axes.set(
+        xlim=(_offset(0), _offset(columns)),
+        ylim=(_offset(rows), _offset(0)),
+        xticks=[],
+        yticks=[],
+    )
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    return _saved(picture.quantize(PALETTE))
 
 
 def _turn(labels: Sequence[Text], apart: float) -> None:

@@ -15,6 +15,7 @@ from mlvae_tf.evaluation import (
     calibration,
     charts,
     doubts,
+    explorer,
     figures,
     judge,
     likelihood,
@@ -23,6 +24,8 @@ from mlvae_tf.evaluation import (
     unseen,
 )
 from mlvae_tf.evaluation.bootstrap import separate
+from mlvae_tf.evaluation.doubts import Doubt
+from mlvae_tf.evaluation.explorer import Explorer
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.model import MLVAE
@@ -39,11 +42,15 @@ class Measured:
         results: What `metrics.json` holds.
         pictures: PNG pictures by name.
         labels: What is drawn in them for the names of groups.
+        doubts: What the model fails at.
+        explorer: Content and style to slide through, if there is any to.
     """
 
     results: dict[str, Any]
     pictures: dict[str, bytes]
     labels: Labels
+    doubts: list[Doubt] = dataclasses.field(default_factory=list)
+    explorer: Explorer | None = None
 
 
 def measure(
@@ -77,12 +84,13 @@ def measure(
             model, splits.measured, batches, importance_samples, seed
         ),
     }
-    pictures: dict[str, bytes] = {}
     labels, said = Labels(), []
+    pictures = {"sample": figures.sample_grid(splits.train, labels=labels)}
     if held_out is not None:
-        figures_of, pictures = _measure_seen(
+        figures_of, drawn = _measure_seen(
             model, splits.train, held_out, counts, seed, labels
         )
+        pictures |= drawn
         said = figures_of.pop("notes")
         found = {**figures_of, **found}
     if splits.unseen is not None:
@@ -95,12 +103,18 @@ def measure(
     results = {
         **values,
         "intervals": intervals,
+        "data": notes.sizes(splits),
         "notes": said,
-        "doubts": [doubt.text for doubt in doubts.doubts(model, splits, seed)],
     }
     if held_out is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
-    return Measured(results, pictures, labels)
+    return Measured(
+        results,
+        pictures,
+        labels,
+        doubts.doubts(model, splits, seed),
+        explorer.explore(model, splits.measured),
+    )
 
 
 class Asked(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation.posteriors import Counts
 from mlvae_tf.evaluation.probes import MAX_BOOSTED_GROUPS
 from mlvae_tf.evaluation.unseen import EPISODES, MAX_GROUPS, SHOTS
@@ -17,6 +18,30 @@ NAMED_BY = {
     "network": "an MLP with two hidden layers of 256",
     "boosted": "gradient boosting",
 }
+
+
+def sizes(splits: Splits) -> dict[str, dict[str, Any]]:
+    """How much there is of each part of the data.
+
+    Returns:
+        By part (`train`, `held_out`, `unseen`), where it is there,
+        `observations` and, by level, `groups`.
+    """
+    parts = {
+        "train": splits.train,
+        "held_out": splits.evaluation,
+        "unseen": splits.unseen,
+    }
+    return {
+        name: {
+            "observations": len(part),
+            "groups": {
+                level: len(of.groups) for level, of in part.levels.items()
+            },
+        }
+        for name, part in parts.items()
+        if part is not None
+    }
 
 
 def of_groups(train: int, held_out: int, asked: int) -> list[str]:

@@ -338,7 +338,8 @@ def measure(
         `(figures, curves)`. Figures are `identification`, estimates over
         groups by representation and number of shots; `verification_auc` by
         representation; in both, `content` is compared in the way that serves
-        training groups best, `content_compared_by`; and `swap`, what `swaps`
+        training groups best, `content_compared_by`; `chance_accuracy` by number
+        of shots, that of guessing; and `swap`, what `swaps`
         finds as seen by the linear discriminants of 100 principal components
         of the training observations, where there are such, of a model of one
         level. Curves are by
@@ -361,6 +362,11 @@ def measure(
         )
     }
     found = _figures(best, named, curves)
+    found["chance_accuracy"] = {
+        str(shots): 1 / min(int(able), MAX_GROUPS)
+        for shots in SHOTS
+        if (able := np.sum(sizes > shots)) > 1
+    }
     directions = components.discriminants
     if directions is not None and len(model.levels) == 1:
         found["swap"] = swaps(

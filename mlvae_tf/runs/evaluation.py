@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import pathlib
 import shlex
@@ -102,17 +103,18 @@ def evaluate(
     measured, evaluated = _measure_run(
         folder, run, counts, importance_samples, settings
     )
-    found = measured.results["doubts"]
-    # What the losses of the training tell, these observations do not.
-    found += [d.text for d in workdir.doubts_of(folder) if d.kind == "length"]
-    for doubt in found:
-        print(f"doubt: {doubt}.", flush=True)
+    for doubt in measured.doubts:
+        print(f"doubt: {doubt.text}.", flush=True)
     flags = {
         "evidence_counts": tuple(map(probes.name, counts)),
         "importance_samples": importance_samples,
         **settings,
     }
-    record = {**run_record(run), "evaluated on": evaluated.to_json()["data"]}
+    record = {
+        **run_record(run),
+        "evaluated on": evaluated.to_json()["data"],
+        "date": datetime.date.today().isoformat(),
+    }
     page = report.html(measured, record, commands(folder, run, flags))
     _write(folder / "evaluation", measured, page)
     if num_seeds == 1:
@@ -169,6 +171,10 @@ def _measure_run(
                 importance_samples,
                 seed,
             )
+    # What the losses of the training tell, these observations do not.
+    of_training = workdir.doubts_of(folder)
+    measured.doubts.extend(d for d in of_training if d.kind == "length")
+    measured.results["doubts"] = [doubt.text for doubt in measured.doubts]
     measured.results["notes"][:0] = notes
     for note in measured.results["notes"]:
         print(note, flush=True)
