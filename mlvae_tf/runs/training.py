@@ -72,14 +72,10 @@ def train(config: Config, folder: pathlib.Path, resume: bool) -> MLVAE:
     _fit_style_flow(model, loaded.train, training.seed, steps)
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
+    exports.write(folder, model, training.keep_versions, loaded.train)
     if loaded.train.others:
-        groups = {name: of.groups for name, of in loaded.train.levels.items()}
-        exports.write(folder, model, training.keep_versions, groups)
         several.skip("Identifying groups with identify.py")
     else:
-        exports.write(
-            folder, model, training.keep_versions, loaded.train.groups
-        )
         identification.keep(folder, model, loaded, training)
     with callbacks.going_on("drawing the swap grid"):
         pictures.draw_last()
