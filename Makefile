@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8
 
-.PHONY: demo test test-slow fuzz benchmark lint format clean
+.PHONY: demo test test-slow test-runtimes fuzz benchmark lint format clean
 
 demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
@@ -13,6 +13,10 @@ test: .venv/installed  ## The default tests: nine minutes.
 
 test-slow: .venv/installed  ## The tests that take longer.
 	$(PYTEST) -m slow
+
+test-runtimes: .venv/installed .venv-runtimes/installed  ## What others run: TensorFlow alone, OpenVINO, ONNX, LiteRT, gRPC.
+	$(BIN)/python tests_runtimes/export.py runs/runtimes
+	EXPORTED=runs/runtimes .venv-runtimes/bin/python -m pytest -o addopts=-q tests_runtimes
 
 fuzz: .venv/installed  ## 100,000 damaged files of every kind: ten minutes.
 	$(BIN)/python tests/fuzz.py
@@ -35,10 +39,15 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-runtimes runs
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv-runtimes/installed: tests_runtimes/requirements.txt
+	$(PYTHON) -m venv .venv-runtimes
+	.venv-runtimes/bin/python -m pip install --quiet --requirement $<
 	touch $@

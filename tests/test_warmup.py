@@ -41,22 +41,22 @@ def requests(folder):
     return found
 
 
-MODELS = {
-    "one level": {},
-    "levels": {"content_dim": None, "levels": {"a": 2, "b": 3}},
-    "no style": {
-        "content_dim": None,
-        "style_dim": 0,
-        "levels": {"a": 2, "b": 3},
-    },
-    "counts": {"likelihood": "poisson"},
-    "averages": {"accumulation": "average", "missing_values": True},
-}
+LEVELS = {"content_dim": None, "levels": {"a": 2, "b": 3}}
+AVERAGES = {"accumulation": "average", "missing_values": True}
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_all_that_may_be_batched_is_asked_for(name, make_model, tmp_path):
-    model = make_model(**MODELS[name])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {**LEVELS, "style_dim": 0},
+        pytest.param(LEVELS, marks=pytest.mark.slow),
+        pytest.param({"likelihood": "poisson"}, marks=pytest.mark.slow),
+        pytest.param(AVERAGES, marks=pytest.mark.slow),
+    ],
+)
+def test_all_that_may_be_batched_is_asked_for(settings, make_model, tmp_path):
+    model = make_model(**settings)
     serving.export(model, tmp_path / "1", pictures=True)
     asked = requests(tmp_path / "1")
     described = serving.description(tmp_path / "1")["signatures"]

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 _READ = 1 << 16  # Bytes of a file: one segment of a JPEG has no more.
 _MOST_ENTRIES = 512
+_LITTLE, _BIG = 0x4949, 0x4D4D  # II and MM.
 _TAG, _LONG = 0x0112, 4  # Of the orientation; of numbers of four bytes.
 
 _Number = Callable[[tf.Tensor, int], tf.Tensor]
@@ -42,7 +43,9 @@ def orientation(file: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.bitwise.left_shift(read, 8 * steps), axis=-1)
 
     found = _entry(start, number)
-    return tf.where((found >= 1) & (found <= 8), found, 1)
+    order = number(start, 2)  # Which is the same from either end.
+    good = (order == _LITTLE) | (order == _BIG)
+    return tf.where(good & (found >= 1) & (found <= 8), found, 1)
 
 
 def _entry(start: tf.Tensor, number: _Number) -> tf.Tensor:
