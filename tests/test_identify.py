@@ -498,7 +498,7 @@ def test_a_client_of_the_export_says_who_it_is(here, tmp_path):
 
     def who(*arguments):
         command = [sys.executable, "-S", "-c", ISOLATED, str(example)]
-        given = [f"--export={here / 'run/export/1'}", f"--people={table}"]
+        given = [f"--export={here / 'run/export/1'}"]
         process = subprocess.run(
             [*command, *given, *map(str, arguments)],
             capture_output=True,
@@ -508,20 +508,29 @@ def test_a_client_of_the_export_says_who_it_is(here, tmp_path):
         assert process.returncode == 0, process.stderr
         return process.stdout.splitlines()
 
+    asked = sorted((here / "asked").glob("*.png"))
+
+    def assert_known(table):
+        said = who(f"--people={table}", *asked)
+        assert len(said) == 6
+        for path, line in zip(asked, said, strict=True):
+            person = path.name.rpartition("-")[0]
+            assert line.startswith(f"{path}: {person} (")
+
+    # By what encode.py has written.
+    assert_known(here / "people.parquet")
+    # And by a table of its own.
+    before = []
     for person in STORED:
         paths = sorted((here / "people" / person).iterdir())
-        who(f"--add={person}", *paths[:2])
-        who(f"--add={person}", *paths[2:])
-    asked = sorted((here / "asked").glob("*.png"))
-    said = who(*asked)
-    assert len(said) == 6
-    for path, line in zip(asked, said, strict=True):
-        person = path.name.rpartition("-")[0]
-        assert line.startswith(f"{path}: {person} (")
+        for some in (paths[:2], paths[2:]):
+            who(*before, f"--add={person}", f"--output={table}", *some)
+            before = [f"--people={table}"]
+    assert_known(table)
     # The same evidence as the store's.
     store = ContentStore.load(here / "people.parquet")
     found = {
-        row["name"]: row["precision"]
+        row["group"]: row["precision"]
         for row in pyarrow.parquet.read_table(table).to_pylist()
     }
     for row, person in enumerate(store.groups.tolist()):
