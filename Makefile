@@ -14,18 +14,20 @@ test: .venv/installed  ## The default tests: nine minutes.
 test-slow: .venv/installed  ## The tests that take longer.
 	$(PYTEST) -m slow
 
-test-runtimes: .venv/installed .venv-runtimes/installed  ## What others run: TensorFlow alone, OpenVINO, ONNX, LiteRT, gRPC.
+test-runtimes: .venv/installed .venv-runtimes/installed  ## What others run of an export: four minutes.
 	$(BIN)/python tests_runtimes/export.py runs/runtimes
 	EXPORTED=runs/runtimes .venv-runtimes/bin/python -m pytest -o addopts=-q tests_runtimes
 
-fuzz: .venv/installed  ## 100,000 damaged files of every kind: ten minutes.
+fuzz: .venv/installed  ## Damaged files, hostile requests: fifteen minutes.
 	$(BIN)/python tests/fuzz.py
+	$(BIN)/python tests/hostile.py
 
 benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 	$(BIN)/python benchmarks/step.py $(if $(TORCH),--torch=$(TORCH))
 	$(BIN)/python benchmarks/stalls.py
 	$(BIN)/python benchmarks/chunks.py
 	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/index_memory.py
 
 lint: .venv/installed
