@@ -1,9 +1,11 @@
 """The versions of a run's SavedModel, which a server may be watching."""
 
+import numpy as np
 import pytest
 from scripts import SMALL, script
 
 from mlvae_tf import files, serving
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.runs import exports, workdir
 
@@ -44,6 +46,25 @@ def test_versions_count_up_and_old_ones_go(export, tmp_path):
     # Numbers, not names, are compared.
     assert exports.newest(tmp_path).name == "11"
     assert len(versions(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_what_the_data_tells(kind, levels, monkeypatch, tmp_path):
+    """Its groups, by level if there are several, and if it is of pixels."""
+    told = []
+    monkeypatch.setattr(serving, "export", lambda *given: told.append(given))
+    ids = {"person": np.array(list("bab")), "light": np.array([0, 1, 1])}
+    images = np.zeros((3, 4, 4, 1), kind)
+    some = ids["person"] if levels == 1 else ids
+    exports.write(tmp_path, "model", 2, GroupedData.of(images, some))
+    ((_, folder, groups, pictures),) = told
+    assert folder == tmp_path / "export" / "1"
+    assert pictures == (kind == "uint8")
+    found = {"person": groups} if levels == 1 else groups
+    assert set(found) == set(list(ids)[:levels])
+    for name, of in found.items():
+        assert set(of) == set(ids[name])
 
 
 def test_what_fails_leaves_all_as_it_was(export, tmp_path):

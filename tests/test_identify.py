@@ -11,13 +11,14 @@ import sys
 import numpy as np
 import pyarrow.parquet
 import pytest
+import tensorflow as tf
 from PIL import Image
 from scripts import assert_fails, script
 
 from mlvae_tf.comparison import Comparison
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
-from mlvae_tf.runs import identification, workdir
+from mlvae_tf.runs import identification, pictures, workdir
 from mlvae_tf.runs.config import TrainingConfig
 from mlvae_tf.store import ContentStore, encoding
 
@@ -488,6 +489,25 @@ def test_an_observation_that_says_nothing_is_nobodys(make_model, generator):
     images[2] = np.nan
     with pytest.raises(InputError, match=r"1 of 4 .* the first at row 2"):
         store.identify(model, images)
+
+
+@pytest.mark.slow
+def test_the_export_reads_files_as_the_run_did(here, known):
+    model, *_ = known
+    paths = sorted((here / "asked").rglob("*.png"))
+    served = tf.saved_model.load(str(here / "run/export/1")).signatures
+    files = tf.constant([path.read_bytes() for path in paths])
+    answer = served["encode_images"](images=files)
+    pixels = pictures.read(paths, model.observation_shape)
+    content, style = model.encode(model.codec.likelihood.values(pixels))
+    for name, normal in (("content", content), ("style", style)):
+        for part in ("loc", "scale"):
+            np.testing.assert_allclose(
+                answer[f"{name}_{part}"],
+                getattr(normal, part),
+                rtol=1e-5,
+                atol=1e-5,
+            )
 
 
 @pytest.mark.slow
