@@ -54,8 +54,9 @@ def saved(image, kind, **settings):
     return buffer.getvalue()
 
 
-def turned(orientation):
+def turned(orientation, order=">"):
     exif = Image.Exif()
+    exif.endian = order
     exif[0x010F] = "a camera"
     exif[0x0112] = orientation
     return exif
@@ -143,11 +144,12 @@ def test_resized_from_the_edges_of_what_can_be(tmp_path):
         assert np.mean(found > 0) < 0.002
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_as_the_camera_was_held(kind, tmp_path):
+def test_as_the_camera_was_held(kind, order, tmp_path):
     for orientation in range(1, 9):
         sides = SIDES if orientation < 5 else SIDES[::-1]
-        file = saved(photograph(sides), kind, exif=turned(orientation))
+        file = saved(photograph(sides), kind, exif=turned(orientation, order))
         found = differences(file, (*SIDES, 3), tmp_path)
         assert found.max() == 0, orientation
         plain = saved(photograph(sides), kind)
