@@ -18,7 +18,7 @@ test-runtimes: .venv/installed .venv-runtimes/installed  ## What others run of a
 	$(BIN)/python tests_runtimes/export.py runs/runtimes
 	EXPORTED=runs/runtimes .venv-runtimes/bin/python -m pytest -o addopts=-q tests_runtimes
 
-fuzz: .venv/installed  ## Damaged files, hostile requests: fifteen minutes.
+fuzz: .venv/installed  ## Damaged files, hostile requests: twelve minutes.
 	$(BIN)/python tests/fuzz.py
 	$(BIN)/python tests/hostile.py
 
