@@ -3,7 +3,8 @@ BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8
 
-.PHONY: demo test test-slow test-browser fuzz benchmark docs lint format clean
+.PHONY: demo test test-slow test-browser test-runtimes fuzz benchmark docs lint
+.PHONY: format clean
 
 demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
@@ -18,14 +19,20 @@ test-slow: .venv/installed  ## The tests that take longer.
 test-browser: .venv/installed /usr/bin/chromedriver  ## In Chromium: five minutes.
 	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
-fuzz: .venv/installed  ## 100,000 damaged files of every kind: ten minutes.
+test-runtimes: .venv/installed .venv-runtimes/installed  ## What others run of an export: four minutes.
+	$(BIN)/python tests_runtimes/export.py runs/runtimes
+	EXPORTED=runs/runtimes .venv-runtimes/bin/python -m pytest -o addopts=-q tests_runtimes
+
+fuzz: .venv/installed  ## Damaged files, hostile requests: twelve minutes.
 	$(BIN)/python tests/fuzz.py
+	$(BIN)/python tests/hostile.py
 
 benchmark: .venv/installed  ## All ratios of speed; TORCH=a Python with PyTorch.
 	$(BIN)/python benchmarks/step.py $(if $(TORCH),--torch=$(TORCH))
 	$(BIN)/python benchmarks/stalls.py
 	$(BIN)/python benchmarks/chunks.py
 	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/index_memory.py
 
 docs: .venv/installed  ## The site, in site/: a broken link fails.
@@ -43,7 +50,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv runs site
+	rm -rf .venv .venv-runtimes runs site
 
 /usr/bin/chromedriver:
 	$(SUDO) apt-get update
@@ -53,4 +60,9 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv-runtimes/installed: tests_runtimes/requirements.txt
+	$(PYTHON) -m venv .venv-runtimes
+	.venv-runtimes/bin/python -m pip install --quiet --requirement $<
 	touch $@

@@ -1,9 +1,11 @@
 """The versions of a run's SavedModel, which a server may be watching."""
 
+import numpy as np
 import pytest
 from scripts import SMALL, script
 
 from mlvae_tf import files, serving
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.runs import exports, workdir
 
@@ -12,7 +14,7 @@ from mlvae_tf.runs import exports, workdir
 def export(monkeypatch):
     """Stands for the writing of a SavedModel: its content is `model`."""
 
-    def write(model, folder, groups=None):
+    def write(model, folder, groups=None, pictures=False):
         with files.whole(folder) as partial:
             partial.mkdir()
             (partial / "saved_model.pb").write_text(model)
@@ -44,6 +46,25 @@ def test_versions_count_up_and_old_ones_go(export, tmp_path):
     # Numbers, not names, are compared.
     assert exports.newest(tmp_path).name == "11"
     assert len(versions(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_what_the_data_tells(kind, levels, monkeypatch, tmp_path):
+    """Its groups, by level if there are several, and if it is of pixels."""
+    told = []
+    monkeypatch.setattr(serving, "export", lambda *given: told.append(given))
+    ids = {"person": np.array(list("bab")), "light": np.array([0, 1, 1])}
+    images = np.zeros((3, 4, 4, 1), kind)
+    some = ids["person"] if levels == 1 else ids
+    exports.write(tmp_path, "model", 2, GroupedData.of(images, some))
+    ((_, folder, groups, pictures),) = told
+    assert folder == tmp_path / "export" / "1"
+    assert pictures == (kind == "uint8")
+    found = {"person": groups} if levels == 1 else groups
+    assert set(found) == set(list(ids)[:levels])
+    for name, of in found.items():
+        assert set(of) == set(ids[name])
 
 
 def test_what_fails_leaves_all_as_it_was(export, tmp_path):
@@ -113,11 +134,9 @@ def test_trained_anew(dataset, tmp_path):
     assert second["2"] != first["1"]
     third = train("--resume", "--seed=1", "--keep_versions=1")
     assert set(third) == {"3"}
-    # The same model once more.
-    for name in serving.NAMES:
-        assert (
-            name in serving.description(tmp_path / "export" / "3")["signatures"]
-        )
+    # The same model once more; of float32, its pictures are no files.
+    described = serving.description(tmp_path / "export" / "3")["signatures"]
+    assert set(described) == set(serving.NAMES) - {"encode_images"}
     fourth = train("--overwrite", "--mirror_groups")
     assert set(fourth) == {"3", "4"}
     description = serving.description(tmp_path / "export" / "4")

@@ -11,13 +11,14 @@ import sys
 import numpy as np
 import pyarrow.parquet
 import pytest
+import tensorflow as tf
 from PIL import Image
 from scripts import assert_fails, script
 
 from mlvae_tf.comparison import Comparison
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
-from mlvae_tf.runs import identification, workdir
+from mlvae_tf.runs import identification, pictures, workdir
 from mlvae_tf.runs.config import TrainingConfig
 from mlvae_tf.store import ContentStore, encoding
 
@@ -491,6 +492,25 @@ def test_an_observation_that_says_nothing_is_nobodys(make_model, generator):
 
 
 @pytest.mark.slow
+def test_the_export_reads_files_as_the_run_did(here, known):
+    model, *_ = known
+    paths = sorted((here / "asked").rglob("*.png"))
+    served = tf.saved_model.load(str(here / "run/export/1")).signatures
+    files = tf.constant([path.read_bytes() for path in paths])
+    answer = served["encode_images"](images=files)
+    pixels = pictures.read(paths, model.observation_shape)
+    content, style = model.encode(model.codec.likelihood.values(pixels))
+    for name, normal in (("content", content), ("style", style)):
+        for part in ("loc", "scale"):
+            np.testing.assert_allclose(
+                answer[f"{name}_{part}"],
+                getattr(normal, part),
+                rtol=1e-5,
+                atol=1e-5,
+            )
+
+
+@pytest.mark.slow
 def test_a_client_of_the_export_says_who_it_is(here, tmp_path):
     """`examples/who.py`, which knows nothing of this package."""
     example = pathlib.Path(__file__).parent.parent / "examples" / "who.py"
@@ -498,7 +518,7 @@ def test_a_client_of_the_export_says_who_it_is(here, tmp_path):
 
     def who(*arguments):
         command = [sys.executable, "-S", "-c", ISOLATED, str(example)]
-        given = [f"--export={here / 'run/export/1'}", f"--people={table}"]
+        given = [f"--export={here / 'run/export/1'}"]
         process = subprocess.run(
             [*command, *given, *map(str, arguments)],
             capture_output=True,
@@ -508,20 +528,29 @@ def test_a_client_of_the_export_says_who_it_is(here, tmp_path):
         assert process.returncode == 0, process.stderr
         return process.stdout.splitlines()
 
+    asked = sorted((here / "asked").glob("*.png"))
+
+    def assert_known(table):
+        said = who(f"--people={table}", *asked)
+        assert len(said) == 6
+        for path, line in zip(asked, said, strict=True):
+            person = path.name.rpartition("-")[0]
+            assert line.startswith(f"{path}: {person} (")
+
+    # By what encode.py has written.
+    assert_known(here / "people.parquet")
+    # And by a table of its own.
+    before = []
     for person in STORED:
         paths = sorted((here / "people" / person).iterdir())
-        who(f"--add={person}", *paths[:2])
-        who(f"--add={person}", *paths[2:])
-    asked = sorted((here / "asked").glob("*.png"))
-    said = who(*asked)
-    assert len(said) == 6
-    for path, line in zip(asked, said, strict=True):
-        person = path.name.rpartition("-")[0]
-        assert line.startswith(f"{path}: {person} (")
+        for some in (paths[:2], paths[2:]):
+            who(*before, f"--add={person}", f"--output={table}", *some)
+            before = [f"--people={table}"]
+    assert_known(table)
     # The same evidence as the store's.
     store = ContentStore.load(here / "people.parquet")
     found = {
-        row["name"]: row["precision"]
+        row["group"]: row["precision"]
         for row in pyarrow.parquet.read_table(table).to_pylist()
     }
     for row, person in enumerate(store.groups.tolist()):

@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 
 from mlvae_tf import files, serving
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 from mlvae_tf.fingerprint import Model
 
@@ -35,7 +36,7 @@ def write(
     workdir: pathlib.Path,
     model: Model,
     keep: int,
-    groups: np.ndarray | dict[str, np.ndarray] | None = None,
+    train: GroupedData | None = None,
 ) -> pathlib.Path:
     """Write the next version, then remove old ones.
 
@@ -43,8 +44,8 @@ def write(
         workdir: The run's folder.
         model: The model.
         keep: How many versions stay, the new one among them.
-        groups: The ids of the groups that it learned from, by level where
-            there are several.
+        train: What it learned from: its groups are listed, and files of
+            pictures are taken where it is of pixels.
 
     Returns:
         The new version's folder.
@@ -52,10 +53,20 @@ def write(
     folder = workdir / "export"
     numbers = _numbers(folder)
     new = folder / str(max(numbers, default=0) + 1)
-    serving.export(model, new, groups)
+    serving.export(model, new, *_known(train))
     for number in numbers[: max(len(numbers) + 1 - keep, 0)]:
         files.remove(folder / str(number))
     return new
+
+
+def _known(train: GroupedData | None) -> tuple[serving.Groups, bool]:
+    """The groups that were learned from, and whether from pixels."""
+    if train is None:
+        return None, False
+    pictures = train.observations.dtype == np.uint8
+    if not train.others:  # Whatever its level is called in the data.
+        return train.groups, pictures
+    return {name: of.groups for name, of in train.levels.items()}, pictures
 
 
 def _numbers(folder: pathlib.Path) -> list[int]:

@@ -106,13 +106,7 @@ def _finish(
     _fit_style_flow(model, loaded.train, training.seed, steps)
     with files.whole(folder / "model.keras") as partial:
         model.save(partial)
-    if loaded.train.others:
-        groups = {name: of.groups for name, of in loaded.train.levels.items()}
-        exports.write(folder, model, training.keep_versions, groups)
-    else:
-        exports.write(
-            folder, model, training.keep_versions, loaded.train.groups
-        )
+    exports.write(folder, model, training.keep_versions, loaded.train)
     identification.keep(folder, model, loaded, training)
     with callbacks.going_on("writing embeddings for TensorBoard"):
         shown = splits.evaluation or splits.train

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlvae_tf.serving.signatures import NAMES, Signatures, names
+from mlvae_tf.serving.describing import Groups
+from mlvae_tf.serving.signatures import NAMES, Signatures
 from mlvae_tf.serving.writing import description, export
 
-__all__ = ["NAMES", "Signatures", "description", "export", "names"]
+__all__ = ["NAMES", "Groups", "Signatures", "description", "export"]

@@ -12,7 +12,7 @@ from mlvae_tf.codec import Codec
 from mlvae_tf.fingerprint import Model, fingerprint
 from mlvae_tf.levels import Level
 from mlvae_tf.likelihoods import Likelihood, WithMissing
-from mlvae_tf.serving.signatures import BY_ROW, Signatures, names
+from mlvae_tf.serving.signatures import BY_ROW, Signatures
 
 MAX_GROUPS = 10_000  # More are not listed.
 Groups = np.ndarray | dict[str, np.ndarray] | None
@@ -45,7 +45,7 @@ def describe(
         "levels": levels,
         "style": {"dim": codec.style.dim},
         "signatures": {
-            name: _signature(signatures, name) for name in names(model)
+            name: _signature(signatures, name) for name in signatures.names
         },
         "versions": version.versions(),
     }

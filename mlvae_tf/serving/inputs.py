@@ -18,6 +18,7 @@ from mlvae_tf.levels import Level
 
 Tensors = dict[str, tf.Tensor]
 Specs = dict[str, tf.TensorSpec]
+IMAGES = "images"  # Files, each of one picture.
 OWN = ""  # Whose observations they are that have styles and groups.
 
 
@@ -118,6 +119,7 @@ def of_signatures(codec: Codec) -> dict[str, Inputs]:
         sources |= _observations(codec, OWN, f"{name}_observations")
     return {
         "encode": observations,
+        "encode_images": Inputs({IMAGES: tf.TensorSpec((None,), tf.string)}),
         "infer_groups": of_groups,
         "accumulate": one | observations,
         "decode": latents,

@@ -11,19 +11,21 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import batches, control, evidence, rounding
+from mlvae_tf import batches, control, evidence, guards, rounding
 from mlvae_tf.batches import SegmentIds
 from mlvae_tf.codec import Groups, Latents, Totals
 from mlvae_tf.comparison import log_ratio
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.levels import Level
 from mlvae_tf.serving import inputs
-from mlvae_tf.serving.inputs import OWN, Called, Specs, Tensors
+from mlvae_tf.serving.inputs import IMAGES, OWN, Called, Specs, Tensors
+from mlvae_tf.serving.pictures import are_pictures, decode
 from mlvae_tf.serving.requests import check_answer, check_request
 from mlvae_tf.serving.tracing import TracedOnce
 
 NAMES = (
     "encode",
+    "encode_images",
     "infer_groups",
     "accumulate",
     "decode",
@@ -32,17 +34,18 @@ NAMES = (
     "identify",
 )
 _OF_EVIDENCE = ("accumulate", "identify")  # What averages do not have.
-BY_ROW = ("encode", "decode")  # What they say of a row is of that row alone.
+# What they say of a row is of that row alone.
+BY_ROW = ("encode", "encode_images", "decode")
 
 
-def names(model: control.Model) -> tuple[str, ...]:
-    """The signatures that a model has, `serving_default` aside.
-
-    Averaged contents are of no evidence that could be stored.
-    """
+def _names(model: control.Model, pictures: bool) -> tuple[str, ...]:
+    lacking: set[str] = set()
+    # Averaged contents are of no evidence that could be stored.
     if any(level.accumulation == "average" for level in model.codec.levels):
-        return tuple(name for name in NAMES if name not in _OF_EVIDENCE)
-    return NAMES
+        lacking.update(_OF_EVIDENCE)
+    if not (pictures and are_pictures(model.codec.observation_shape)):
+        lacking.add("encode_images")
+    return tuple(name for name in NAMES if name not in lacking)
 
 
 def _by_name(
@@ -68,9 +71,14 @@ class Signatures:
 
     Args:
         model: The model.
+        pictures: Whether its observations are pictures of eight bits.
+
+    Attributes:
+        names: Those that are served, `serving_default` aside.
     """
 
-    def __init__(self, model: control.Model) -> None:
+    def __init__(self, model: control.Model, pictures: bool = False) -> None:
+        self.names = _names(model, pictures)
         self._codec = TracedOnce.of(model.codec)
         self._model = types.SimpleNamespace(codec=self._codec)
         self._inputs = inputs.of_signatures(self._codec)
@@ -121,6 +129,13 @@ class Signatures:
         if self._codec.style.dim:
             answers.append(_normal(self._codec.style.name, style))
         return _served(*answers)
+
+    def encode_images(self, images: tf.Tensor) -> Tensors:
+        """The same of pictures, each a PNG or JPEG file."""
+        likelihood = self._codec.likelihood
+        pixels = decode(images, self._codec.observation_shape)
+        values = likelihood.values(pixels)
+        return self.encode(guards.assert_values(values, likelihood, IMAGES))
 
     def _ids(self, given: Tensors) -> Tensors:
         """By level, the ids of a request's groups."""

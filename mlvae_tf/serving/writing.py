@@ -11,14 +11,20 @@ import tensorflow as tf
 
 from mlvae_tf import files
 from mlvae_tf.fingerprint import Model
+from mlvae_tf.serving import warmup
 from mlvae_tf.serving.describing import Groups, describe
-from mlvae_tf.serving.signatures import Signatures, names
+from mlvae_tf.serving.signatures import Signatures
 from mlvae_tf.serving.tracing import traced
 
 _DESCRIPTION = pathlib.PurePath("assets", "model.json")
 
 
-def export(model: Model, folder: pathlib.Path, groups: Groups = None) -> None:
+def export(
+    model: Model,
+    folder: pathlib.Path,
+    groups: Groups = None,
+    pictures: bool = False,
+) -> None:
     """Write a SavedModel with every signature, whole or not at all.
 
     Args:
@@ -26,13 +32,15 @@ def export(model: Model, folder: pathlib.Path, groups: Groups = None) -> None:
         folder: Where it goes: `NAME/1` is what TensorFlow Serving watches.
         groups: `[G]`, the ids of the groups that the model learned from, for
             those who read `assets/model.json`; of several levels by level.
+        pictures: Whether its observations are pictures of eight bits, so that
+            it may be given files of any.
     """
-    signatures = Signatures(model)
+    signatures = Signatures(model, pictures)
     served = {
         name: traced(
             signatures.endpoint(name), list(signatures.spec(name).values())
         )
-        for name in names(model)
+        for name in signatures.names
     }
     served["serving_default"] = served["encode"]
     with files.whole(folder) as partial:
@@ -42,6 +50,7 @@ def export(model: Model, folder: pathlib.Path, groups: Groups = None) -> None:
         files.write_json(
             partial / _DESCRIPTION, describe(model, signatures, groups)
         )
+        warmup.write(partial, signatures, served)
 
 
 def description(folder: pathlib.Path) -> dict[str, Any]:
