@@ -42,8 +42,26 @@ def write_settings(logs: pathlib.Path, config: Config) -> None:
     }
     with tf.summary.create_file_writer(str(logs)).as_default() as writer:
         tf.summary.text("configuration", table, step=0)
+        hparams.hparams_config(
+            [hparams.HParam(name) for name in sorted(varied)],
+            _compared(config),
+        )
         hparams.hparams(varied)
         writer.flush()
+
+
+def _compared(config: Config) -> list[hparams.Metric]:
+    """By what the runs of a sweep are compared in one table."""
+    names = ["epoch_elbo", "epoch_elbo_per_observation"]
+    levels = config.data.groups or ()
+    if len(levels) < 2:
+        names += ["accuracy/content", "accuracy/style"]
+    for level in levels if len(levels) > 1 else ():
+        names += [f"accuracy/{level}/{latent}" for latent in (level, "style")]
+    return [
+        hparams.Metric(name, group="validation", display_name=name)
+        for name in names
+    ]
 
 
 def _text(value: Any) -> str:

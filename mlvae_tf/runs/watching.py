@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import re
 
 import keras
 import tensorflow as tf
@@ -101,7 +102,9 @@ class Watch(keras.callbacks.Callback):
         for doubt in found:
             # Past the progress bar, if there is one.
             tqdm.tqdm.write(f"doubt, {when}: {doubt.text}.")
-        lines = "\n".join(f"- {when}: {doubt.text}." for doubt in found)
+        lines = "\n".join(
+            f"- {when}: {_marked(doubt.text)}." for doubt in found
+        )
         with self._writer.as_default():
             tf.summary.text("doubts", lines, step=self._last_epoch)
         self._writer.flush()
@@ -123,6 +126,11 @@ class Watch(keras.callbacks.Callback):
                     f"kl_by_dimension/{name}", kl, step=self._last_epoch
                 )
         self._writer.flush()
+
+
+def _marked(text: str) -> str:
+    """Flags as code, which Markdown would take apart."""
+    return re.sub(r"--\w+(=[\w.]+)?", r"`\g<0>`", text)
 
 
 def _accuracies(seen: Signs) -> dict[str, float]:
