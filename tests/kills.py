@@ -19,6 +19,8 @@ from absl import app, flags
 from scripts import SMALL, weights
 from together import ROOT, finish, start
 
+import mlvae_tf  # noqa: F401  # Which registers its classes with Keras.
+
 _KILLS = flags.DEFINE_integer("kills", 20, "At random moments.")
 _WRITES = flags.DEFINE_integer("writes", 10, "While a checkpoint is written.")
 _WORKERS = flags.DEFINE_integer("workers", 1, "That train together.")
