@@ -219,8 +219,10 @@ def test_the_scripts_know_one_level(make_model, batch):
     with pytest.raises(InputError, match=words):
         encoding.encode(model, [data])
     table = some(model, batch["observations"]).tables["person"]
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match="person, light: got none"):
         table.identify(model, batch["observations"])
+    found = table.identify(model, batch["observations"], level="person")
+    assert set(found.groups[:, 0]) <= set(table.groups)
 
 
 def test_averages_are_no_evidence(make_model, batch):

@@ -233,9 +233,10 @@ class Pictures(keras.callbacks.Callback):
         for level in self.model.codec.drawn:
             data = self._data.on(level.name) if several else self._data
             draw = figures.of_control(self.model, data, GROUPS)
-            for kind in draw if kinds is None else draw.keys() & kinds:
-                tag = f"{kind}/{level.name}" if several else kind
-                self._write(tag, draw[kind](), epoch)
+            for kind in draw:
+                if kinds is None or kind in kinds:
+                    tag = f"{kind}/{level.name}" if several else kind
+                    self._write(tag, draw[kind](), epoch)
         self._writer.flush()
 
     def _write(self, tag: str, picture: bytes, epoch: int) -> None:
