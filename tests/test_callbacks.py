@@ -301,5 +301,6 @@ def test_what_tensorboard_shows_of_an_epoch(model, data, tmp_path):
 def test_a_profile_is_written_where_asked_for(model, data, tmp_path):
     fit(model, data, TensorBoard(tmp_path, 16, profile=True))
     assert list(tmp_path.rglob("*.xplane.pb"))
+    assert "batch_3" in events(tmp_path / "train")  # The graph of these steps.
     fit(model, data, TensorBoard(tmp_path / "none", 16))
     assert not list((tmp_path / "none").rglob("*.xplane.pb"))

@@ -126,7 +126,11 @@ def _train(
     from mlvae_tf.replicas import ALONE, Workers
     from mlvae_tf.runs import training
 
-    workers = Workers.join(task) if task else ALONE
+    workers = ALONE
+    if task:
+        said = f"worker {task.number + 1} of {len(task.addresses)}"
+        print(f"{said} waits for the others", file=sys.stderr, flush=True)
+        workers = Workers.join(task)
     with contextlib.redirect_stdout(sys.stdout if workers.is_first else None):
         training.train(config, folder, resume, workers)
     if workers.is_first:
