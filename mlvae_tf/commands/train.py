@@ -130,7 +130,8 @@ def _train(
     if task:
         said = f"worker {task.number + 1} of {len(task.addresses)}"
         print(f"{said} waits for the others", file=sys.stderr, flush=True)
-        workers = Workers.join(task)
+        with command_line.killable():
+            workers = Workers.join(task)
     with contextlib.redirect_stdout(sys.stdout if workers.is_first else None):
         training.train(config, folder, resume, workers)
     if workers.is_first:

@@ -13,12 +13,14 @@ import pathlib
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO
 
 from absl import app, flags, logging
 
 from mlvae_tf.errors import InputError, MissingExtra
+
+_SENT = signal.SIGINT, signal.SIGTERM
 
 _DEFINE: dict[str, Callable[..., Any]] = {
     "int": flags.DEFINE_integer,
@@ -193,6 +195,22 @@ def import_tensorflow() -> None:
         gc.enable()
         os.dup2(saved, 2)
         os.close(saved)
+
+
+@contextlib.contextmanager
+def killable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the process, Python or not.
+
+    TensorFlow waits for other workers with the GIL, without an end.
+    """
+    ours = {sent: signal.getsignal(sent) for sent in _SENT}
+    for sent in _SENT:
+        signal.signal(sent, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for sent, handler in ours.items():
+            signal.signal(sent, handler)
 
 
 def run(
