@@ -24,7 +24,6 @@ from mlvae_tf.errors import InputError
 _GROUP = 1  # All workers are one group of TensorFlow's collective operations.
 _LENGTHS = 1 << 26
 _DTYPES = tf.float32, tf.float64, tf.int64
-_PATIENCE = 3600.0  # Seconds, in which another may write or validate.
 
 
 class Sum(enum.IntEnum):
@@ -174,8 +173,7 @@ class Workers(Replicas):
             instance_key=kind * _LENGTHS + length,
             ordering_token=[],
             merge_op="Add",
-            final_op="Id",
-            timeout_seconds=_PATIENCE,
+            final_op="Id",  # And no timeout: every one is a thread asleep.
         )
 
 

@@ -37,6 +37,12 @@ def test_two_workers_come_to_what_one_comes_to(of_two, case):
 
 
 @pytest.mark.slow
+def test_a_step_leaves_no_thread_behind(of_two):
+    for worker in of_two["long"]:  # After more than a hundred steps.
+        assert worker["threads"] < 400
+
+
+@pytest.mark.slow
 def test_four_workers_come_to_what_one_comes_to(tmp_path):
     cases = "split", "all", "levels"
     found = results(tmp_path, 4, cases)
@@ -48,6 +54,8 @@ def compare(workers, alone, case):
     first, *others = workers
     for other in others:
         for name, value in first.items():  # To the bit.
+            if name == "threads":
+                continue
             np.testing.assert_array_equal(other[name], value, name)
     tolerance = TOLERANCES.get(case, 1e-9)
     names = ["loss", "val_loss", "elbo_per_observation", "gradient_norm"]

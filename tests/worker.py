@@ -5,6 +5,7 @@
 leaves what it comes to in FOLDER/CASE-INDEX.npz.
 """
 
+import os
 import pathlib
 import sys
 
@@ -112,6 +113,7 @@ def run(case, replicas=ALONE):
         verbose=0,
         replicas=replicas,
     ).history
+    history["threads"] = len(os.listdir("/proc/self/task"))
     weights = {f"weight{n}": w for n, w in enumerate(model.get_weights())}
     return {**weights, **{name: history[name] for name in sorted(history)}}
 
