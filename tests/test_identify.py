@@ -370,12 +370,13 @@ def damage(path, kind):
         path.write_bytes(whole[: len(whole) // 2])
     elif kind == "npy":
         with open(path, "wb") as file:
-            np.save(file, values["threshold"])
+            np.save(file, values["content/threshold"])
     elif kind == "lacking":
-        del values["threshold"]
+        del values["content/threshold"]
         np.savez(path, **values)
     elif kind == "shape":
-        values |= {"way": "discriminants", "center": np.zeros((2, 2))}
+        values["content/way"] = "discriminants"
+        values["content/center"] = np.zeros((2, 2))
         np.savez(path, **values)
     else:
         path.write_bytes(b"")
