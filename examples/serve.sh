@@ -7,9 +7,9 @@
 # Here a process that has TensorFlow alone, and no package of ours, answers.
 set -e
 saved_model_cli show --dir=runs/photos/export/1 --all
-python examples/who.py --export=runs/photos/export/1 --people=known.parquet \
+python examples/who.py --export=runs/photos/export/1 --output=ann.parquet \
     --add=ann photos/ann/*
-python examples/who.py --export=runs/photos/export/1 --people=known.parquet \
-    --add=bob photos/bob/*
-python examples/who.py --export=runs/photos/export/1 --people=known.parquet \
+python examples/who.py --export=runs/photos/export/1 --people=ann.parquet \
+    --output=both.parquet --add=bob photos/bob/*
+python examples/who.py --export=runs/photos/export/1 --people=both.parquet \
     new/*
