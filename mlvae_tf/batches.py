@@ -7,7 +7,7 @@ computed of a part of them at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -104,21 +104,20 @@ class Batch(NamedTuple):
     def part(self, observations: tf.Tensor, start: tf.Tensor) -> Part:
         """The rows from `start` on, whose observations these are."""
         stop = start + tf.shape(observations)[0]
-
-        def cut(segment_ids: SegmentIds) -> SegmentIds:
-            return {
-                level: ids[start:stop] for level, ids in segment_ids.items()
-            }
-
-        heard = None if self.heard is None else cut(self.heard)
-        return Part(
-            observations, cut(self.segment_ids), start, self.whole_ids, heard
-        )
+        ids, heard = self.segment_ids, self.heard
+        heard = None if heard is None else cut(heard, start, stop)
+        ids = cut(ids, start, stop)
+        return Part(observations, ids, start, self.whole_ids, heard)
 
     @property
     def first_ids(self) -> tf.Tensor:
         """The segment ids of the first level."""
         return first(self.segment_ids)
+
+
+def cut(segment_ids: SegmentIds, start: Any, stop: Any) -> SegmentIds:
+    """Those of the rows from `start` on, up to `stop`."""
+    return {level: ids[start:stop] for level, ids in segment_ids.items()}
 
 
 def number(

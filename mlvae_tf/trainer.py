@@ -272,8 +272,10 @@ class GroupedTrainer(Loop):
             rows = () if share is None else (None, share[0], share[1])
             loss = step_in_chunks(Batch(chunks, segment_ids, whole_ids, *rows))
         else:
-            batch = Batch(self._ready(observations), segment_ids, whole_ids)
-            part = self._part(batch, share, num_rows)
+            part = Part(
+                self._ready(observations), segment_ids, whole_ids=whole_ids
+            )
+            part = self._own(part, share, num_rows)
             if self.compiles_step and self._replicas is ALONE:
                 # Autograph has nothing to convert, and takes a second to see.
                 step = tf.function(step, autograph=False, jit_compile=True)
@@ -281,28 +283,29 @@ class GroupedTrainer(Loop):
         guards.assert_finite(loss)
         return {tracker.name: tracker.result() for tracker in self._trackers}
 
-    def _part(
-        self, batch: Batch, share: tf.Tensor | None, num_rows: tf.Tensor
+    def _own(
+        self, part: Part, share: tf.Tensor | None, num_rows: tf.Tensor
     ) -> Part:
         """All rows of a batch, or a worker's, and padding where that is wanted.
 
         Args:
-            batch: The batch, its observations in one piece.
-            share: From which row to which these are, if not all.
+            part: Observations, and the segment ids of the whole batch.
+            share: From which row to which the observations are, if not all.
             num_rows: What to pad the batch to.
         """
-        observations, segment_ids = batch.chunks, batch.segment_ids
         if share is None:
-            part = Part(observations, segment_ids, whole_ids=batch.whole_ids)
             return batches.pad(part, num_rows) if self._pads else part
-        part = batch.part(observations, tf.cast(share[0], tf.int32))
-        part = part._replace(batch_ids=segment_ids)
-        if not self._pads:
-            return part
-        size = self._share_sizes.take(tf.shape(observations)[0])
-        extra = num_rows - tf.size(batch.first_ids)
-        padded = batches.pad_ids(segment_ids, extra)
-        return batches.pad(part, size)._replace(batch_ids=padded)
+        of_batch, (start, stop) = part.segment_ids, tf.unstack(share)
+        part = part._replace(
+            segment_ids=batches.cut(of_batch, start, stop),
+            start=tf.cast(start, tf.int32),
+        )
+        if self._pads:
+            size = self._share_sizes.take(tf.size(part.first_ids))
+            part = batches.pad(part, size)
+            extra = num_rows - tf.size(batches.first(of_batch))
+            of_batch = batches.pad_ids(of_batch, extra)
+        return part._replace(batch_ids=of_batch)
 
     def _ready(self, observations: tf.Tensor) -> tf.Tensor:
         observations = tf.cast(observations, self.variable_dtype)

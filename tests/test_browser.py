@@ -119,12 +119,11 @@ def test_scalars_have_the_last_values(run, show):
     has(driver, "validation", "epoch_elbo", "epoch_content_kl")
 
 
-def test_images_are_those_of_the_last_epoch(run, show):
-    # TensorBoard opens the first two kinds; swaps are a click away.
-    step, values = events(run / "logs" / "images")["generate"][-1]
+def test_images_are_the_swaps_of_the_last_epoch(run, show):
+    step, values = events(run / "logs" / "images")["pictures/swap"][-1]
     width, height = (int(part) for part in values[:2])
     driver = show("images")
-    has(driver, f"tag: generate step {step}")
+    has(driver, f"tag: pictures/swap step {step}")
     size = "return [arguments[0].naturalWidth, arguments[0].naturalHeight]"
     until(
         lambda: (
@@ -134,7 +133,7 @@ def test_images_are_those_of_the_last_epoch(run, show):
                 for image in browser.elements(driver, "img")
             ]
         ),
-        "picture of generations",
+        "picture of swaps",
     )
 
 

@@ -132,9 +132,9 @@ def test_the_picture_of_the_last_epoch_comes_last(
     assert drawn == [4, 8]
     found = events(tmp_path)
     for kind in ("swap", "reconstruct"):
-        assert [step for step, _ in found[kind]] == [1, 3]
+        assert [step for step, _ in found[f"pictures/{kind}"]] == [1, 3]
     for kind in ("interpolate", "generate"):
-        assert [step for step, _ in found[kind]] == [3]
+        assert [step for step, _ in found[f"pictures/{kind}"]] == [3]
     Pictures(tmp_path, data, [2, 4]).draw_last()  # Nothing is left to draw.
     assert len(drawn) == 2
 

@@ -68,7 +68,7 @@ def test_a_training_says_what_the_ids_can_tell_and_what_is_left_out(run):
     assert "failed" not in process.stderr
     assert "doubt, at the end: the training had 8 steps" in process.stdout
     tags = events(folder / "logs")
-    assert {"swap/person", "swap/light"} <= tags.keys()
+    assert {"pictures/swap/person", "pictures/swap/light"} <= tags.keys()
     assert "accuracy/person/light" in tags
     model = keras.saving.load_model(folder / "model.keras")
     dims = {level.name: level.dim for level in model.levels}

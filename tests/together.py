@@ -1,28 +1,20 @@
 """Several workers of one training on this machine, for tests and benchmarks."""
 
-import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
+
+from mlvae_tf import cluster
+from mlvae_tf.runs.devices import free_ports
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 def configurations(count):
     """`TF_CONFIG` of each worker, on ports that nobody listens to."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    workers = {"worker": [f"localhost:{port}" for port in ports]}
-    return [
-        json.dumps({"cluster": workers, "task": {"type": "worker", "index": n}})
-        for n in range(count)
-    ]
+    addresses = [f"localhost:{port}" for port in free_ports(count)]
+    return [cluster.config(addresses, number) for number in range(count)]
 
 
 def start(count, *command, **kwargs):

@@ -36,7 +36,7 @@ from mlvae_tf.evaluation.bootstrap import (
     separate,
 )
 from mlvae_tf.evaluation.classifiers import fit_probe
-from mlvae_tf.evaluation.measure import Measured, choose, probe
+from mlvae_tf.evaluation.measure import Measured, choose, probe, results_of
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.model import MLVAE
@@ -80,15 +80,8 @@ def measure(
     if learned is not None and of_cells:
         found["combinations"] = of_cells
         pictures |= completed.grids(learned, splits, seed, labels)
-    values, intervals = separate(found)
-    results = {
-        **values,
-        "intervals": intervals,
-        "data": notes.sizes(splits),
-        "notes": [NOT_YET, *said],
-    }
     return Measured(
-        results,
+        results_of(found, splits, [NOT_YET, *said]),
         pictures,
         labels,
         doubts.doubts(model, splits, seed),

@@ -99,13 +99,7 @@ def measure(
         )
         said += notes.of_unseen(splits.unseen)
         pictures |= {f"unseen_{name}": png for name, png in others.items()}
-    values, intervals = separate(found)
-    results = {
-        **values,
-        "intervals": intervals,
-        "data": notes.sizes(splits),
-        "notes": said,
-    }
+    results = results_of(found, splits, said)
     if held_out is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
     return Measured(
@@ -115,6 +109,19 @@ def measure(
         doubts.doubts(model, splits, seed),
         explorer.explore(model, splits.measured),
     )
+
+
+def results_of(
+    found: dict[str, Any], splits: Splits, said: list[str]
+) -> dict[str, Any]:
+    """Figures as `metrics.json` has them: intervals apart, and what of."""
+    values, intervals = separate(found)
+    return {
+        **values,
+        "intervals": intervals,
+        "data": notes.sizes(splits),
+        "notes": said,
+    }
 
 
 class Asked(NamedTuple):

@@ -235,7 +235,9 @@ class Pictures(keras.callbacks.Callback):
             draw = figures.of_control(self.model, data, GROUPS)
             for kind in draw:
                 if kinds is None or kind in kinds:
-                    tag = f"{kind}/{level.name}" if several else kind
+                    # One section, since TensorBoard opens no more than two.
+                    tag = f"pictures/{kind}"
+                    tag += f"/{level.name}" if several else ""
                     self._write(tag, draw[kind](), epoch)
         self._writer.flush()
 

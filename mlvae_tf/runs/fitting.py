@@ -83,14 +83,16 @@ def fit(
     train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
-    bad_steps = BadSteps(_amiss(model, splits, training))
-    shows = (
-        Beside("showing the progress", progress),
-        Beside("counting steps that are not taken", bad_steps),
-        Beside("writing for TensorBoard", tensorboard),
-        Beside("drawing pictures", pictures),
-        Beside("looking for what fails", watch),
-    )
+    shows = {
+        "showing the progress": progress,
+        "counting steps that are not taken": BadSteps(
+            _amiss(model, splits, training)
+        ),
+        "writing for TensorBoard": tensorboard,
+        "drawing pictures": pictures,
+        "looking for what fails": watch,
+    }
+    looks = [Beside(*shown) for shown in shows.items()]
     with contextlib.closing(progress), checkpoints.at_interrupt():
         model.fit(
             train,
@@ -106,7 +108,7 @@ def fit(
             callbacks=[
                 *([best] if best else []),  # Checkpoints hold what it keeps.
                 checkpoints,  # Before what may take a while, or fail.
-                *(shows if replicas.is_first else []),
+                *(looks if replicas.is_first else []),
             ],
             replicas=replicas,
         )
