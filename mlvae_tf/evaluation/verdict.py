@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlvae_tf.evaluation.doubts import STYLE_TELLS, TELLING
+from mlvae_tf.evaluation import remedies
+from mlvae_tf.evaluation.doubts import TELLING
+from mlvae_tf.evaluation.remedies import Settings
 from mlvae_tf.evaluation.tables import Table
 
 SAYS = 0.75  # Of the way from chance to always right.
 HEADER = ["what", "value", "good is", "chance"]
 
 
-def sentences(results: dict[str, Any]) -> list[str]:
+def sentences(results: dict[str, Any], settings: Settings) -> list[str]:
     """The verdict: two sentences of one level, one each of several.
 
     Args:
         results: What `metrics.json` holds.
+        settings: What the model was trained with.
     """
     found = []
     if "content_accuracy" in results:
-        found = [_content(results), _style(results)]
+        found = [_content(results), _style(results, settings)]
     for name, of_level in results.get("levels", {}).items():
         if "told_by" in of_level:
             found.append(_level(name, of_level))
@@ -72,13 +75,15 @@ def _content(results: dict[str, Any]) -> str:
     return f"{text} (chance: {_hundredths(chance)})."
 
 
-def _style(results: dict[str, Any]) -> str:
+def _style(results: dict[str, Any], settings: Settings) -> str:
     share, chance = results["style_accuracy"], results["chance_accuracy"]
     told = share > chance + TELLING
     text = "Style still names" if told else "Style hardly names"
     text += f" the group, in {of_100(share)} cases"
     text += f" (chance: {_hundredths(chance)})"
-    return f"{text}: try {STYLE_TELLS}." if told else f"{text}."
+    return (
+        f"{text}: try {remedies.style_tells(settings)}." if told else f"{text}."
+    )
 
 
 def _others(of_level: dict[str, Any]) -> dict[str, float]:
