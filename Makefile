@@ -17,8 +17,9 @@ demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 test: .venv/installed  ## The default tests: nine minutes.
 	$(PYTEST)
 
-TESTS := $(addprefix tests/test_,$(addsuffix .py,errors evidence exports hierarchy \
-	images likelihoods model objective run several_levels store))
+TESTS := $(addprefix tests/test_,$(addsuffix .py,errors evidence exports \
+	hierarchy likelihoods model objective run serving several_levels sources \
+	store workdir))
 
 test-lowest test-highest: test-%: .venv-%/installed  ## In the oldest, the newest versions; TESTS=tests for all.
 	.venv-$*/bin/python -m pytest $(PARALLEL) $(TESTS)
