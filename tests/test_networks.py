@@ -222,8 +222,14 @@ def test_the_gradient_of_chunks_is_that_of_their_loss(make_model, batch, rate):
     np.testing.assert_allclose(gradient[3, 2], slope, rtol=1e-5)
 
 
+# Before 3.14, Keras adds penalties of outputs up over rows, without a mean.
+MEAN_OVER_ROWS = tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 14)
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_regularizers_enter_the_loss_once(make_model, batch, in_chunks):
+    if in_chunks and not MEAN_OVER_ROWS:
+        pytest.skip("A chunk's sum depends on how many rows the chunk has.")
     data = chunks_of(batch, 5) if in_chunks else dataset_of(batch)
     activity = layers.Dense(6, activity_regularizer=keras.regularizers.L1(0.01))
     keras.utils.set_random_seed(0)
@@ -231,7 +237,8 @@ def test_regularizers_enter_the_loss_once(make_model, batch, in_chunks):
     kernels = model.encoder.layers[1].kernel, model.decoder.layers[0].kernel
     penalty = sum(0.01 * np.sum(np.square(kernel)) for kernel in kernels)
     outputs = model.encoder(batch["observations"]).numpy()
-    penalty += 0.01 * np.abs(outputs).sum() / 12  # Keras's mean over rows.
+    rows = 12 if MEAN_OVER_ROWS else 1
+    penalty += 0.01 * np.abs(outputs).sum() / rows
     model.compile(keras.optimizers.SGD(0.0))
     result = model.fit(data, verbose=0).history
     negative_elbo = -result["elbo"][0]
