@@ -42,7 +42,7 @@ class Groups(NamedTuple):
         totals: By level, what is said of each group; of an outer level, what
             its inner groups say.
         posteriors: By level, the posterior of each, whatever the others are.
-        outer: By inner level, the row of each group's outer group, int32.
+        outer: By inner level, the outer group of each group, int32.
     """
 
     totals: Totals
@@ -209,11 +209,11 @@ class Codec:
             if level.parent:
                 own = _products(totals[level.name])
                 size = tf.shape(own[0])[0]
-                outer[level.name] = rows = batches.outer_rows(
+                outer[level.name] = outer_ids = batches.outer_ids(
                     segment_ids[level.name], segment_ids[level.parent], size
                 )
                 told = hierarchy.up(own, self._precision(level, own[0].dtype))
-                told = evidence.accumulate(told, rows, size)
+                told = evidence.accumulate(told, outer_ids, size)
                 if level.parent in totals:  # By another one of its levels.
                     before = _products(totals[level.parent])
                     told = evidence.add(before, told)
@@ -261,7 +261,7 @@ class Codec:
         groups: Groups,
         level: Level,
         outer: tf.Tensor | None,
-        rows: tf.Tensor | None = None,
+        segment_ids: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The posterior of a level's groups given a draw of its outer level.
 
@@ -269,14 +269,16 @@ class Codec:
             groups: All groups.
             level: The level.
             outer: `[n, dim]`, of each one's outer group; None without any.
-            rows: int32 `[n]`, of which groups; by default of all.
+            segment_ids: int32 `[n]`, of which groups; by default of all.
 
         Returns:
             `(loc, scale)`, `[n, dim]`.
         """
 
         def chosen(part: tf.Tensor) -> tf.Tensor:
-            return part if rows is None else tf.gather(part, rows)
+            if segment_ids is None:
+                return part
+            return tf.gather(part, segment_ids)
 
         if outer is None:
             posterior = groups.posteriors[level.name]
@@ -378,8 +380,8 @@ def _products(total: Evidence | Moments) -> Evidence:
 
 
 def _of_outer(
-    posterior: tfd.Normal, rows: tf.Tensor
+    posterior: tfd.Normal, outer_ids: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Loc and scale of each inner group's outer one."""
-    rows = tf.maximum(rows, 0)
-    return tf.gather(posterior.loc, rows), tf.gather(posterior.scale, rows)
+    ids = tf.maximum(outer_ids, 0)
+    return tf.gather(posterior.loc, ids), tf.gather(posterior.scale, ids)

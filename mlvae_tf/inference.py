@@ -27,7 +27,7 @@ from mlvae_tf.levels import LAST_STEP, Level
 from mlvae_tf.style_flow import STEPS, Pairs, StyleFlow
 from mlvae_tf.trainer import GroupedTrainer
 
-BATCH = 1024  # Observations to encode at once.
+BATCH_SIZE = 1024  # Observations to encode at once.
 FEW = 4  # Observations whose content the flow of the style learns from.
 
 
@@ -130,7 +130,10 @@ class GroupedModel(GroupedTrainer):
         return self.codec.likelihood.of_observations(parameters)
 
     def infer_observations(
-        self, observations: Any, group_ids: Any = None, batch_size: int = BATCH
+        self,
+        observations: Any,
+        group_ids: Any = None,
+        batch_size: int = BATCH_SIZE,
     ) -> tuple[Any, tfd.Normal]:
         """`encode` for any number of observations, checked, batch by batch.
 
@@ -185,8 +188,8 @@ class GroupedModel(GroupedTrainer):
         proposed, _ = self.infer_observations(observations, ids)
         segment_ids, contents = self._accumulate(observations, proposed, ids)
         found = {}
-        for name, rows in segment_ids.items():
-            _, first = np.unique(rows, return_index=True)
+        for name, numbers in segment_ids.items():
+            _, first = np.unique(numbers, return_index=True)
             groups = ids[name][first]
             content = contents[name]
             of_groups = tfd.Normal(
@@ -206,7 +209,7 @@ class GroupedModel(GroupedTrainer):
         proposed: Any,
         ids: dict[str, np.ndarray],
     ) -> tuple[dict[str, tf.Tensor], dict[str, tfd.Normal]]:
-        """The row of each observation's group, `[N]`, and the contents.
+        """The segment ids of observations, `[N]`, and the contents.
 
         Args:
             observations: Checked ones.
@@ -221,12 +224,12 @@ class GroupedModel(GroupedTrainer):
             name: tf.constant(of_level) for name, of_level in ids.items()
         }
         segment_ids = batches.number(tensors, self.codec.parents)
-        most = max(int(tf.reduce_max(rows)) for rows in segment_ids.values())
+        most = int(batches.most_groups(segment_ids))
         totals = self.codec.evidence(
             tf.constant(observations, self.variable_dtype),
             proposed if len(self.levels) > 1 else {self._first: proposed},
             segment_ids,
-            most + 1,
+            most,
         )
         return segment_ids, self.codec.groups(totals, segment_ids).posteriors
 
@@ -253,8 +256,8 @@ class GroupedModel(GroupedTrainer):
             return self.infer_observations(observations)[1]
         ids = self._ids(group_ids)
         proposed, _ = self.infer_observations(observations, ids)
-        rows, contents = self._accumulate(observations, proposed, ids)
-        of_rows = self.codec.joined(_means_of_rows(contents, rows))
+        segment_ids, contents = self._accumulate(observations, proposed, ids)
+        of_rows = self.codec.joined(_means_of_rows(contents, segment_ids))
         return self._read_styles(self._given_style, observations, of_rows)
 
     def _read_styles(
@@ -267,10 +270,10 @@ class GroupedModel(GroupedTrainer):
         observations = tf.constant(observations, self.variable_dtype)
         parts = [
             read(
-                observations[start : start + BATCH],
-                content[start : start + BATCH],
+                observations[start : start + BATCH_SIZE],
+                content[start : start + BATCH_SIZE],
             )
-            for start in range(0, len(observations), BATCH)
+            for start in range(0, len(observations), BATCH_SIZE)
         ]
         return tfd.Normal(*(tf.concat(part, 0) for part in zip(*parts)))
 
@@ -283,14 +286,14 @@ class GroupedModel(GroupedTrainer):
     ) -> float:
         """Learn to take out of the style what the content tells, after `fit`.
 
-        The networks stay as they are. Their styles given the contents of single
-        observations are what the flow learns from, and given draws of contents
-        that a few of a group's make together. It is told which groups' contents
-        these are near.
+        The networks stay as they are. The flow learns from their styles: given
+        the contents of single observations, and given draws of contents that a
+        few observations of a group make together. It is told which groups'
+        contents these are near.
 
         Args:
             observations: `[N, *observation_shape]` of those trained on, values
-                or 8-bit images; the more the better, some ten thousands are
+                or 8-bit images; the more the better, tens of thousands are
                 enough.
             group_ids: `[N]`, integers or strings, in any order.
             seed: Of its draws.
@@ -323,9 +326,9 @@ class GroupedModel(GroupedTrainer):
             for content in contents
         ]
         one, other = (Pairs(q.loc, c) for q, c in zip(styles, contents))
-        rows, groups = self._accumulate(observations, proposed, ids)
+        segment_ids, groups = self._accumulate(observations, proposed, ids)
         prototypes = [
-            groups[name].loc[: int(tf.reduce_max(rows[name])) + 1]
+            groups[name].loc[: int(tf.reduce_max(segment_ids[name])) + 1]
             for name in alone
         ]
         scale = styles[0].scale[0]

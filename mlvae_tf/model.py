@@ -312,7 +312,7 @@ class MLVAE(GroupedModel):
 
         Args:
             observations: `[N, *observation_shape]`, at least two. They are
-                held in memory; some thousands are enough.
+                held in memory; a few thousand are enough.
 
         Raises:
             ValueError: Unless `can_adapt`, or if the shapes or values do not
@@ -439,8 +439,8 @@ def _style(dim: int, kl_weight: float | Schedule, num_levels: int) -> Level:
 
 def _choose(name: str, value: str, choices: Any) -> str:
     if value not in choices:
-        known = ", ".join(repr(choice) for choice in choices)
-        raise InputError(f"{name} must be one of {known}: got {value!r}.")
+        names = ", ".join(repr(choice) for choice in choices)
+        raise InputError(f"{name} must be one of {names}: got {value!r}.")
     return value
 
 

@@ -206,7 +206,7 @@ def start_at_components(
 
     Args:
         encoder: From `linear_encoder`.
-        decoder: From `linear_decoder`, with one parameter a value.
+        decoder: From `linear_decoder`, with one parameter per value.
         observations: `[N, ...]`, at least two.
         content_dim: Dimensions of the content.
 

@@ -21,7 +21,7 @@ def assert_equal(left, right):
     assert left.groups.dtype.kind == right.groups.dtype.kind
     assert left.counts.tolist() == right.counts.tolist()
     assert left.keys.tolist() == right.keys.tolist()
-    assert (left.rule, left.model) == (right.rule, right.model)
+    assert (left.rule, left.fingerprint) == (right.rule, right.fingerprint)
     # The same program and shapes; only the order of the sums differs.
     for a, b in zip(left.evidence, right.evidence):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

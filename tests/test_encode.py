@@ -51,7 +51,7 @@ def assert_equal(left, right, rtol=1e-12):
     assert left.groups.tolist() == right.groups.tolist()
     assert left.counts.tolist() == right.counts.tolist()
     assert left.keys.tolist() == right.keys.tolist()
-    assert (left.rule, left.model) == (right.rule, right.model)
+    assert (left.rule, left.fingerprint) == (right.rule, right.fingerprint)
     for a, b in zip(left.evidence, right.evidence):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-9)
 

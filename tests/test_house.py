@@ -32,7 +32,7 @@ FLOORS = (
     "evaluation.classifiers evaluation.probes",
     "evaluation.calibration evaluation.judge",
     "evaluation.likelihood evaluation.unseen evaluation.names",
-    "evaluation.grid evaluation.figures evaluation.charts evaluation.explorer",
+    "evaluation.grid evaluation.drawings evaluation.charts evaluation.explorer",
     "evaluation.comparing evaluation.identification evaluation.signs",
     "evaluation.remedies evaluation.doubts evaluation.notes evaluation.measure",
     "evaluation.guesses evaluation.combinations evaluation.completed",

@@ -195,7 +195,7 @@ def test_evaluation_says_what_each_latent_tells(run):
     process = script("evaluate.py", f"--workdir={folder}")
     assert process.returncode == 0, process.stderr
     assert "person told by the content of light" in process.stdout
-    assert "whom swaps are taken for is not measured" in process.stdout
+    assert "which group swaps are taken for is not measured" in process.stdout
     text = (folder / "evaluation" / "metrics.json").read_text()
     metrics = json.loads(text)
     assert set(metrics["levels"]) == {"person", "light"}

@@ -244,7 +244,7 @@ def test_a_table_comes_back_as_it_was(ids, tmp_path, generator):
     known.save(path)
     loaded = ContentStore.load(path)
     assert_equal(loaded, known, rtol=0)
-    assert (loaded.rule, loaded.model) == ("product", "m")
+    assert (loaded.rule, loaded.fingerprint) == ("product", "m")
     assert loaded.groups.dtype.kind == known.groups.dtype.kind
     # Any reader of Parquet finds the posterior beside the evidence.
     columns = pq.read_table(path).to_pydict()
@@ -358,8 +358,8 @@ def test_foreign_and_impossible_tables(tmp_path):
         dataclasses.replace(good, **values).save(path)
         with pytest.raises(InputError, match="damaged: expected distinct"):
             ContentStore.load(path)
-    dataclasses.replace(good, model="n").save(path)
-    assert ContentStore.load(path).model == "n"
+    dataclasses.replace(good, fingerprint="n").save(path)
+    assert ContentStore.load(path).fingerprint == "n"
 
 
 def test_a_table_whose_counts_and_keys_differ(tmp_path):

@@ -155,7 +155,10 @@ def test_one_level_has_its_one_table(make_model, batch):
     assert found.groups.tolist() == expected.groups.tolist()
     assert found.counts.tolist() == expected.counts.tolist()
     assert found.keys.tolist() == expected.keys.tolist()
-    assert (found.rule, found.model) == (expected.rule, expected.model)
+    assert (found.rule, found.fingerprint) == (
+        expected.rule,
+        expected.fingerprint,
+    )
     for one, other in zip(found.evidence, expected.evidence):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 

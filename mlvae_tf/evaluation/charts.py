@@ -67,7 +67,7 @@ def accuracy_curve(results: dict[str, Any]) -> bytes:
     axes.set_xticks(x, list(results["content_accuracy"]))
     axes.set(
         xlabel="observations of the group, k",
-        ylabel="accuracy of the group",
+        ylabel="how often the group is named",
         ylim=(0, 1.03),
     )
     figure.legend(frameon=False, loc="outside lower center", ncols=2)

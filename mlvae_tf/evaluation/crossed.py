@@ -15,14 +15,14 @@ from mlvae_tf import batches, noise, progress, whole
 from mlvae_tf.batches import Part
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
     charts,
     combinations,
     completed,
+    drawings,
     explorer,
-    figures,
     likelihood,
     notes,
     probes,
@@ -40,7 +40,9 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
-NOT_YET = "whom swaps are taken for is not measured of several levels yet"
+NOT_YET = (
+    "which group swaps are taken for is not measured of several levels yet"
+)
 
 Array = np.ndarray
 Pictures = dict[str, bytes]
@@ -49,7 +51,7 @@ Pictures = dict[str, bytes]
 def measure(
     model: MLVAE,
     splits: Splits,
-    batching: Batches,
+    batching: Batching,
     counts: Counts,
     importance_samples: int,
     seed: int,
@@ -94,7 +96,7 @@ def _by_level(
     found: dict[str, dict[str, Any]]
     found = {name: {} for name in splits.train.levels}
     pictures = {
-        f"sample_of_{name}": figures.sample_grid(
+        f"sample_of_{name}": drawings.sample_grid(
             splits.train.on(name), labels=labels
         )
         for name in found
@@ -120,7 +122,7 @@ def _by_level(
 
 
 def elbo(
-    model: MLVAE, data: GroupedData, batching: Batches, seed: int
+    model: MLVAE, data: GroupedData, batching: Batching, seed: int
 ) -> dict[str, Estimate]:
     """The ELBO and its terms, nats per group of the first level in a batch.
 
@@ -200,8 +202,8 @@ def of_level(
         of one observation names the group.
     """
     level = train.level
-    known = np.isin(held_out.groups, train.groups)
-    held_out = held_out[np.flatnonzero(known[held_out.group_index])]
+    trained = np.isin(held_out.groups, train.groups)
+    held_out = held_out[np.flatnonzero(trained[held_out.group_index])]
     if len(held_out.groups) < 2:
         return {}, {}, ["held-out observations are of fewer than two groups"]
     chosen = choose(train, held_out, seed)
@@ -220,7 +222,7 @@ def of_level(
     pictures = {
         **probed.pictures,
         "accuracy": charts.accuracy_curve({**values, "intervals": intervals}),
-        "swap": figures.swap_grid(model, held_out, labels=labels),
+        "swap": drawings.swap_grid(model, held_out, labels=labels),
         "map": charts.latent_map(posteriors, labels),
     }
     return found, pictures, said + probed.notes
@@ -229,7 +231,7 @@ def of_level(
 def _of_unseen(
     model: MLVAE, train: GroupedData, data: GroupedData, seed: int
 ) -> tuple[dict[str, dict[str, Any]], Pictures]:
-    """What observations tell whose group of the first level is a new one.
+    """What is told of observations whose group of the first level is new.
 
     Args:
         model: The model.
@@ -238,9 +240,9 @@ def _of_unseen(
         seed: Seed of what is chosen, and of the probes.
 
     Returns:
-        `(figures, pictures)`. Of the first level `unseen`, who is it; of the
-        others `among_unseen`, how often their content of one such observation
-        names a group that training had.
+        `(figures, pictures)`. Of the first level `unseen`: identification and
+        verification; of the others `among_unseen`: how often their content of
+        one such observation names a group that training had.
     """
     found: dict[str, dict[str, Any]] = {}
     pictures: Pictures = {}
@@ -256,10 +258,10 @@ def _of_unseen(
     learned, asked = latents(model, some), latents(model, data)
     for name in names:
         ids, others = some.levels[name].ids, data.levels[name].ids
-        known = np.isin(others, ids)
-        if name != data.level and known.any() and len(np.unique(ids)) > 1:
+        trained = np.isin(others, ids)
+        if name != data.level and trained.any() and len(np.unique(ids)) > 1:
             fitted = fit_probe(learned[name], ids, seed)
-            right = fitted.names(asked[name][known]) == others[known]
+            right = fitted.names(asked[name][trained]) == others[trained]
             found[name] = {"among_unseen": estimate(right)}
     return found, pictures
 

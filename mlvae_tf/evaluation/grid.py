@@ -27,7 +27,7 @@ ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 IMAGE, SERIES = 64, 192  # Pixels of a sprite's cell, its longer side at most.
 PALETTE = 64  # Colours of a sprite of series.
 
-# An observation a cell, or None for an empty one; None for no margin.
+# One observation per cell, or None for an empty one; None for no margin.
 Limits = tuple[Any, Any]  # Numbers, or arrays of one per channel.
 Margin = Sequence[np.ndarray | None] | np.ndarray | None
 

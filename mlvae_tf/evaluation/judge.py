@@ -25,7 +25,7 @@ from mlvae_tf.evaluation.representations import filled, flat
 from mlvae_tf.model import MLVAE
 
 MAX_SWAPS = 2000
-BATCH = 128
+BATCH_SIZE = 128
 PASSES = 10
 MIN_STEPS, MAX_STEPS = 300, 1500
 
@@ -45,7 +45,7 @@ class Judge:
         self.groups = data.groups
         shape = data.observations.shape[1:]
         if len(shape) == 3 and min(shape[:2]) >= 8:
-            batches = PASSES * len(data) // BATCH
+            batches = PASSES * len(data) // BATCH_SIZE
             steps = min(max(batches, MIN_STEPS), MAX_STEPS)
             self._network = _network(shape, len(self.groups), steps, seed)
             _train(self._network, data, steps, seed)
@@ -98,14 +98,14 @@ def _train(
     seed: int,
 ) -> None:
     generator = noise.generator(seed, noise.Stream.JUDGE)
-    passes = -(-steps * BATCH // len(data))
+    passes = -(-steps * BATCH_SIZE // len(data))
     order = np.concatenate(
         [generator.permutation(len(data)) for _ in range(passes)]
-    )[: steps * BATCH]
+    )[: steps * BATCH_SIZE]
     read = reader(data)
     batches = (
         tf.data.Dataset.from_tensor_slices((order, data.group_index[order]))
-        .batch(BATCH)
+        .batch(BATCH_SIZE)
         .map(lambda rows, labels: (_filled(read(rows)), labels))
         .prefetch(2)
     )

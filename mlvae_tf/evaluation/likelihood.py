@@ -21,7 +21,7 @@ from mlvae_tf.batches import Part
 from mlvae_tf.codec import Codec, Groups
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.model import MLVAE
 
@@ -29,7 +29,7 @@ MAX_GROUPS = 64
 
 
 def group_elbo(
-    model: MLVAE, data: GroupedData, batching: Batches, seed: int
+    model: MLVAE, data: GroupedData, batching: Batching, seed: int
 ) -> dict[str, Any]:
     """The averaged group ELBO and its terms, nats per group.
 
@@ -46,9 +46,9 @@ def group_elbo(
     def terms_of(
         observations: tf.Tensor, group_ids: tf.Tensor, step: tf.Tensor
     ) -> objective.Terms:
-        groups, rows = evidence.index_groups(group_ids)
+        groups, segment_ids = evidence.index_groups(group_ids)
         observations = tf.cast(observations, model.variable_dtype)
-        part = Part(observations, {model.levels[0].name: rows})
+        part = Part(observations, {model.levels[0].name: segment_ids})
         of_batch = noise.of_step(seed, noise.Stream.LIKELIHOOD, step)
         terms = whole.group_terms(model.elbo, part, of_batch)
         return tf.nest.map_structure(lambda t: t[: tf.size(groups)], terms)
@@ -73,7 +73,7 @@ def group_elbo(
 def log_likelihood(
     model: MLVAE,
     data: GroupedData,
-    batching: Batches,
+    batching: Batching,
     num_samples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -97,10 +97,10 @@ def log_likelihood(
             "importance_samples": num_samples,
             "importance_groups": groups,
         }
-    _, rows = evidence.index_groups(ids)
-    some = rows.numpy() < MAX_GROUPS
+    segment_ids = evidence.index_groups(ids)[1].numpy()
+    some = segment_ids < MAX_GROUPS
     bounds = importance_weighted_bound(
-        model, observations[some], rows.numpy()[some], num_samples, seed
+        model, observations[some], segment_ids[some], num_samples, seed
     )
     return {
         "importance_weighted_bound": estimate(bounds),
@@ -155,11 +155,13 @@ def importance_weighted_bound(
         of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
         of_contents, of_styles = noise.split(of_draw)
         drawn, ratio = _draw_groups(codec, groups, of_contents)
-        rows = {
+        of_rows = {
             level.name: tf.gather(drawn[level.name], segment_ids[level.name])
             for level in codec.drawn
         }
-        per_observation = _log_ratio(codec, features, targets, rows, of_styles)
+        per_observation = _log_ratio(
+            codec, features, targets, of_rows, of_styles
+        )
         if len(codec.levels) > 1:
             total = tf.reduce_sum(per_observation) + tf.reduce_sum(ratio)
             return total[tf.newaxis]
@@ -189,8 +191,8 @@ def _draw_groups(
         own_seed = noise.fold_in(seed, number) if number else seed
         outer = None
         if level.parent:
-            rows = tf.maximum(groups.outer[level.name], 0)
-            outer = tf.gather(drawn[level.parent], rows)
+            outer_ids = tf.maximum(groups.outer[level.name], 0)
+            outer = tf.gather(drawn[level.parent], outer_ids)
         loc, scale = codec.given_outer(groups, level, outer)
         sample = noise.sample(loc, scale, own_seed)
         prior = codec.prior(level, outer, sample)

@@ -126,8 +126,8 @@ def of_unseen(unseen: GroupedData) -> list[str]:
     sizes = np.bincount(unseen.group_index)
     if len(sizes) == 1:
         return [
-            f"the only group held out whole is {unseen.groups[0]}: whom its "
-            "observations are of is no question, and is not measured"
+            f"the only group held out whole is {unseen.groups[0]}: which "
+            "group its observations are of is no question, and is not measured"
         ]
     able = {shots: int(np.sum(sizes > shots)) for shots in SHOTS}
     lacking = [str(shots) for shots, groups in able.items() if groups < 2]

@@ -96,8 +96,8 @@ class Posteriors:
         """
         rows, set_ids = [], []
         groups: list[np.generic] = []  # Of the sets.
-        ids, index = np.unique(self.group_ids, return_inverse=True)
-        order, offsets = by_group(index.astype(np.int32), len(ids))
+        ids, group_index = np.unique(self.group_ids, return_inverse=True)
+        order, offsets = by_group(group_index.astype(np.int32), len(ids))
         for group, members in zip(ids, np.split(order, offsets[1:-1])):
             size = count or len(members)
             sets = len(members) // size

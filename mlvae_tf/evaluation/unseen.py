@@ -107,8 +107,8 @@ def _episodes(
     able = groups[sizes > count + spare]
     if len(able) < 2:
         return None
-    index = np.searchsorted(groups, group_ids).astype(np.int32)
-    order, offsets = by_group(index, len(groups))
+    group_index = np.searchsorted(groups, group_ids).astype(np.int32)
+    order, offsets = by_group(group_index, len(groups))
     of_groups = dict(zip(groups.tolist(), np.split(order, offsets[1:-1])))
     generator = noise.generator(seed, noise.Stream.EPISODES, count)
     ways = min(len(able), MAX_GROUPS)
@@ -144,11 +144,11 @@ def best_comparison(learned: Posteriors, seed: int) -> str:
     """
     generator = noise.generator(seed, noise.Stream.HALVES)
     groups = generator.permutation(np.unique(learned.group_ids))
-    known = np.isin(learned.group_ids, groups[: len(groups) // 2])
-    asked = learned[np.flatnonzero(~known)]
+    half = np.isin(learned.group_ids, groups[: len(groups) // 2])
+    asked = learned[np.flatnonzero(~half)]
     ways = {}
-    if known.any():
-        ways = contents(asked, learned[np.flatnonzero(known)])
+    if half.any():
+        ways = contents(asked, learned[np.flatnonzero(half)])
     found = identification(ways, asked.group_ids, episodes=100, seed=seed)
     scores = {
         name: np.mean([right.mean() for right in column.values()])
@@ -190,9 +190,9 @@ def swaps(
         fewer than two groups have observations for are left out.
     """
     points = observe(unseen.values())
-    index, styles = unseen.group_index, posteriors.style.loc.numpy()
-    sizes = np.bincount(index)[:, np.newaxis]
-    totals = np.stack([np.bincount(index, x) for x in points.T], axis=1)
+    group_index, styles = unseen.group_index, posteriors.style.loc.numpy()
+    sizes = np.bincount(group_index)[:, np.newaxis]
+    totals = np.stack([np.bincount(group_index, x) for x in points.T], axis=1)
     found: dict[str, dict[str, Estimate]] = {
         name: {} for name in ("judge_accuracy", "content_group", "style_group")
     }
@@ -213,13 +213,13 @@ def swaps(
             swapped = model.decode(
                 contents.loc, tf.constant(styles[queries[donors]])
             ).mean()
-            group = index[queries]
+            group = group_index[queries]
             others = totals[group] - points[rows].sum(axis=1)
             centers = others / (sizes[group] - count - 1)
             real = cdist(points[queries], centers).argmin(axis=1)
             named = cdist(observe(swapped.numpy()), centers).argmin(axis=1)
             scores.append([real == own, named == own, named == donors])
-        asked = index[drawn[..., count]]
+        asked = group_index[drawn[..., count]]
         for name, right in zip(found, np.swapaxes(scores, 0, 1), strict=True):
             found[name][str(count)] = estimate_of_units(right, asked)
     return found
@@ -281,12 +281,12 @@ def _pairs(
     total = len(group_ids)
     if total * (total - 1) // 2 <= MAX_PAIRS:
         return np.triu_indices(total, k=1)
-    _, index, sizes = np.unique(
+    _, group_index, sizes = np.unique(
         group_ids, return_inverse=True, return_counts=True
     )
-    order, offsets = by_group(index, len(sizes))
+    order, offsets = by_group(group_index, len(sizes))
     # By place in the order: the others of the group, then all beyond it.
-    start, size = offsets[index[order]], sizes[index[order]]
+    start, size = offsets[group_index[order]], sizes[group_index[order]]
     half = MAX_PAIRS // 2
     weight = size - 1.0
     one = generator.choice(total, half, p=weight / weight.sum())
@@ -339,11 +339,10 @@ def measure(
         groups by representation and number of shots; `verification_auc` by
         representation; in both, `content` is compared in the way that serves
         training groups best, `content_compared_by`; `chance_accuracy` by number
-        of shots, that of guessing; and `swap`, what `swaps`
-        finds as seen by the linear discriminants of 100 principal components
-        of the training observations, where there are such, of a model of one
-        level. Curves are by
-        representation, too. Both are empty where there is a single unseen
+        of shots, that of guessing; and `swap`, what `swaps` finds as seen by
+        the linear discriminants of 100 principal components of the training
+        observations, where there are such, of a model of one level. Curves are
+        by representation, too. Both are empty where there is a single unseen
         group, or none with two observations.
     """
     sizes = np.unique(unseen.group_ids, return_counts=True)[1]

@@ -31,7 +31,7 @@ from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.guards import as_input_error
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import several, workdir
-from mlvae_tf.runs.building import make_batches
+from mlvae_tf.runs.building import make_batching
 from mlvae_tf.runs.command_line import format_value
 from mlvae_tf.runs.config import Config
 from mlvae_tf.runs.planning import training_groups
@@ -163,18 +163,18 @@ def _measure_run(
     check_shapes(splits.train.observations, model.observation_shape)
     several.check_levels(model, splits.train)
     splits, notes = _measurable(splits, config.data.dataset)
-    batches, seed = make_batches(config.training), config.training.seed
+    batching, seed = make_batching(config.training), config.training.seed
     with as_input_error():
         if len(model.levels) > 1:
             measured = crossed.measure(
-                model, splits, batches, counts, importance_samples, seed
+                model, splits, batching, counts, importance_samples, seed
             )
         else:
             measured = measure.measure(
                 model,
                 splits,
                 training_groups(splits.train, config.training),
-                batches,
+                batching,
                 counts,
                 importance_samples,
                 seed,

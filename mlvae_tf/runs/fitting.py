@@ -16,7 +16,7 @@ from mlvae_tf.model import MLVAE
 from mlvae_tf.replicas import ALONE, Replicas
 from mlvae_tf.runs import trouble
 from mlvae_tf.runs.best import Best
-from mlvae_tf.runs.building import make_batches
+from mlvae_tf.runs.building import make_batching
 from mlvae_tf.runs.callbacks import (
     BadSteps,
     Beside,
@@ -121,7 +121,7 @@ def _amiss(
     """What says what is amiss in the batch of a step, given its number."""
 
     def describe(step: int) -> str:
-        how, seed = make_batches(training), training.seed
+        how, seed = make_batching(training), training.seed
         rows = trouble.rows_of_step(splits.train, how, seed, step)
         return trouble.describe(model, splits.train, rows)
 
@@ -137,10 +137,12 @@ def validated(training: TrainingConfig) -> list[int]:
 def _expect_batches(
     model: MLVAE, splits: Splits, training: TrainingConfig
 ) -> None:
-    batches, held_out = make_batches(training), splits.monitored
+    batching, held_out = make_batching(training), splits.monitored
     model.expect_batches(
-        crossing.sampler(batches, splits.train.index).largest,
-        crossing.sampler(batches, held_out.index).largest if held_out else (),
+        crossing.sampler(batching, splits.train.group_indices).largest,
+        crossing.sampler(batching, held_out.group_indices).largest
+        if held_out
+        else (),
     )
 
 
@@ -152,10 +154,10 @@ def _datasets(
     replicas: Replicas,
 ) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
     """The batches to train on, and those to validate with."""
-    batches = make_batches(training)
+    batching = make_batching(training)
     train = make_dataset(
         splits.train,
-        batches,
+        batching,
         training.seed,
         training.length,
         first_epoch,
@@ -169,7 +171,7 @@ def _datasets(
         return train, None
     return train, make_dataset(
         held_out,
-        batches,
+        batching,
         training.seed,
         chunk_size=training.chunk_size,
         replicas=replicas,

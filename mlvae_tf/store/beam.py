@@ -125,13 +125,17 @@ def add_up(shares: Iterable[Share]) -> Share:
     return Share(np.concatenate(keys), functools.reduce(evidence.add, parts))
 
 
-def write(known: list[KeyedShare], rule: str, model: str, path: str) -> None:
+def write(
+    found: list[KeyedShare], rule: str, fingerprint: str, path: str
+) -> None:
     """Write the table, on the one worker that has all groups."""
-    groups, shares = zip(*known)
+    groups, shares = zip(*found)
     counts = np.array([len(share.keys) for share in shares])
     total = Evidence(*map(np.stack, zip(*(v.evidence for v in shares))))
     keys = np.concatenate([share.keys for share in shares])
-    store = ContentStore.of(np.array(groups), counts, total, keys, rule, model)
+    store = ContentStore.of(
+        np.array(groups), counts, total, keys, rule, fingerprint
+    )
     store.save(pathlib.Path(path))
 
 

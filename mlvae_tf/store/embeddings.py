@@ -92,7 +92,9 @@ def _encode(
         if part.split is not None:
             table["split"] = pa.array([part.split] * len(values))
         for name, level in levels.items():
-            table[name] = columns.ids(groups[name][level.index[start:stop]])
+            table[name] = columns.ids(
+                groups[name][level.group_index[start:stop]]
+            )
         yield pa.table({**table, **_vectors(model, values)})
 
 

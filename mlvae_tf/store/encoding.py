@@ -194,14 +194,14 @@ def encode_part(
     heard = []
     for batch in _ahead(_read(part, batch_size, model.codec.likelihood)):
         rows = batch.groups
-        known = Evidence(*(column[rows] for column in total))
-        for column, values in zip(total, evidence.add(known, step(batch))):
+        before = Evidence(*(column[rows] for column in total))
+        for column, values in zip(total, evidence.add(before, step(batch))):
             column[rows] = values
         counts[rows] += batch.counts()
         heard.append(batch.segment_ids >= 0)
         bar.update(len(batch.observations))
-    index = np.where(np.concatenate(heard), part.group_index, -1)
-    keys = by_group(part.keys, index)
+    group_index = np.where(np.concatenate(heard), part.group_index, -1)
+    keys = by_group(part.keys, group_index)
     rule = model.levels[0].accumulation
     return ContentStore.of(
         groups, counts, total, keys, rule, fingerprint(model)

@@ -95,13 +95,13 @@ def encode(
         keys = GroupedData.of(observations, ids[names[0]]).keys
     tables = {}
     for level in codec.drawn:
-        groups, index = data[level.name]
-        index = np.where(heard, index, -1)
+        groups, group_index = data[level.name]
+        group_index = np.where(heard, group_index, -1)
         tables[level.name] = ContentStore.of(
             groups,
-            np.bincount(index[heard], minlength=len(groups)),
+            np.bincount(group_index[heard], minlength=len(groups)),
             totals[level.name],
-            encoding.by_group(keys, index),
+            encoding.by_group(keys, group_index),
             level.accumulation,
             fingerprint(model),
         )
@@ -151,9 +151,9 @@ def _add_up(
                 heard[start:stop] = known
             told = heard[start:stop]
             for name, parts in propose(some).items():
-                rows = data[name][1][start:stop][told]
+                group_index = data[name][1][start:stop][told]
                 for total, part in zip(totals[name], parts):
-                    np.add.at(total, rows, part[told])
+                    np.add.at(total, group_index, part[told])
             bar.update(len(some))
     return totals, heard
 

@@ -45,7 +45,7 @@ def contained(
     keys = np.concatenate([_in_groups(part) for part in parts])
     order = np.argsort(keys, kind="stable")
     ordered, among = keys[order], np.sort(_in_groups(whole))
-    # The how manieth of its like each one is, and how many the whole has.
+    # Which of its like each one is, from 0, and how many the whole has.
     number = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
     found = np.searchsorted(among, ordered, "right")
     found -= np.searchsorted(among, ordered)

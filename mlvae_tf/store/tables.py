@@ -87,7 +87,7 @@ class LevelStores:
             hierarchy.up(table.evidence, precision),
             table.keys,
             rule,
-            table.model,
+            table.fingerprint,
         )
 
     def posteriors(self) -> dict[str, Posterior]:

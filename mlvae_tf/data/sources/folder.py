@@ -70,10 +70,10 @@ def _reach(folder: pathlib.Path, depth: int) -> bool:
     return any(_reach(folder / name, depth - 1) for name in names)
 
 
-def _others(folder: pathlib.Path, known: list[str]) -> list[str]:
+def _others(folder: pathlib.Path, named: list[str]) -> list[str]:
     """What else is in a folder."""
     names = [entry.name for entry in _entries(folder)]
-    return [shown(folder / name) for name in names if name not in known]
+    return [shown(folder / name) for name in names if name not in named]
 
 
 class _Listed:
@@ -180,7 +180,7 @@ class _Listed:
             name: Grouping.of(of) for name, of in nested(ids, parents).items()
         }
         return {
-            name: Grouping(of.groups, np.repeat(of.index, self.sizes()))
+            name: Grouping(of.groups, np.repeat(of.group_index, self.sizes()))
             for name, of in of_folders.items()
         }
 
