@@ -67,6 +67,17 @@ def test_what_content_says(accuracy, said):
         assert content.endswith("from one held-out observation (chance: 10).")
 
 
+def test_the_largest_of_many_probes_has_a_chance_of_its_own():
+    found = {**ONE, "style_accuracy": 0.25}
+    assert "try " in verdict.sentences(found, SETTINGS)[1]
+    found["style_chance"] = 0.18
+    style = verdict.sentences(found, SETTINGS)[1]
+    assert style.startswith("Style hardly names the group, in 25 of 100")
+    assert style.endswith("(chance: 18).")
+    rows = {row[0]: row[3] for row in verdict.headlines(found)}
+    assert rows["Style of one names the group"] == "18 of 100"
+
+
 def test_style_at_chance_needs_no_advice():
     _, style = verdict.sentences({**ONE, "style_accuracy": 0.2}, SETTINGS)
     assert (

@@ -76,7 +76,7 @@ def _content(results: dict[str, Any]) -> str:
 
 
 def _style(results: dict[str, Any], settings: Settings) -> str:
-    share, chance = results["style_accuracy"], results["chance_accuracy"]
+    share, chance = results["style_accuracy"], _style_chance(results)
     told = share > chance + TELLING
     text = "Style still names" if told else "Style hardly names"
     text += f" the group, in {of_100(share)} cases"
@@ -84,6 +84,11 @@ def _style(results: dict[str, Any], settings: Settings) -> str:
     return (
         f"{text}: try {remedies.style_tells(settings)}." if told else f"{text}."
     )
+
+
+def _style_chance(results: dict[str, Any]) -> float:
+    """What the largest of as many probes would say of any styles."""
+    return results.get("style_chance", results["chance_accuracy"])
 
 
 def _others(of_level: dict[str, Any]) -> dict[str, float]:
@@ -159,7 +164,7 @@ def _of_groups(results: dict[str, Any]) -> Table:
     ]
     share = results["style_accuracy"]
     text = "Style of one names the group"
-    rows.append(_named(text, share, chance, "near chance"))
+    rows.append(_named(text, share, _style_chance(results), "near chance"))
     swap = results["swap"]
     real = _hundredths(swap["judge_accuracy"])
     text = "Swapped observations are taken for the content's group"
