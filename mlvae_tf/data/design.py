@@ -178,7 +178,8 @@ class Design:
             if self.parents.get(inner) != outer:
                 found.append(
                     f"every {inner} is within one {outer}, and neither is told "
-                    f'from the other: declare {inner} with parent="{outer}"'
+                    f'from the other: declare {inner} with parent="{outer}", '
+                    f"--parents={inner}:{outer}"
                 )
         for pair, cross in self.crosses.items():
             if pair not in inside and pair[::-1] not in inside:
