@@ -33,6 +33,14 @@ class Elbo:
     codec: Codec
     per_observation: bool = False
 
+    def kl_weights(self, step: int | tf.Tensor) -> dict[str, float | tf.Tensor]:
+        """By level, the weight of its KL at a step; see `Level.weight_at`."""
+        codec = self.codec
+        return {
+            level.name: level.weight_at(step, codec.dtype)
+            for level in (*codec.levels, codec.style)
+        }
+
     def propose(self, part: Part, seed: tf.Tensor, training: bool) -> Proposals:
         """What a part's observations say of their latents.
 

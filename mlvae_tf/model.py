@@ -7,9 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from mlvae_tf import checks, likelihoods, networks
+from mlvae_tf import checks, likelihoods, networks, principal
 from mlvae_tf.codec import Codec
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
@@ -142,19 +141,12 @@ class MLVAE(GroupedModel):
         super().__init__(**kwargs)
         _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        content = accumulation, evidence_dropout, content_contrast
         self._given_levels = levels is not None
         if levels is None:
-            levels = [
-                Level("content", content_dim, *content, content_kl_weight)
-            ]
-        named = "accumulation", "evidence_dropout", "contrast"
-        settings = dict(zip(named, content), kl_weight=content_kl_weight)
-        self.levels = as_levels(levels, **settings)
+            levels = {"content": content_dim}
+        of_content = accumulation, evidence_dropout, content_contrast
+        self.levels = as_levels(levels, *of_content, content_kl_weight)
         self.style = _style(style_dim, style_kl_weight, len(self.levels))
-        self.trunk = _choose("trunk", trunk, networks.TRUNKS)
-        self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
-        self.activation = activation
         self.likelihood = likelihoods.get(likelihood, scale=observation_scale)
         self.missing_values = missing_values
         self.style_given_content = style_given_content
@@ -163,7 +155,7 @@ class MLVAE(GroupedModel):
             "content_samples", content_samples, ("group", "observation")
         )
         self.seed = random.randrange(2**31) if seed is None else seed
-        self._make_networks(encoder, decoder)
+        self._make_networks(trunk, hidden_units, activation, encoder, decoder)
 
     @property
     def content_dim(self) -> int:
@@ -177,10 +169,16 @@ class MLVAE(GroupedModel):
 
     def _make_networks(
         self,
+        trunk: str,
+        hidden_units: int | tuple[int, ...],
+        activation: str,
         encoder: keras.layers.Layer | None,
         decoder: keras.layers.Layer | None,
     ) -> None:
         """Make what was not given, and say what is trained."""
+        self.trunk = _choose("trunk", trunk, networks.TRUNKS)
+        self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
+        self.activation = activation
         shown = self.likelihood
         if self.missing_values:
             shown = WithMissing(self.likelihood)
@@ -330,18 +328,7 @@ class MLVAE(GroupedModel):
             raise InputError(
                 f"adapt needs two observations: got {len(observations)}."
             )
-        networks.start_at_components(
-            self.encoder,
-            self.decoder,
-            self.codec.likelihood.encoded(tf.constant(observations)).numpy(),
-            self.content_dim,
-        )
-        head = self.codec.heads[self.levels[0].name]
-        kernel = head.kernel.numpy()
-        kernel[:, : self.content_dim] = np.eye(
-            len(kernel), self.content_dim, dtype=kernel.dtype
-        )
-        head.kernel.assign(kernel)
+        principal.start(self.codec, observations)
 
     @property
     def can_adapt(self) -> bool:
