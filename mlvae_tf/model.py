@@ -155,7 +155,7 @@ class MLVAE(GroupedModel):
             "content_samples", content_samples, ("group", "observation")
         )
         self.seed = random.randrange(2**31) if seed is None else seed
-        self._make_networks(trunk, hidden_units, activation, encoder, decoder)
+        self._make(trunk, hidden_units, activation, encoder, decoder)
 
     @property
     def content_dim(self) -> int:
@@ -167,7 +167,7 @@ class MLVAE(GroupedModel):
         """Dimensions of the style."""
         return self.style.dim
 
-    def _make_networks(
+    def _make(
         self,
         trunk: str,
         hidden_units: int | tuple[int, ...],
@@ -182,19 +182,9 @@ class MLVAE(GroupedModel):
         shown = self.likelihood
         if self.missing_values:
             shown = WithMissing(self.likelihood)
-        architecture = self._architecture(shown)
-        make_encoder, make_decoder = networks.TRUNKS[self.trunk]
-        self._own_parts = {
-            "encoder": encoder is not None,
-            "decoder": decoder is not None,
-        }
-        if encoder is None:
-            encoder = make_encoder(architecture)
-        if decoder is None:
-            decoder = make_decoder(architecture)
-        self.encoder, self.decoder = encoder, decoder
-        features = networks.check_encoder(self.encoder, architecture)
-        networks.check_decoder(self.decoder, architecture)
+        features = self._make_networks(
+            self._architecture(shown), encoder, decoder
+        )
         codec = Codec(
             self.encoder,
             self._make_heads(features),
@@ -211,6 +201,27 @@ class MLVAE(GroupedModel):
         elbo = Elbo(codec, self.content_samples == "observation")
         self._set_elbo(elbo, self._has_own_networks)
         self.built = True
+
+    def _make_networks(
+        self,
+        architecture: networks.Architecture,
+        encoder: keras.layers.Layer | None,
+        decoder: keras.layers.Layer | None,
+    ) -> int:
+        """Take the user's networks, or make the trunk's; how many features."""
+        make_encoder, make_decoder = networks.TRUNKS[self.trunk]
+        self._own_parts = {
+            "encoder": encoder is not None,
+            "decoder": decoder is not None,
+        }
+        if encoder is None:
+            encoder = make_encoder(architecture)
+        if decoder is None:
+            decoder = make_decoder(architecture)
+        self.encoder, self.decoder = encoder, decoder
+        features = networks.check_encoder(self.encoder, architecture)
+        networks.check_decoder(self.decoder, architecture)
+        return features
 
     def _architecture(self, shown: Likelihood) -> networks.Architecture:
         return networks.Architecture(
