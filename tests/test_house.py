@@ -15,6 +15,7 @@ FLOORS = (
     "checks guards feeding noise evidence hierarchy rounding objective",
     "batches",
     "schedules networks flows layers levels style_flow codec principal",
+    "reading lessons",
     "comparison contrast fingerprint elbo steps whole chunked replicated",
     "trackers bad_steps intake xla loop stepping trainer",
     "control serving.inputs serving.exif serving.pictures serving.requests",

@@ -439,7 +439,7 @@ def test_inference_is_traced_once(make_model, batch):
         model.infer_observations(images[:count], batch_size=8)
         model.infer_style(images[:count], ids[:count])
         model.infer_content(images[:count], ids[:count])
-    functions = model._encode_batch, model._given_style
+    functions = model._reader._encode, model._reader._given_style
     assert [f.experimental_get_tracing_count() for f in functions] == [1, 1]
 
 

@@ -80,7 +80,7 @@ def test_area_is_that_of_the_curve(generator):
 
 
 def test_pairs_of_many(generator, monkeypatch):
-    monkeypatch.setattr(unseen, "MAX_PAIRS", 60_000)
+    monkeypatch.setattr(verification, "MAX_PAIRS", 60_000)
     ids = generator.permutation(np.repeat(np.arange(150), [1, 2, 3] * 50))
     ids = np.append(ids, np.full(60, 7))
     left, right = verification._pairs(ids, generator)
