@@ -22,7 +22,7 @@ FLOORS = (
     "serving.tracing serving.signatures serving.describing serving.warmup",
     "serving.writing serving inference model",
     "data.config data.observations data.images data.identity",
-    "data.augmentation data.grouping data.grouped data.source",
+    "data.augmentation data.grouping data.grouped data.listing data.source",
     "data.sampling data.design data.crossing data.splits data.pipeline",
     "data.batching",
     "data.sources.folder data.sources.idx data.sources.mnist_5k",
