@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from mlvae_tf import contrast, evidence, noise, objective
 from mlvae_tf.batches import Part, SegmentIds
-from mlvae_tf.codec import Codec, Groups, Proposals, Totals
+from mlvae_tf.codec import Codec, Proposals
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.latents import Groups, Totals
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import checks, control, feeding, guards, lessons, serving
-from mlvae_tf.codec import Codec, Latents
+from mlvae_tf.codec import Codec
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
+from mlvae_tf.latents import Latents
 from mlvae_tf.levels import Level
 from mlvae_tf.reading import BATCH, Reader
 from mlvae_tf.style_flow import STEPS, StyleFlow

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from mlvae_tf import noise
-from mlvae_tf.codec import Latents
+from mlvae_tf.latents import Latents
 from mlvae_tf.levels import LAST_STEP
 from mlvae_tf.reading import Reader
 from mlvae_tf.style_flow import Pairs

@@ -186,17 +186,17 @@ class MLVAE(GroupedModel):
             self._architecture(shown), encoder, decoder
         )
         codec = Codec(
-            self.encoder,
-            self._make_heads(features),
-            self.decoder,
-            shown,
-            self.levels,
-            self._make_spreads(),
-            self.style,
-            self.style_given_content,
-            self._make_flow(),
-            self.observation_shape,
-            self.variable_dtype,
+            levels=self.levels,
+            encoder=self.encoder,
+            heads=self._make_heads(features),
+            decoder=self.decoder,
+            likelihood=shown,
+            spreads=self._make_spreads(),
+            style=self.style,
+            style_given_content=self.style_given_content,
+            flow=self._make_flow(),
+            observation_shape=self.observation_shape,
+            dtype=self.variable_dtype,
         )
         elbo = Elbo(codec, self.content_samples == "observation")
         self._set_elbo(elbo, self._has_own_networks)

@@ -11,7 +11,8 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import batches
-from mlvae_tf.codec import Codec, Latents
+from mlvae_tf.codec import Codec
+from mlvae_tf.latents import Latents
 
 BATCH = 1024  # Observations to encode at once.
 

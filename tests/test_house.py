@@ -14,7 +14,7 @@ FLOORS = (
     "likelihoods.categorical likelihoods.missing likelihoods",
     "checks guards feeding noise evidence hierarchy rounding objective",
     "batches",
-    "schedules networks flows layers levels style_flow codec principal",
+    "schedules networks flows layers levels latents style_flow codec principal",
     "reading lessons",
     "comparison contrast fingerprint elbo steps whole chunked replicated",
     "trackers bad_steps intake xla loop stepping trainer",

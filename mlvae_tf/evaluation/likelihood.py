@@ -18,7 +18,7 @@ from mlvae_tf import (
     whole,
 )
 from mlvae_tf.batches import Part
-from mlvae_tf.codec import Codec, Groups
+from mlvae_tf.codec import Codec
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
 from mlvae_tf.data.sampling import Batches
@@ -27,6 +27,7 @@ from mlvae_tf.evaluation.bootstrap import (
     estimate,
     estimate_statistic,
 )
+from mlvae_tf.latents import Groups
 from mlvae_tf.model import MLVAE
 
 MAX_GROUPS = 64
