@@ -15,7 +15,7 @@ from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
 from mlvae_tf.latents import Latents
 from mlvae_tf.levels import Level
-from mlvae_tf.reading import BATCH, Reader
+from mlvae_tf.reading import BATCH_SIZE, Reader
 from mlvae_tf.style_flow import STEPS, StyleFlow
 from mlvae_tf.trainer import GroupedTrainer
 
@@ -89,7 +89,10 @@ class GroupedModel(GroupedTrainer):
         return self.codec.likelihood.of_observations(parameters)
 
     def infer_observations(
-        self, observations: Any, group_ids: Any = None, batch_size: int = BATCH
+        self,
+        observations: Any,
+        group_ids: Any = None,
+        batch_size: int = BATCH_SIZE,
     ) -> tuple[Any, tfd.Normal]:
         """`encode` for any number of observations, checked, batch by batch.
 
@@ -109,7 +112,7 @@ class GroupedModel(GroupedTrainer):
         return self._plain(latents), style
 
     def _read(
-        self, observations: Any, group_ids: Any, batch_size: int = BATCH
+        self, observations: Any, group_ids: Any, batch_size: int = BATCH_SIZE
     ) -> Latents:
         """By level, the style's last, what checked observations say."""
         observations = np.asarray(observations)

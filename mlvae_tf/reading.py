@@ -14,7 +14,7 @@ from mlvae_tf import batches
 from mlvae_tf.codec import Codec
 from mlvae_tf.latents import Latents
 
-BATCH = 1024  # Observations to encode at once.
+BATCH_SIZE = 1024  # Observations to encode at once.
 
 
 class Reader:
@@ -55,7 +55,7 @@ class Reader:
         return [style.loc, style.scale]
 
     def encode(
-        self, observations: np.ndarray, batch_size: int = BATCH
+        self, observations: np.ndarray, batch_size: int = BATCH_SIZE
     ) -> Latents:
         """`Codec.encode`, batch by batch.
 
@@ -94,10 +94,10 @@ class Reader:
         observations = tf.constant(observations, self.codec.dtype)
         parts = [
             read(
-                observations[start : start + BATCH],
-                content[start : start + BATCH],
+                observations[start : start + BATCH_SIZE],
+                content[start : start + BATCH_SIZE],
             )
-            for start in range(0, len(observations), BATCH)
+            for start in range(0, len(observations), BATCH_SIZE)
         ]
         return tfd.Normal(*(tf.concat(part, 0) for part in zip(*parts)))
 

@@ -19,7 +19,7 @@ from mlvae_tf.evaluation.guesses import (
 from mlvae_tf.model import MLVAE
 
 MAX_TABLE = 1 << 26  # Numbers.
-BATCH = 1024
+BATCH_SIZE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Learned:
         count = len(next(iter(contents.values())))
         style = np.zeros((count, self.model.style_dim), np.float32)
         parts = []
-        for start in range(0, count, BATCH):
-            rows = slice(start, start + BATCH)
+        for start in range(0, count, BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
             some = {name: loc[rows] for name, loc in contents.items()}
             mean = self.model.decode(some, style[rows]).mean().numpy()
             parts.append(mean.reshape(len(mean), -1))

@@ -17,16 +17,9 @@ from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import (
-    crossed,
-    doubts,
-    measure,
-    probes,
-    report,
-    tables,
-)
+from mlvae_tf.evaluation import crossed, doubts, measure, report, tables
 from mlvae_tf.evaluation.measure import Measured
-from mlvae_tf.evaluation.posteriors import Counts
+from mlvae_tf.evaluation.posteriors import Counts, in_words
 from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.guards import as_input_error
 from mlvae_tf.model import MLVAE
@@ -114,7 +107,7 @@ def evaluate(
     for doubt in measured.doubts:
         print(f"doubt: {doubt.text}.", flush=True)
     flags = {
-        "evidence_counts": tuple(map(probes.name, counts)),
+        "evidence_counts": tuple(map(in_words, counts)),
         "importance_samples": importance_samples,
         **settings,
     }
