@@ -16,7 +16,7 @@ from mlvae_tf.evaluation.calibration import Calibration
 from mlvae_tf.evaluation.grid import png
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Posteriors
-from mlvae_tf.evaluation.unseen import Verification
+from mlvae_tf.evaluation.verification import Verification
 
 CONTENT, STYLE, BASELINE = "#1b6ca8", "#d1571b", "#888888"
 MAX_POINTS = 3000

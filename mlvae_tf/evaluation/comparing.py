@@ -7,7 +7,7 @@ import numpy as np
 from mlvae_tf.comparison import Comparison, Discriminants
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import content_directions, group_means
-from mlvae_tf.evaluation.unseen import best_comparison
+from mlvae_tf.evaluation.shots import best_comparison
 
 MIN_BETWEEN = 1e-3  # Variance between groups, of that within them.
 

@@ -7,8 +7,9 @@ import numpy as np
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import combinations
-from mlvae_tf.evaluation.combinations import SHOTS, Learned, Shown
+from mlvae_tf.evaluation.combinations import SHOTS, Shown
 from mlvae_tf.evaluation.grid import grid
+from mlvae_tf.evaluation.learned import Learned
 from mlvae_tf.evaluation.names import Labels
 
 GROUPS = 5  # That are shown.

@@ -9,13 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from mlvae_tf import batches, noise, progress, whole
-from mlvae_tf.batches import Part
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batching
+from mlvae_tf.data.sampling import Batches
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
     charts,
@@ -28,12 +24,7 @@ from mlvae_tf.evaluation import (
     probes,
     unseen,
 )
-from mlvae_tf.evaluation.bootstrap import (
-    Estimate,
-    estimate,
-    estimate_statistic,
-    separate,
-)
+from mlvae_tf.evaluation.bootstrap import estimate, separate
 from mlvae_tf.evaluation.classifiers import fit_probe
 from mlvae_tf.evaluation.measure import Measured, choose, probe, results_of
 from mlvae_tf.evaluation.names import Labels
@@ -69,7 +60,9 @@ def measure(
     Raises:
         InputError: If nothing was held out.
     """
-    found: dict[str, Any] = elbo(model, splits.measured, batching, seed)
+    found: dict[str, Any] = likelihood.batch_elbo(
+        model, splits.measured, batching, seed
+    )
     found |= likelihood.log_likelihood(
         model, splits.measured, batching, importance_samples, seed
     )
@@ -119,62 +112,6 @@ def _by_level(
         said += notes.of_unseen(splits.unseen)
         pictures |= drawn
     return {name: of for name, of in found.items() if of}, pictures, said
-
-
-def elbo(
-    model: MLVAE, data: GroupedData, batching: Batching, seed: int
-) -> dict[str, Estimate]:
-    """The ELBO and its terms, nats per group of the first level in a batch.
-
-    How many groups share a batch decides what a level's KL is divided by, so
-    batches are as in training, and intervals resample them.
-
-    Returns:
-        `group_elbo`, `group_reconstruction`, a `group_LEVEL_kl` each;
-        `elbo_per_observation`, `reconstruction_per_observation`.
-    """
-
-    @tf.function(reduce_retracing=True)
-    def terms_of(
-        observations: tf.Tensor,
-        group_ids: dict[str, tf.Tensor],
-        step: tf.Tensor,
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        segment_ids = batches.number(group_ids, model.codec.parents)
-        part = Part(tf.cast(observations, model.variable_dtype), segment_ids)
-        of_batch = noise.of_step(seed, noise.Stream.LIKELIHOOD, step)
-        terms = whole.mean_terms(model.elbo, part, of_batch)
-        kls = {f"group_{name}_kl": kl for name, kl in terms.kl.items()}
-        means = {"elbo": terms.elbo, "reconstruction": terms.reconstruction}
-        named = {f"group_{name}": mean for name, mean in means.items()}
-        return {**named, **kls}, batches.num_groups(segment_ids)
-
-    epoch = make_dataset(data, batching, seed)
-    shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
-    means, groups, observations = [], [], []
-    for step, batch in enumerate(shown):
-        of_batch = batch["observations"], batch["group_ids"]
-        terms, count = terms_of(*of_batch, tf.constant(step))
-        means.append({name: float(mean) for name, mean in terms.items()})
-        groups.append(int(count))
-        observations.append(len(of_batch[0]))
-    sums = {
-        name: np.array(groups) * [mean[name] for mean in means]
-        for name in means[0]
-    }
-    found = {name: _ratio(of, np.array(groups)) for name, of in sums.items()}
-    for name in ("elbo", "reconstruction"):
-        found[f"{name}_per_observation"] = _ratio(
-            sums[f"group_{name}"], np.array(observations)
-        )
-    return found
-
-
-def _ratio(sums: Array, counts: Array) -> Estimate:
-    """The mean of what batches have sums of, by resampling the batches."""
-    return estimate_statistic(
-        lambda times: float(times @ sums / (times @ counts)), len(sums)
-    )
 
 
 def of_level(

@@ -19,8 +19,8 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import reader
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.evaluation.classifiers import fit_probe
-from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
-from mlvae_tf.evaluation.probes import MAX_PROBE_OBSERVATIONS, name
+from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors, in_words
+from mlvae_tf.evaluation.probes import MAX_PROBE_OBSERVATIONS
 from mlvae_tf.evaluation.representations import filled, flat
 from mlvae_tf.model import MLVAE
 
@@ -160,8 +160,10 @@ def measure(
             tf.constant(contents[donors]), tf.constant(styles[receivers])
         ).mean()
         swapped_as = judge.names(swapped.numpy())
-        by_content[name(count)] = estimate(swapped_as == sets.group_ids[donors])
-        by_style[name(count)] = estimate(swapped_as == group_ids[receivers])
+        by_content[in_words(count)] = estimate(
+            swapped_as == sets.group_ids[donors]
+        )
+        by_style[in_words(count)] = estimate(swapped_as == group_ids[receivers])
     return {
         "judge_accuracy": estimate(named == held_out.group_ids),
         "content_group": by_content,

@@ -77,12 +77,7 @@ def measure(
         seed: Seed of all that is drawn.
     """
     held_out = splits.evaluation
-    found = {
-        **likelihood.group_elbo(model, splits.measured, batching, seed),
-        **likelihood.log_likelihood(
-            model, splits.measured, batching, importance_samples, seed
-        ),
-    }
+    found = _bounds(model, splits.measured, batches, importance_samples, seed)
     labels, said = Labels(), []
     pictures = {"sample": drawings.sample_grid(splits.train, labels=labels)}
     if held_out is not None:
@@ -107,6 +102,22 @@ def measure(
         labels,
         explorer=explorer.explore(model, splits.measured),
     )
+
+
+def _bounds(
+    model: MLVAE,
+    data: GroupedData,
+    batches: Batches,
+    importance_samples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The ELBO of groups, and the importance-weighted bound."""
+    return {
+        **likelihood.group_elbo(model, data, batches, seed),
+        **likelihood.log_likelihood(
+            model, data, batches, importance_samples, seed
+        ),
+    }
 
 
 def results_of(

@@ -10,7 +10,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation.posteriors import Counts
 from mlvae_tf.evaluation.probes import MAX_BOOSTED_GROUPS
-from mlvae_tf.evaluation.unseen import EPISODES, MAX_GROUPS, SHOTS
+from mlvae_tf.evaluation.shots import EPISODES, MAX_GROUPS, SHOTS
 
 NAMED_BY = {
     "prototypes": "the nearest of the groups' means",

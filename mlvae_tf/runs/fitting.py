@@ -72,30 +72,18 @@ def fit(
         What draws the last picture, once the model has been saved.
     """
     epoch, initial_step = divmod(step, steps_per_epoch)
-    if not training.chunk_size:  # TensorFlow has no loop over datasets.
-        model.steps_per_execution = steps_at_once(
-            steps_per_epoch, initial_step, training.checkpoint_steps or 0
-        )
     _expect_batches(model, splits, training)
+    _return_seldom(model, training, steps_per_epoch, initial_step)
     train, held_out = _datasets(splits, training, epoch, initial_step, replicas)
     progress = Progress(steps_per_epoch, step)
     tensorboard = TensorBoard(logs, len(splits.train), training.profile)
-    train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
-    shows = {
-        "showing the progress": progress,
-        "counting steps that are not taken": BadSteps(
-            _amiss(model, splits, training)
-        ),
-        "writing for TensorBoard": tensorboard,
-        "drawing pictures": pictures,
-        "looking for what fails": watch,
-    }
-    looks = [Beside(*shown) for shown in shows.items()]
+    bad_steps = BadSteps(_amiss(model, splits, training))
+    looks = _beside(progress, bad_steps, tensorboard, pictures, watch)
     with contextlib.closing(progress), checkpoints.at_interrupt():
         model.fit(
-            train,
+            timed(train, tensorboard.waited),
             epochs=training.length,
             initial_epoch=epoch,
             initial_step=initial_step,
@@ -113,6 +101,24 @@ def fit(
             replicas=replicas,
         )
     return pictures
+
+
+def _beside(
+    progress: Progress,
+    bad_steps: BadSteps,
+    tensorboard: TensorBoard,
+    pictures: Pictures,
+    watch: Watch,
+) -> list[Beside]:
+    """What looks at a training, of which no failure ends it."""
+    shows = {
+        "showing the progress": progress,
+        "counting steps that are not taken": bad_steps,
+        "writing for TensorBoard": tensorboard,
+        "drawing pictures": pictures,
+        "looking for what fails": watch,
+    }
+    return [Beside(*shown) for shown in shows.items()]
 
 
 def _amiss(
@@ -144,6 +150,19 @@ def _expect_batches(
         if held_out
         else (),
     )
+
+
+def _return_seldom(
+    model: MLVAE,
+    training: TrainingConfig,
+    steps_per_epoch: int,
+    initial_step: int,
+) -> None:
+    """Let several steps be taken between two returns to Python."""
+    if not training.chunk_size:  # TensorFlow has no loop over datasets.
+        model.steps_per_execution = steps_at_once(
+            steps_per_epoch, initial_step, training.checkpoint_steps or 0
+        )
 
 
 def _datasets(

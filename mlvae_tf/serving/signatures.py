@@ -13,9 +13,9 @@ from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import batches, control, evidence, guards, rounding
 from mlvae_tf.batches import SegmentIds
-from mlvae_tf.codec import Groups, Latents, Totals
 from mlvae_tf.comparison import log_ratio
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.latents import Groups, Latents, Totals
 from mlvae_tf.levels import Level
 from mlvae_tf.serving import inputs
 from mlvae_tf.serving.inputs import IMAGES, OWN, Called, Specs, Tensors
