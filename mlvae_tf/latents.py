@@ -87,7 +87,7 @@ class SharedLatents:
             if level.parent:
                 own = _products(totals[level.name])
                 size = tf.shape(own[0])[0]
-                outer[level.name] = rows = batches.outer_rows(
+                outer[level.name] = rows = batches.outer_ids(
                     segment_ids[level.name], segment_ids[level.parent], size
                 )
                 told = hierarchy.up(own, self._precision(level, own[0].dtype))

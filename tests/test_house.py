@@ -35,7 +35,7 @@ FLOORS = (
     "evaluation.calibration evaluation.judge",
     "evaluation.likelihood evaluation.shots evaluation.verification",
     "evaluation.swaps evaluation.unseen evaluation.names",
-    "evaluation.grid evaluation.figures evaluation.charts evaluation.explorer",
+    "evaluation.grid evaluation.drawings evaluation.charts evaluation.explorer",
     "evaluation.comparing evaluation.identification evaluation.signs",
     "evaluation.remedies evaluation.doubts evaluation.notes evaluation.measure",
     "evaluation.guesses evaluation.learned evaluation.combinations",

@@ -113,15 +113,15 @@ def choose_cells(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
         )
     ranks = np.zeros(len(data), np.uint64)
     for of_level in data.levels.values():
-        keys = identity.of_groups(of_level.groups)[of_level.index]
+        keys = identity.of_groups(of_level.groups)[of_level.group_index]
         ranks = identity.ranks(ranks ^ keys, seed, Stream.HELD_OUT_CELLS)
-    cells, firsts, index = np.unique(
+    cells, firsts, cell_index = np.unique(
         ranks, return_index=True, return_inverse=True
     )
     stays = np.zeros(len(cells), bool)
     for of_level in data.levels.values():
         last = np.zeros(len(of_level.groups), np.int64)
-        np.maximum.at(last, of_level.index[firsts], np.arange(len(cells)))
+        np.maximum.at(last, of_level.group_index[firsts], np.arange(len(cells)))
         stays[last] = True
     held_out = np.zeros(len(cells), bool)
     held_out[np.flatnonzero(~stays)[: round(fraction * len(cells))]] = True
@@ -131,4 +131,4 @@ def choose_cells(data: GroupedData, fraction: float, seed: int) -> np.ndarray:
             f"{', '.join(data.levels)} holds none out that all its groups can "
             "spare. Pass a larger fraction, or --holdout_observations."
         )
-    return held_out[index]
+    return held_out[cell_index]

@@ -52,10 +52,10 @@ def reaches(folder: pathlib.Path, depth: int) -> bool:
     return any(reaches(folder / name, depth - 1) for name in names)
 
 
-def others(folder: pathlib.Path, known: list[str]) -> list[str]:
+def others(folder: pathlib.Path, named: list[str]) -> list[str]:
     """What else is in a folder."""
     names = [entry.name for entry in _entries(folder)]
-    return [shown(folder / name) for name in names if name not in known]
+    return [shown(folder / name) for name in names if name not in named]
 
 
 class Listed:
@@ -162,7 +162,7 @@ class Listed:
             name: Grouping.of(of) for name, of in nested(ids, parents).items()
         }
         return {
-            name: Grouping(of.groups, np.repeat(of.index, self.sizes()))
+            name: Grouping(of.groups, np.repeat(of.group_index, self.sizes()))
             for name, of in of_folders.items()
         }
 

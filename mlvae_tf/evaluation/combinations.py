@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlvae_tf import noise
-from mlvae_tf.data.design import ByLevel
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate_statistic

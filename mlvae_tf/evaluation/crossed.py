@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
     charts,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mlvae_tf.data.design import ByLevel
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation.guesses import (
     Additive,
-    Index,
     Table,
     columns_of,
     divide,
@@ -36,27 +36,27 @@ class Learned:
     """
 
     model: MLVAE
-    groups: Index
-    contents: Index
+    groups: ByLevel
+    contents: ByLevel
     additive: Additive
-    means: Index
+    means: ByLevel
     tables: dict[str, Table]
 
     @classmethod
     def of(cls, model: MLVAE, train: GroupedData) -> Learned:
         values = train.values()
-        found = model.infer_content(values, train.index)
+        found = model.infer_content(values, train.group_indices)
         values = values.reshape(len(values), -1)
         names = [level.name for level in model.codec.drawn]
         groups = {name: train.levels[name].groups for name in names}
         sizes = {name: len(of_level) for name, of_level in groups.items()}
-        index = {name: train.index[name] for name in names}
+        group_indices = {name: train.group_indices[name] for name in names}
         known = np.isfinite(values)
         contents, means, tables = {}, {}, {}
         for name, size in sizes.items():
             order, posterior = found[name]
             contents[name] = posterior.loc.numpy()[np.argsort(order)]
-            members = members_of(index[name], size)
+            members = members_of(group_indices[name], size)
             means[name] = divide(
                 members @ np.nan_to_num(values),
                 members @ known.astype(np.float32),
@@ -64,13 +64,15 @@ class Learned:
             others = {k: v for k, v in sizes.items() if k != name}
             shape = size, int(np.prod(list(others.values())))
             if np.prod(shape) * values.shape[1] <= MAX_TABLE:
-                columns = columns_of(index, others)
-                tables[name] = Table.of(values, index[name], columns, shape)
+                columns = columns_of(group_indices, others)
+                tables[name] = Table.of(
+                    values, group_indices[name], columns, shape
+                )
         return cls(
             model,
             groups,
             contents,
-            Additive.of(values, index, sizes),
+            Additive.of(values, group_indices, sizes),
             means,
             tables,
         )
@@ -79,8 +81,8 @@ class Learned:
     def sizes(self) -> dict[str, int]:
         return {name: len(groups) for name, groups in self.groups.items()}
 
-    def numbers(self, data: GroupedData, names: Any = None) -> Index:
-        """By level, the number of each one's group, -1 of those not known."""
+    def numbers(self, data: GroupedData, names: Any = None) -> ByLevel:
+        """By level, the number of each one's group, -1 if training had none."""
         found = {}
         for name in names or self.groups:
             groups, ids = self.groups[name], data.levels[name].ids
@@ -88,7 +90,7 @@ class Learned:
             found[name] = np.where(groups[places] == ids, places, -1)
         return found
 
-    def decode(self, contents: Index) -> np.ndarray:
+    def decode(self, contents: ByLevel) -> np.ndarray:
         """What is drawn of contents with no style, `[M, D]`."""
         count = len(next(iter(contents.values())))
         style = np.zeros((count, self.model.style_dim), np.float32)
@@ -100,8 +102,11 @@ class Learned:
             parts.append(mean.reshape(len(mean), -1))
         return np.concatenate(parts)
 
-    def decoded(self, index: Index) -> np.ndarray:
+    def decoded(self, group_indices: ByLevel) -> np.ndarray:
         """What is drawn of training groups, `[M, D]`."""
         return self.decode(
-            {name: self.contents[name][rows] for name, rows in index.items()}
+            {
+                name: self.contents[name][rows]
+                for name, rows in group_indices.items()
+            }
         )

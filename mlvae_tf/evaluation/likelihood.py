@@ -21,7 +21,7 @@ from mlvae_tf.batches import Part
 from mlvae_tf.codec import Codec
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
     estimate,
@@ -76,7 +76,7 @@ def group_elbo(
 
 
 def batch_elbo(
-    model: MLVAE, data: GroupedData, batching: Batches, seed: int
+    model: MLVAE, data: GroupedData, batching: Batching, seed: int
 ) -> dict[str, Estimate]:
     """The ELBO and its terms, nats per group of the first level in a batch.
 

@@ -77,7 +77,7 @@ def measure(
         seed: Seed of all that is drawn.
     """
     held_out = splits.evaluation
-    found = _bounds(model, splits.measured, batches, importance_samples, seed)
+    found = _bounds(model, splits.measured, batching, importance_samples, seed)
     labels, said = Labels(), []
     pictures = {"sample": drawings.sample_grid(splits.train, labels=labels)}
     if held_out is not None:
@@ -107,15 +107,15 @@ def measure(
 def _bounds(
     model: MLVAE,
     data: GroupedData,
-    batches: Batches,
+    batching: Batching,
     importance_samples: int,
     seed: int,
 ) -> dict[str, Any]:
     """The ELBO of groups, and the importance-weighted bound."""
     return {
-        **likelihood.group_elbo(model, data, batches, seed),
+        **likelihood.group_elbo(model, data, batching, seed),
         **likelihood.log_likelihood(
-            model, data, batches, importance_samples, seed
+            model, data, batching, importance_samples, seed
         ),
     }
 

@@ -86,8 +86,8 @@ def draw(
     able = groups[sizes > count + spare]
     if len(able) < 2:
         return None
-    index = np.searchsorted(groups, group_ids).astype(np.int32)
-    order, offsets = by_group(index, len(groups))
+    group_index = np.searchsorted(groups, group_ids).astype(np.int32)
+    order, offsets = by_group(group_index, len(groups))
     of_groups = dict(zip(groups.tolist(), np.split(order, offsets[1:-1])))
     generator = noise.generator(seed, noise.Stream.EPISODES, count)
     ways = min(len(able), MAX_GROUPS)
@@ -123,11 +123,11 @@ def best_comparison(learned: Posteriors, seed: int) -> str:
     """
     generator = noise.generator(seed, noise.Stream.HALVES)
     groups = generator.permutation(np.unique(learned.group_ids))
-    known = np.isin(learned.group_ids, groups[: len(groups) // 2])
-    asked = learned[np.flatnonzero(~known)]
+    half = np.isin(learned.group_ids, groups[: len(groups) // 2])
+    asked = learned[np.flatnonzero(~half)]
     ways = {}
-    if known.any():
-        ways = contents(asked, learned[np.flatnonzero(known)])
+    if half.any():
+        ways = contents(asked, learned[np.flatnonzero(half)])
     found = identification(ways, asked.group_ids, episodes=100, seed=seed)
     scores = {
         name: np.mean([right.mean() for right in column.values()])

@@ -23,13 +23,13 @@ class _Seen:
 
     Args:
         points: `[N, dim]`.
-        index: The group of each, numbered from 0, `[N]`.
+        group_index: The group of each, numbered from 0, `[N]`.
     """
 
-    def __init__(self, points: np.ndarray, index: np.ndarray) -> None:
-        self.points, self._index = points, index
-        self._sizes = np.bincount(index)[:, np.newaxis]
-        columns = [np.bincount(index, column) for column in points.T]
+    def __init__(self, points: np.ndarray, group_index: np.ndarray) -> None:
+        self.points, self._group_index = points, group_index
+        self._sizes = np.bincount(group_index)[:, np.newaxis]
+        columns = [np.bincount(group_index, column) for column in points.T]
         self._totals = np.stack(columns, axis=1)
 
     def centers(self, rows: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ class _Seen:
         Args:
             rows: `[groups, n]`, some rows of each group.
         """
-        group = self._index[rows[:, -1]]
+        group = self._group_index[rows[:, -1]]
         others = self._totals[group] - self.points[rows].sum(axis=1)
         return others / (self._sizes[group] - rows.shape[1])
 

@@ -72,12 +72,12 @@ def _pairs(
     total = len(group_ids)
     if total * (total - 1) // 2 <= MAX_PAIRS:
         return np.triu_indices(total, k=1)
-    _, index, sizes = np.unique(
+    _, group_index, sizes = np.unique(
         group_ids, return_inverse=True, return_counts=True
     )
-    order, offsets = by_group(index, len(sizes))
+    order, offsets = by_group(group_index, len(sizes))
     # By place in the order: the others of the group, then all beyond it.
-    start, size = offsets[index[order]], sizes[index[order]]
+    start, size = offsets[group_index[order]], sizes[group_index[order]]
     half = MAX_PAIRS // 2
     weight = size - 1.0
     one = generator.choice(total, half, p=weight / weight.sum())

@@ -159,7 +159,7 @@ def _measure_run(
     model = workdir.load_model(folder)
     config = _evaluated(run, settings)
     splits, notes = _load(folder, config, model)
-    batches, seed = make_batches(config.training), config.training.seed
+    batching, seed = make_batching(config.training), config.training.seed
     with as_input_error():
         if len(model.levels) > 1:
             measured = crossed.measure(
