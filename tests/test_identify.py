@@ -441,7 +441,8 @@ def test_averages_have_no_store_and_learn_nothing(make_model, tmp_path):
 
 
 def store_of(model, observations, ids):
-    return encoding.encode(model, [GroupedData.of(observations, ids)])
+    data = GroupedData.of(observations, ids)
+    return encoding.encode(model, [data]).tables["content"]
 
 
 def test_in_python(make_model, generator):

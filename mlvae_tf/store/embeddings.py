@@ -15,7 +15,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import columns
-from mlvae_tf.store.table import as_ids
+from mlvae_tf.store.ids import as_ids
 
 
 class Part(NamedTuple):

@@ -27,6 +27,7 @@ from mlvae_tf.layers import RULES, EvidenceAccumulation
 from mlvae_tf.levels import Level
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import disk, multiset
+from mlvae_tf.store.ids import as_ids
 from mlvae_tf.store.multiset import Identified
 from mlvae_tf.store.queries import Answers, evidence_of
 
@@ -307,17 +308,6 @@ def level_of(model: MLVAE, name: str | None = None) -> Level:
     return levels[name]
 
 
-def check_one_level(model: MLVAE) -> None:
-    """Raise `InputError` where a model has a table per level."""
-    if len(model.levels) > 1:
-        names = ", ".join(level.name for level in model.levels)
-        raise InputError(
-            f"the model has several levels, {names}, and a table for each: "
-            "encode with encode.py, or in Python with "
-            "mlvae_tf.store.levels.encode(model, observations, group_ids)."
-        )
-
-
 def check_rule(rule: str) -> None:
     """Raise `InputError` unless evidence makes the content by this rule."""
     if rule not in RULES or rule == "average":
@@ -326,24 +316,6 @@ def check_rule(rule: str) -> None:
             f"product_with_prior: got {rule}. Train with "
             "--accumulation=product."
         )
-
-
-def as_ids(group_ids: np.ndarray) -> np.ndarray:
-    """Group ids as the table holds them: int64, or strings.
-
-    Raises:
-        InputError: If they are neither, or too large.
-    """
-    if group_ids.dtype.kind == "U":
-        return group_ids
-    limit = np.iinfo(np.int64).max
-    small = group_ids.dtype.kind in "iu" and not np.any(group_ids > limit)
-    if not small:
-        raise InputError(
-            "group ids must be strings, or integers within 64 bits with a "
-            f"sign: got {group_ids.dtype}. Save them as strings."
-        )
-    return group_ids.astype(np.int64)
 
 
 def _check_left(
