@@ -50,18 +50,18 @@ class Trackers:
         of_rows.update_state(shared, sample_weight=rows)
 
     def add_gradients(
-        self, gradients: list[tf.Tensor], scale: float | tf.Tensor
+        self, gradients: list[tf.Tensor], factor: float | tf.Tensor
     ) -> None:
         """Take in the norm of a step's gradient.
 
         Args:
             gradients: Of the scaled loss, by variable.
-            scale: What the loss was multiplied by.
+            factor: What the loss was multiplied by.
         """
         # A user's networks may have another dtype.
         there = [tf.cast(g, self._dtype) for g in gradients if g is not None]
         norm = tf.linalg.global_norm(there)
-        norm /= tf.cast(scale, norm.dtype)
+        norm /= tf.cast(factor, norm.dtype)
         finite = tf.math.is_finite(norm)  # Scaled losses may overflow.
         self.gradient_norm.update_state(
             tf.where(finite, norm, 0), tf.cast(finite, norm.dtype)

@@ -116,7 +116,7 @@ class Task:
             _numbered(source),
             self.data,
             self.seed,
-            workdir.trained_on_if_known(self.workdir),
+            workdir.trained_on_or_none(self.workdir),
         )
         chosen = getattr(splits, self.split)
         if chosen is None:

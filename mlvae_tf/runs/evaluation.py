@@ -194,7 +194,7 @@ def _load(
         config.data,
         config.training.seed,
         model.codec.likelihood,
-        workdir.trained_on_if_known(folder),
+        workdir.trained_on_or_none(folder),
     )
     for note in splits.notes:
         print(note, flush=True)
