@@ -44,6 +44,7 @@ class Stream(enum.IntEnum):
     IDENTIFICATION = 20
     STYLE_FLOW = 21
     HELD_OUT_CELLS = 22
+    CHANCE = 23
 
 
 class Draw(enum.IntEnum):

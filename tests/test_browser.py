@@ -256,7 +256,7 @@ def pages():
 
 @pytest.mark.skipif(not pages(), reason="no site/: run make docs first")
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.stem)
-def test_the_documentation(driver, path):
+def test_the_site(driver, path):
     driver.get("about:blank")
     browser.errors(driver), browser.requests(driver)
     browser.resize(driver, browser.PHONE)
@@ -272,3 +272,26 @@ def test_the_documentation(driver, path):
         url for url in browser.requests(driver) if not url.startswith("file:")
     ]
     assert outside == []
+
+
+@pytest.mark.skipif(not pages(), reason="no site/: run make docs first")
+@pytest.mark.parametrize("start", ["index", "api/parts"])
+def test_the_site_is_searched_from_the_disk(driver, start):
+    driver.get("about:blank")
+    browser.errors(driver), browser.requests(driver)
+    browser.resize(driver, browser.DESKTOP)
+    driver.get((ROOT / "site" / f"{start}.html").as_uri())
+    driver.find_element("css selector", ".md-search__input").click()
+    browser.type_in(driver, "collapsed")
+    found = until(
+        lambda: browser.elements(driver, "a.md-search-result__link"),
+        "page that is found",
+    )
+    browser.screenshot(driver, f"site_search_{start.replace('/', '_')}")
+    assert "troubleshooting.html" in found[0].get_attribute("href")
+    found[0].click()
+    until(lambda: "troubleshooting.html" in driver.current_url, "that page")
+    assert browser.errors(driver) == []
+    asked = browser.requests(driver)
+    assert asked
+    assert all(url.startswith("file:") for url in asked)

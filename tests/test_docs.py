@@ -11,6 +11,9 @@ from scripts import ROOT
 
 from mlvae_tf.evaluation import doubts
 from mlvae_tf.evaluation.signs import Signs
+from mlvae_tf.runs.config import Config
+
+SETTINGS = Config().flat()
 
 BAD = Signs(
     kl={name: np.array([0.001]) for name in ("content", "style")},
@@ -28,10 +31,10 @@ BAD = Signs(
 
 def said():
     """One message of every kind, as a training says them."""
-    yield from doubts.of_signs(BAD)
+    yield from doubts.of_signs(BAD, SETTINGS)
     yield from doubts.of_groups(np.arange(3))
-    yield from doubts.of_length([1.0], 1, 10)
-    yield from doubts.of_length(list(np.arange(10.0)), 10, 1000)
+    yield from doubts.of_length([1.0], 1, 10, SETTINGS)
+    yield from doubts.of_length(list(np.arange(10.0)), 10, 1000, SETTINGS)
 
 
 WORDS = (

@@ -10,6 +10,9 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import doubts
 from mlvae_tf.evaluation.signs import Signs
+from mlvae_tf.runs.config import Config
+
+SETTINGS = Config().flat()
 
 GOOD = Signs(
     kl={"content": np.array([3.0, 2.0, 0.001]), "style": np.array([1.0, 2.0])},
@@ -33,13 +36,13 @@ def test_groups_of_one():
 
 
 def test_of_a_good_training_nothing_is_said():
-    assert not doubts.of_signs(GOOD)
+    assert not doubts.of_signs(GOOD, SETTINGS)
     nowhere = dataclasses.replace(GOOD, accuracy={}, explained_held_out=None)
-    assert not doubts.of_signs(nowhere)
+    assert not doubts.of_signs(nowhere, SETTINGS)
     learned_nothing = dataclasses.replace(
         GOOD, explained=0.0, explained_held_out=-0.1
     )
-    assert not doubts.of_signs(learned_nothing)
+    assert not doubts.of_signs(learned_nothing, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -83,20 +86,20 @@ def test_of_a_good_training_nothing_is_said():
     ],
 )
 def test_each_failure_is_named_alone(changed, kind, words):
-    (said,) = doubts.of_signs(dataclasses.replace(GOOD, **changed))
+    (said,) = doubts.of_signs(dataclasses.replace(GOOD, **changed), SETTINGS)
     assert said.kind == kind
     assert words in said.text
     assert "Try" in said.text
 
 
 def test_a_training_that_ends_too_early():
-    assert not doubts.of_length([-9, -5, -4, -3.9, -3.9], 5, 1000)
-    assert not doubts.of_length([-9, -5, -3, -4, -5], 5, 1000)
-    assert not doubts.of_length([-9, -7, -5, -3, -2], 4, 1000)
-    assert not doubts.of_length([-90, -9, -7, -5, -3, -2], 5, 1000)
-    (said,) = doubts.of_length([-9, -7, -5, -3, -2], 5, 1000)
+    assert not doubts.of_length([-9, -5, -4, -3.9, -3.9], 5, 1000, SETTINGS)
+    assert not doubts.of_length([-9, -5, -3, -4, -5], 5, 1000, SETTINGS)
+    assert not doubts.of_length([-9, -7, -5, -3, -2], 4, 1000, SETTINGS)
+    assert not doubts.of_length([-90, -9, -7, -5, -3, -2], 5, 1000, SETTINGS)
+    (said,) = doubts.of_length([-9, -7, -5, -3, -2], 5, 1000, SETTINGS)
     assert "gained 1 nats" in said.text
-    (said,) = doubts.of_length([-9, -5, -4, -3.9, -3.9], 5, 30)
+    (said,) = doubts.of_length([-9, -5, -4, -3.9, -3.9], 5, 30, SETTINGS)
     assert "had 30 steps, which is few" in said.text
 
 
@@ -117,7 +120,7 @@ def test_a_decoder_that_ignores_the_content(splits):
     model.style_head.bias.assign_sub(np.append(mean, [0, 0]))
     last = model.decoder.layers[1].kernel
     last.assign(0 * last + 1)
-    found = kinds(doubts.doubts(model, splits, 0))
+    found = kinds(doubts.doubts(model, splits, 0, SETTINGS))
     assert found.count("content_ignored") == 1
     assert "style_ignored" not in found
 
@@ -126,7 +129,7 @@ def test_a_new_model_has_learned_nothing(splits):
     model = mlvae_tf.MLVAE((4, 4, 1), 3, 2, hidden_units=8)
     for head in model.codec.heads.values():
         head.kernel.assign(0 * head.kernel)
-    found = kinds(doubts.doubts(model, splits, 0))
+    found = kinds(doubts.doubts(model, splits, 0, SETTINGS))
     assert {"style", "content_ignored"} <= set(found)
 
 
@@ -142,7 +145,9 @@ def test_of_several_levels_which_one_is_named():
         },
         chance={"font": 0.05, "letter": 0.1},
     )
-    found = {doubt.kind: doubt.text for doubt in doubts.of_signs(seen)}
+    found = {
+        doubt.kind: doubt.text for doubt in doubts.of_signs(seen, SETTINGS)
+    }
     assert set(found) == {"font", "font_ignored", "font_tells_letter"}
     assert found["font"].startswith("font has collapsed (KL 3 nats per group")
     said = "the content of font names the letter of 50% (chance 10%)"

@@ -34,7 +34,7 @@ FLOORS = (
     "evaluation.likelihood evaluation.unseen evaluation.names",
     "evaluation.grid evaluation.figures evaluation.charts evaluation.explorer",
     "evaluation.comparing evaluation.identification evaluation.signs",
-    "evaluation.doubts evaluation.notes evaluation.measure",
+    "evaluation.remedies evaluation.doubts evaluation.notes evaluation.measure",
     "evaluation.guesses evaluation.combinations evaluation.completed",
     "evaluation.crossed",
     "evaluation.tables evaluation.captions evaluation.verdict",

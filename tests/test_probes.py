@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import reference
+import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -10,6 +11,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import calibration, classifiers, probes
 from mlvae_tf.evaluation.bootstrap import (
     Estimate,
+    by_chance,
     estimate,
     estimate_statistic,
     separate,
@@ -117,8 +119,9 @@ def test_every_figure_lies_in_its_interval(generator):
     check(result, intervals)
     # Accuracy and entropy of content at two k, accumulated and not, and of
     # style; from means and from draws; and style as it is given, means and
-    # draws, by three kinds of classifier and by boosting of means.
-    assert count == 2 * 2 * (2 * 2 + 1) + 7
+    # draws, by three kinds of classifier and by boosting of means;
+    # and the largest that there would be by chance.
+    assert count == 2 * 2 * (2 * 2 + 1) + 7 + 1
 
 
 def test_a_style_whose_scale_tells_the_group(generator):
@@ -137,12 +140,29 @@ def test_a_style_whose_scale_tells_the_group(generator):
     found, _ = probes.probe_groups(some(), test, (1,), seed=0)
     given = {way: one.value for way, one in found["style_given"].items()}
     assert given["means, network"] < 0.4
+    # Four hundred in four groups: little above a quarter.
+    assert 0.25 < found["style_chance"].value < 0.30
     assert given["means and log-scales, network"] > 0.9
     assert given["means and log-scales, boosted"] > 0.9
     assert found["style_accuracy"].value == max(given.values())
     assert given[found["style_named_by"]] == max(given.values())
     drawn = [given[f"draws, {kind}"] for kind in ("neighbours", "network")]
     assert found["sampled"]["style_accuracy"].value >= max(drawn)
+
+
+def test_the_largest_accuracy_by_chance():
+    """Of what names half of a group, and its opposite: hypergeometric."""
+    named = np.arange(10) % 2
+    groups = np.array(["x", "y"])[np.arange(10) // 5]
+    both = [np.array(["x", "y"])[named], np.array(["y", "x"])[named]]
+    hits = np.arange(6)
+    each = scipy.stats.hypergeom(10, 5, 5).pmf(hits)
+    largest = np.maximum(2 * hits, 10 - 2 * hits) / 10
+    found = by_chance(both, groups)
+    assert found.value == pytest.approx(each @ largest, abs=0.02)
+    assert (found.low, found.high) == (0.6, 0.8)
+    # One of them alone is right as often as not.
+    assert by_chance(both[:1], groups).value == pytest.approx(0.5, abs=0.02)
 
 
 def test_interval_is_that_of_the_normal_limit(generator):

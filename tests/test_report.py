@@ -8,6 +8,7 @@ from mlvae_tf.evaluation.captions import CAPTIONS
 from mlvae_tf.evaluation.doubts import Doubt
 from mlvae_tf.evaluation.measure import Measured
 from mlvae_tf.evaluation.names import Labels
+from mlvae_tf.runs.config import Config
 
 
 class Page(html.parser.HTMLParser):
@@ -36,7 +37,7 @@ def page(groups=(), dataset="npz:data.npz", pictures=None, **more):
         labels[name]
     record = {"evaluated on": {"dataset": dataset}}
     measured = Measured(results, pictures or {}, labels, **more)
-    text = report.html(measured, record, "python")
+    text = report.html(measured, record, Config().flat(), "python")
     text.encode()  # It can be written.
     return Page(text)
 

@@ -3,6 +3,9 @@
 import pytest
 
 from mlvae_tf.evaluation import verdict
+from mlvae_tf.runs.config import Config
+
+SETTINGS = Config().flat()
 
 ONE = {
     "content_accuracy": {"1": 0.9, "10": 1.0},
@@ -26,7 +29,7 @@ LIGHT = {
 
 
 def test_of_one_level_in_two_sentences():
-    content, style = verdict.sentences(ONE)
+    content, style = verdict.sentences(ONE, SETTINGS)
     assert content == (
         "Content says which group it is: a probe is right in 90 of 100 cases "
         "from one held-out observation, in 100 of 100 from 10 held-out "
@@ -35,7 +38,10 @@ def test_of_one_level_in_two_sentences():
     assert style.startswith(
         "Style still names the group, in 43 of 100 cases (chance: 10): try --"
     )
-    content, _ = verdict.sentences({**ONE, "unseen": UNSEEN})
+    assert "--style_flow" not in style  # As it has one.
+    plain = {**SETTINGS, "style_flow": 0}
+    assert "try --style_flow=6, " in verdict.sentences(ONE, plain)[1]
+    content, _ = verdict.sentences({**ONE, "unseen": UNSEEN}, SETTINGS)
     assert content.endswith(
         "(chance: 10); groups never seen in training are identified in 86 of "
         "100 cases from 5 observations of each (chance: 2)."
@@ -53,14 +59,27 @@ def test_of_one_level_in_two_sentences():
     ],
 )
 def test_what_content_says(accuracy, said):
-    content, _ = verdict.sentences({**ONE, "content_accuracy": accuracy})
+    content, _ = verdict.sentences(
+        {**ONE, "content_accuracy": accuracy}, SETTINGS
+    )
     assert content.startswith(said)
     if "all" not in accuracy:
         assert content.endswith("from one held-out observation (chance: 10).")
 
 
+def test_the_largest_of_many_probes_has_a_chance_of_its_own():
+    found = {**ONE, "style_accuracy": 0.25}
+    assert "try " in verdict.sentences(found, SETTINGS)[1]
+    found["style_chance"] = 0.18
+    style = verdict.sentences(found, SETTINGS)[1]
+    assert style.startswith("Style hardly names the group, in 25 of 100")
+    assert style.endswith("(chance: 18).")
+    rows = {row[0]: row[3] for row in verdict.headlines(found)}
+    assert rows["Style of one names the group"] == "18 of 100"
+
+
 def test_style_at_chance_needs_no_advice():
-    _, style = verdict.sentences({**ONE, "style_accuracy": 0.2})
+    _, style = verdict.sentences({**ONE, "style_accuracy": 0.2}, SETTINGS)
     assert (
         style
         == "Style hardly names the group, in 20 of 100 cases (chance: 10)."
@@ -70,7 +89,7 @@ def test_style_at_chance_needs_no_advice():
 def test_of_several_levels_a_sentence_each():
     levels = {"light": LIGHT, "room": {"told_by": {"light": 0.3}, **LIGHT}}
     del levels["room"]["content_accuracy"]
-    light, room = verdict.sentences({"levels": levels})
+    light, room = verdict.sentences({"levels": levels}, SETTINGS)
     assert light == (
         "Of light, a probe names the group right in 71 of 100 from its content "
         "of one held-out observation, in 12 from the content of person, in 20 "
@@ -78,11 +97,15 @@ def test_of_several_levels_a_sentence_each():
     )
     assert room.startswith("Of room, a probe names the group right in 12 from")
     # What nothing could be asked of has nothing said of it.
-    assert verdict.sentences({"levels": {"light": {"unseen": {}}}}) == []
+    assert (
+        verdict.sentences({"levels": {"light": {"unseen": {}}}}, SETTINGS) == []
+    )
 
 
 def test_groups_never_seen_alone():
-    (said,) = verdict.sentences({"levels": {"light": {"unseen": UNSEEN}}})
+    (said,) = verdict.sentences(
+        {"levels": {"light": {"unseen": UNSEEN}}}, SETTINGS
+    )
     assert said.startswith("Groups never seen in training are identified in 86")
 
 

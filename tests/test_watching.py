@@ -8,6 +8,7 @@ import tensorflow as tf
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import doubts
+from mlvae_tf.runs.config import Config
 from mlvae_tf.runs.watching import Watch
 from tests.test_callbacks import events, fit
 
@@ -28,7 +29,7 @@ def model(make_model):
 
 
 def watched(tmp_path, splits, epochs=(2, 4), settled=0):
-    return Watch(tmp_path, splits, 0, list(epochs), settled)
+    return Watch(tmp_path, splits, 0, list(epochs), settled, Config().flat())
 
 
 def test_the_signs_are_in_tensorboard(tmp_path, model, splits):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +79,37 @@ def estimate_of_units(
     return estimate_statistic(
         lambda times: float(times @ total / (times @ count)), len(count), seed
     )
+
+
+def by_chance(
+    named: Sequence[np.ndarray], group_ids: np.ndarray, seed: int = 0
+) -> Estimate:
+    """The largest accuracy of several namings that know nothing of the groups.
+
+    The groups are dealt anew among what was asked, a thousand times. The
+    largest of many accuracies lies above chance by chance, the more so the
+    fewer were asked.
+
+    Args:
+        named: By each, the groups that it names, `[M]`.
+        group_ids: Those of what it was asked, `[M]`.
+        seed: Seed of the permutations.
+
+    Returns:
+        The mean, and where 95% lie.
+
+    References:
+        Westfall and Young 1993, Resampling-Based Multiple Testing, chapter 2.
+    """
+    generator = noise.generator(seed, noise.Stream.CHANCE)
+    both = np.concatenate([group_ids, *named])
+    _, index = np.unique(both, return_inverse=True)
+    groups, *each = index.reshape(-1, len(group_ids))
+    largest = []
+    for _ in range(RESAMPLES):
+        dealt = generator.permutation(groups)
+        largest.append(max(float(np.mean(one == dealt)) for one in each))
+    return _around(float(np.mean(largest)), largest)
 
 
 def _around(value: float, resampled: list[float]) -> Estimate:

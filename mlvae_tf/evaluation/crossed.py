@@ -21,7 +21,6 @@ from mlvae_tf.evaluation import (
     charts,
     combinations,
     completed,
-    doubts,
     explorer,
     figures,
     likelihood,
@@ -84,8 +83,7 @@ def measure(
         results_of(found, splits, [NOT_YET, *said]),
         pictures,
         labels,
-        doubts.doubts(model, splits, seed),
-        explorer.explore(model, splits.measured),
+        explorer=explorer.explore(model, splits.measured),
     )
 
 

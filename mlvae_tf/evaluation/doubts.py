@@ -8,7 +8,8 @@ import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
-from mlvae_tf.evaluation import signs
+from mlvae_tf.evaluation import remedies, signs
+from mlvae_tf.evaluation.remedies import Settings
 from mlvae_tf.evaluation.signs import Sample, Signs
 from mlvae_tf.model import MLVAE
 
@@ -20,18 +21,6 @@ LEAST_STEPS = 500  # Of a training.
 STILL_GAINING = 0.05  # Of what validations gained in all.
 TELLING = 0.1  # Accuracy beyond chance, of a latent that names the group.
 STYLE = "style"
-CONTENT_COLLAPSED = (
-    "--content_kl_weight=1, a larger --content_contrast, more "
-    "--observations_per_group, or a smaller --observation_scale"
-)
-STYLE_COLLAPSED = (
-    "--style_kl_weight=1 and --style_kl_start=1, a smaller "
-    "--observation_scale, or more --steps"
-)
-STYLE_TELLS = (
-    "--style_flow=6 and --style_given_content, more --steps, or a larger "
-    "--content_contrast"
-)
 
 
 class Doubt(NamedTuple):
@@ -55,18 +44,21 @@ class Doubt(NamedTuple):
         return f"{self.finding}. {self.remedy}"
 
 
-def doubts(model: MLVAE, splits: Splits, seed: int) -> list[Doubt]:
+def doubts(
+    model: MLVAE, splits: Splits, seed: int, settings: Settings
+) -> list[Doubt]:
     """What to say of a trained model; nothing where all is well.
 
     Args:
         model: The model.
         splits: What it was trained on and is measured on.
         seed: Of what is looked at.
+        settings: It was trained with.
     """
     sample = Sample.of(splits, LOOKED_AT, seed)
     return [
         *of_data(splits.train),
-        *of_signs(signs.look(model, sample)),
+        *of_signs(signs.look(model, sample), settings),
     ]
 
 
@@ -95,17 +87,20 @@ def of_groups(group_index: np.ndarray, which: str = "") -> list[Doubt]:
     return [Doubt("groups", finding, remedy + "observations")]
 
 
-def of_signs(seen: Signs) -> list[Doubt]:
-    """What the signs tell."""
+def of_signs(seen: Signs, settings: Settings) -> list[Doubt]:
+    """What the signs of a model tell that was trained with these settings."""
     return [
-        *_of_latents(seen),
-        *_of_decoder(seen.drawn),
-        *_of_telling(seen.accuracy, seen.chance),
-        *_of_fit(seen.explained, seen.explained_held_out),
+        *_of_latents(seen, settings),
+        *_of_decoder(seen.drawn, settings),
+        *_of_style(seen, settings),
+        *_of_contents(seen, settings),
+        *_of_fit(seen, settings),
     ]
 
 
-def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
+def of_length(
+    elbos: list[float], settled: int, steps: int, settings: Settings
+) -> list[Doubt]:
     """Whether a training was too short, or ended while it still gained.
 
     Of a short one, whose learning rate falls all the while, ELBOs need not
@@ -115,11 +110,12 @@ def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
         elbos: Those of its validations, nats per group.
         settled: How many of the last were with the final weights of the KLs.
         steps: How many it took.
+        settings: Those of the run.
     """
     if steps < LEAST_STEPS:
         finding = f"the training had {steps} steps, which is few"
-        remedy = f"Try --steps={2 * LEAST_STEPS} or more"
-        return [Doubt("length", finding, remedy)]
+        longer = remedies.short(settings, steps, 2 * LEAST_STEPS)
+        return [Doubt("length", finding, f"Try {longer}")]
     if settled < 5:
         return []
     *_, before, last = np.array_split(elbos[-settled:], 5)
@@ -130,74 +126,75 @@ def of_length(elbos: list[float], settled: int, steps: int) -> list[Doubt]:
         f"the last fifth of the training still gained {gained:.3g} nats per "
         "group"
     )
-    return [Doubt("length", finding, "Try twice the --steps")]
+    remedy = f"Try {remedies.still_gaining(settings)}"
+    return [Doubt("length", finding, remedy)]
 
 
-def _of_latents(seen: Signs) -> list[Doubt]:
+def _of_latents(seen: Signs, settings: Settings) -> list[Doubt]:
     """Whether all latents say anything."""
+    remedy_of = {STYLE: remedies.style_collapsed}
     return [
         Doubt(
             name,
             f"{name} has collapsed (KL {kl.sum():.2g} nats per "
             f"{'observation' if name == STYLE else 'group'}, none of "
             f"{len(kl)} dimensions says anything)",
-            "Try " + (STYLE_COLLAPSED if name == STYLE else CONTENT_COLLAPSED),
+            f"Try {remedy_of.get(name, remedies.content_collapsed)(settings)}",
         )
         for name, kl in seen.kl.items()
         if not seen.active[name]
     ]
 
 
-def _of_decoder(drawn: dict[str, float]) -> list[Doubt]:
+def _of_decoder(drawn: dict[str, float], settings: Settings) -> list[Doubt]:
     """Whether the decoder draws both latents."""
     return [
         Doubt(
             f"{name}_ignored",
             f"the decoder ignores the {name}: with that of another "
             f"observation, {share:.1%} of the variance changes",
-            "Try a smaller --observation_scale, or more --steps",
+            f"Try {remedies.ignored(settings)}",
         )
         for name, share in drawn.items()
         if share < LEAST_DRAWN
     ]
 
 
-def _of_telling(
-    accuracy: dict[str, dict[str, float]], chance: dict[str, float]
-) -> list[Doubt]:
-    """Whether a quick probe tells a level's groups from other latents."""
+def _of_style(seen: Signs, settings: Settings) -> list[Doubt]:
+    """Whether a quick probe names a level's groups by the style."""
     found = []
-    for level, by_latent in accuracy.items():
-        told = by_latent.get(STYLE, 0.0)
-        if told > chance[level] + TELLING:
-            group = "group" if len(accuracy) == 1 else level
-            finding = (
-                f"style still names the {group}: a linear probe is right in "
-                f"{told:.0%} of cases (chance {chance[level]:.0%})"
-            )
-            found.append(Doubt("told", finding, f"Try {STYLE_TELLS}"))
-        for other, share in by_latent.items():
-            if other in (level, STYLE) or share <= chance[level] + TELLING:
-                continue
-            finding = (
-                f"the content of {other} names the {level} of {share:.0%} "
-                f"(chance {chance[level]:.0%})"
-            )
-            remedy = (
-                "Try a larger --content_contrast, or fewer dimensions, "
-                f"--level_dims={other}:8"
-            )
-            found.append(Doubt(f"{other}_tells_{level}", finding, remedy))
+    for level, by_latent in seen.accuracy.items():
+        told, chance = by_latent.get(STYLE, 0.0), seen.chance[level]
+        if told <= chance + TELLING:
+            continue
+        group = "group" if len(seen.accuracy) == 1 else level
+        finding = (
+            f"style still names the {group}: a linear probe is right in "
+            f"{told:.0%} of cases (chance {chance:.0%})"
+        )
+        remedy = f"Try {remedies.style_tells(settings)}"
+        found.append(Doubt("told", finding, remedy))
     return found
 
 
-def _of_fit(train: float, held_out: float | None) -> list[Doubt]:
-    """Whether the model draws what it was trained on much better than others.
+def _of_contents(seen: Signs, settings: Settings) -> list[Doubt]:
+    """Whether a quick probe names a level's groups by another's content."""
+    return [
+        Doubt(
+            f"{other}_tells_{level}",
+            f"the content of {other} names the {level} of {share:.0%} "
+            f"(chance {seen.chance[level]:.0%})",
+            f"Try {remedies.content_tells(settings, other)}",
+        )
+        for level, by_latent in seen.accuracy.items()
+        for other, share in by_latent.items()
+        if other not in (level, STYLE) and share > seen.chance[level] + TELLING
+    ]
 
-    Args:
-        train: The share of the variance of training observations drawn.
-        held_out: Of others.
-    """
+
+def _of_fit(seen: Signs, settings: Settings) -> list[Doubt]:
+    """Whether training observations are drawn much better than others."""
+    train, held_out = seen.explained, seen.explained_held_out
     if held_out is None or train < LEAST_EXPLAINED:
         return []
     if train - held_out <= OVERFIT * train:
@@ -207,8 +204,4 @@ def _of_fit(train: float, held_out: float | None) -> list[Doubt]:
         f"{train:.0%} of what differs between them, and {held_out:.0%} of "
         "others"
     )
-    remedy = (
-        "Try fewer --steps, smaller --hidden_units, a larger "
-        "--observation_scale, or more data"
-    )
-    return [Doubt("overfit", finding, remedy)]
+    return [Doubt("overfit", finding, f"Try {remedies.overfit(settings)}")]

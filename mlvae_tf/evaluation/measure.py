@@ -14,7 +14,6 @@ from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
     calibration,
     charts,
-    doubts,
     explorer,
     figures,
     judge,
@@ -42,7 +41,7 @@ class Measured:
         results: What `metrics.json` holds.
         pictures: PNG pictures by name.
         labels: What is drawn in them for the names of groups.
-        doubts: What the model fails at.
+        doubts: What the model fails at, once somebody has looked.
         explorer: Content and style to slide through, if there is any to.
     """
 
@@ -106,8 +105,7 @@ def measure(
         results,
         pictures,
         labels,
-        doubts.doubts(model, splits, seed),
-        explorer.explore(model, splits.measured),
+        explorer=explorer.explore(model, splits.measured),
     )
 
 

@@ -13,7 +13,7 @@ from tensorflow_probability import distributions as tfd
 from mlvae_tf import noise, progress
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import classifiers
-from mlvae_tf.evaluation.bootstrap import Estimate, estimate
+from mlvae_tf.evaluation.bootstrap import Estimate, by_chance, estimate
 from mlvae_tf.evaluation.classifiers import Probe
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 
@@ -208,7 +208,7 @@ def _ways(train: Posteriors, seed: int) -> dict[str, Way]:
 
 def _style(
     train: Posteriors, every: Posteriors, test: Posteriors, seed: int
-) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+) -> tuple[dict[str, np.ndarray], dict[str, Estimate]]:
     """What can be told from styles.
 
     Args:
@@ -218,25 +218,22 @@ def _style(
         seed: Seed of the probes.
 
     Returns:
-        `(accuracies, entropies)`: the first by what is read and what names the
-        group, such as "means, network"; the others by what is read.
+        `(named, entropies)`: the groups named `[M]`, by what is read and what
+        names them, such as "means, network"; entropies by what is read.
     """
-    accuracies, entropies = {}, {}
+    named, entropies = {}, {}
     ids, ways = test.group_ids, _ways(train, seed)
     boosts = len(np.unique(train.group_ids)) <= MAX_BOOSTED_GROUPS
     for way in progress.track(ways, len(ways), "probing styles", seconds=0):
         asked = ways[way](test)
         probe = classifiers.fit_probe(ways[way](train), train.group_ids, seed)
         for kind in probe.kinds:
-            right = probe.names(asked, kind) == ids
-            accuracies[f"{way}, {kind}"] = estimate(right)
+            named[f"{way}, {kind}"] = probe.names(asked, kind)
         entropies[way] = estimate(probe.nats(asked, ids))
         if boosts and way != "draws":
             trees = classifiers.boosted(ways[way](every), every.group_ids, seed)
-            accuracies[f"{way}, boosted"] = estimate(
-                trees.predict(asked) == ids
-            )
-    return accuracies, entropies
+            named[f"{way}, boosted"] = trees.predict(asked)
+    return named, entropies
 
 
 def _largest(accuracies: dict[str, Estimate]) -> Estimate:
@@ -272,7 +269,9 @@ def probe_groups(
         of `style_given`, which has it by what is read (means, draws, means and
         log-scales where these differ) and by every kind of classifier,
         gradient boosting where there are at most 100 groups;
-        `style_named_by`, which is the largest; `style_entropy`, from means;
+        `style_named_by`, which is the largest; `style_chance`, what the
+        largest would be were styles dealt at random; `style_entropy`, from
+        means;
         all of these are left out where there is no style; under
         `unaccumulated` what each of the same observations says alone;
         under `sampled` the same from draws of the posteriors instead of the
@@ -298,13 +297,18 @@ def probe_groups(
         "chance_accuracy": float(sizes.max() / sizes.sum()),
     }
     if test.style.loc.shape[-1]:
-        given, entropies = _style(train, every or train, test, seed)
+        named, entropies = _style(train, every or train, test, seed)
+        given = {
+            way: estimate(groups == test.group_ids)
+            for way, groups in named.items()
+        }
         drawn = {way: one for way, one in given.items() if way[:6] == "draws,"}
         sampled["style_accuracy"] = _largest(drawn)
         sampled["style_entropy"] = entropies["draws"]
         figures |= {
             "style_accuracy": _largest(given),
             "style_named_by": max(given, key=lambda way: given[way].value),
+            "style_chance": by_chance(list(named.values()), test.group_ids),
             "style_entropy": entropies["means"],
             "style_given": given,
         }

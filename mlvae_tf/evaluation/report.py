@@ -10,11 +10,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mlvae_tf.evaluation import tables, verdict
+from mlvae_tf.evaluation import remedies, tables, verdict
 from mlvae_tf.evaluation.captions import caption
 from mlvae_tf.evaluation.doubts import Doubt
 from mlvae_tf.evaluation.explorer import Explorer
 from mlvae_tf.evaluation.measure import Measured
+from mlvae_tf.evaluation.remedies import Settings
 from mlvae_tf.evaluation.tables import Table
 
 DATA = "The data"
@@ -98,7 +99,7 @@ def _axes(explorer: Explorer | None) -> list[dict[str, Any]]:
 
 def _with_flags(text: str) -> Markup:
     """A text whose flags are marked as such, and not broken."""
-    parts = re.split(r"(--[a-z]\w*(?:=\w+(?:[:.]\w+)*)?)", text)
+    parts = re.split(f"({remedies.FLAG.pattern})", text)
     marked = [Markup("<code>{}</code>").format(flag) for flag in parts[1::2]]
     parts[1::2] = marked
     return Markup("").join(parts)
@@ -122,6 +123,7 @@ def _template() -> jinja2.Template:
 def html(
     measured: Measured,
     record: dict[str, Any],
+    settings: Settings,
     commands: str,
     spread: Table | None = None,
 ) -> str:
@@ -130,6 +132,7 @@ def html(
     Args:
         measured: Results and pictures.
         record: What `config.json` holds, what was evaluated, and when (`date`).
+        settings: What the model was trained with.
         commands: What to type to get the same again.
         spread: The table of several seeds, if there are.
 
@@ -140,7 +143,7 @@ def html(
     page = _template().render(
         dataset=record["evaluated on"]["dataset"],
         date=record.get("date"),
-        verdict=verdict.sentences(results),
+        verdict=verdict.sentences(results, settings),
         headlines=verdict.headlines(results),
         doubts=_others(measured),
         sizes=_sizes(results),

@@ -65,6 +65,8 @@ def _of_content(results: dict[str, Any]) -> list[tuple[str, Path]]:
             found.append((f"style {kind}{suffix}", path))
     found += _by(results, "style accuracy", "style_given", unit="{}")
     found.append(("chance accuracy", ("chance_accuracy",)))
+    if "style_chance" in results:
+        found.append(("chance accuracy, of as many probes", ("style_chance",)))
     found.append(("judge accuracy", ("swap", "judge_accuracy")))
     found += _by(results, "swap accuracy", "swap", "content_group")
     return found + _by(results, "calibration of contents", "calibration")

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlvae_tf.evaluation.doubts import STYLE_TELLS, TELLING
+from mlvae_tf.evaluation import remedies
+from mlvae_tf.evaluation.doubts import TELLING
+from mlvae_tf.evaluation.remedies import Settings
 from mlvae_tf.evaluation.tables import Table
 
 SAYS = 0.75  # Of the way from chance to always right.
 HEADER = ["what", "value", "good is", "chance"]
 
 
-def sentences(results: dict[str, Any]) -> list[str]:
+def sentences(results: dict[str, Any], settings: Settings) -> list[str]:
     """The verdict: two sentences of one level, one each of several.
 
     Args:
         results: What `metrics.json` holds.
+        settings: What the model was trained with.
     """
     found = []
     if "content_accuracy" in results:
-        found = [_content(results), _style(results)]
+        found = [_content(results), _style(results, settings)]
     for name, of_level in results.get("levels", {}).items():
         if "told_by" in of_level:
             found.append(_level(name, of_level))
@@ -72,13 +75,20 @@ def _content(results: dict[str, Any]) -> str:
     return f"{text} (chance: {_hundredths(chance)})."
 
 
-def _style(results: dict[str, Any]) -> str:
-    share, chance = results["style_accuracy"], results["chance_accuracy"]
+def _style(results: dict[str, Any], settings: Settings) -> str:
+    share, chance = results["style_accuracy"], _style_chance(results)
     told = share > chance + TELLING
     text = "Style still names" if told else "Style hardly names"
     text += f" the group, in {of_100(share)} cases"
     text += f" (chance: {_hundredths(chance)})"
-    return f"{text}: try {STYLE_TELLS}." if told else f"{text}."
+    return (
+        f"{text}: try {remedies.style_tells(settings)}." if told else f"{text}."
+    )
+
+
+def _style_chance(results: dict[str, Any]) -> float:
+    """What the largest of as many probes would say of any styles."""
+    return results.get("style_chance", results["chance_accuracy"])
 
 
 def _others(of_level: dict[str, Any]) -> dict[str, float]:
@@ -154,7 +164,7 @@ def _of_groups(results: dict[str, Any]) -> Table:
     ]
     share = results["style_accuracy"]
     text = "Style of one names the group"
-    rows.append(_named(text, share, chance, "near chance"))
+    rows.append(_named(text, share, _style_chance(results), "near chance"))
     swap = results["swap"]
     real = _hundredths(swap["judge_accuracy"])
     text = "Swapped observations are taken for the content's group"

@@ -17,7 +17,14 @@ from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import crossed, measure, probes, report, tables
+from mlvae_tf.evaluation import (
+    crossed,
+    doubts,
+    measure,
+    probes,
+    report,
+    tables,
+)
 from mlvae_tf.evaluation.measure import Measured
 from mlvae_tf.evaluation.posteriors import Counts
 from mlvae_tf.evaluation.tables import Table
@@ -115,7 +122,8 @@ def evaluate(
         "evaluated on": evaluated.to_json()["data"],
         "date": datetime.date.today().isoformat(),
     }
-    page = report.html(measured, record, commands(folder, run, flags))
+    again = commands(folder, run, flags)
+    page = report.html(measured, record, run.flat(), again)
     _write(folder / "evaluation", measured, page)
     if num_seeds == 1:
         return tables.one(measured.results)
@@ -129,7 +137,7 @@ def evaluate(
         results.append(json.loads(text))
     spread = tables.several(results)
     again = commands(folder, run, {**flags, "seeds": num_seeds})
-    page = report.html(measured, record, again, spread)
+    page = report.html(measured, record, run.flat(), again, spread)
     _write(folder / "evaluation", measured, page)
     return spread
 
@@ -171,6 +179,7 @@ def _measure_run(
                 importance_samples,
                 seed,
             )
+    measured.doubts.extend(doubts.doubts(model, splits, seed, run.flat()))
     # What the losses of the training tell, these observations do not.
     of_training = workdir.doubts_of(folder)
     measured.doubts.extend(d for d in of_training if d.kind == "length")

@@ -65,7 +65,9 @@ def train(
     if replicas.is_first:
         _record(config, loaded, folder, resume)
     settled = round(training.kl_warmup * steps)
-    watch = Watch(logs, loaded, training.seed, validated(training), settled)
+    watch = Watch(
+        logs, loaded, training.seed, validated(training), settled, config.flat()
+    )
     pictures = fit(
         model, splits, training, per_epoch, step, checkpoints, logs, watch,
         best, replicas,

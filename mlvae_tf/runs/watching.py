@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import pathlib
-import re
 
 import keras
 import tensorflow as tf
 import tqdm
 
 from mlvae_tf.data.splits import Splits
-from mlvae_tf.evaluation import doubts, signs
+from mlvae_tf.evaluation import doubts, remedies, signs
 from mlvae_tf.evaluation.doubts import Doubt
+from mlvae_tf.evaluation.remedies import Settings
 from mlvae_tf.evaluation.signs import Sample, Signs
 
 LOOKED_AT = 500  # Observations, while training waits.
@@ -32,6 +32,7 @@ class Watch(keras.callbacks.Callback):
         seed: Of the few observations that are looked at.
         epochs: Look after these epochs, counted from 1.
         settled: The step from which on the KLs have their final weights.
+        settings: Those of the run, from which what to try is made.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Watch(keras.callbacks.Callback):
         seed: int,
         epochs: list[int],
         settled: int,
+        settings: Settings,
     ) -> None:
         super().__init__()
+        self._settings = settings
         self._log_dir, self._splits, self._seed = log_dir, splits, seed
         self._epochs, self._settled = epochs, settled
         self._said: set[str] = set()
@@ -73,7 +76,7 @@ class Watch(keras.callbacks.Callback):
             self._settled_count += settled
         if not settled:
             return
-        found = doubts.of_signs(seen)
+        found = doubts.of_signs(seen, self._settings)
         if self.model.style_flow:  # It is still to be fitted.
             found = [doubt for doubt in found if doubt.kind != "told"]
         self._say(found)
@@ -81,11 +84,14 @@ class Watch(keras.callbacks.Callback):
     def finish(self) -> list[Doubt]:
         """Look at the trained model, and say all that is to be doubted."""
         found = [
-            *doubts.doubts(self.model, self._splits, self._seed),
+            *doubts.doubts(
+                self.model, self._splits, self._seed, self._settings
+            ),
             *doubts.of_length(
                 self._elbos,
                 self._settled_count,
                 int(self.model.optimizer.iterations),
+                self._settings,
             ),
         ]
         self._said.clear()
@@ -130,7 +136,7 @@ class Watch(keras.callbacks.Callback):
 
 def _marked(text: str) -> str:
     """Flags as code, which Markdown would take apart."""
-    return re.sub(r"--\w+(=[\w.]+)?", r"`\g<0>`", text)
+    return remedies.FLAG.sub(r"`\g<0>`", text)
 
 
 def _accuracies(seen: Signs) -> dict[str, float]:
