@@ -187,6 +187,26 @@ def test_several_levels_equal_the_streaming_job(of_levels, tmp_path):
             np.testing.assert_allclose(one, other, rtol=1e-10)
 
 
+def test_a_worker_has_the_ids_of_the_tables(of_levels):
+    """Also from a dataset that was not told what is within what."""
+    whole, plain = (
+        Task.of(of_levels, settings, None, 8)
+        for settings in ({}, {"parents": ()})
+    )
+    model = whole.load_model()
+    expected = encoding.encode(model, whole.parts(), 8)
+    parents = tuple(expected.layout.parents.items())
+    batches = [
+        beam.read(beam.Range(1, 3, 11), task, parents, model.codec.likelihood)
+        for task in (whole, plain)
+    ]
+    for name, table in expected.tables.items():
+        groups = [batch.levels[name].groups.tolist() for batch in batches]
+        assert groups[0] == groups[1]
+        assert set(groups[0]) <= set(table.groups.tolist())
+    assert_equal(encoding.encode(model, plain.parts(), 8), expected)
+
+
 def test_several_levels_join_stored_ones_and_leave(
     of_levels, tmp_path, capsys, monkeypatch
 ):
