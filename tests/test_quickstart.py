@@ -2,8 +2,9 @@
 
 import re
 
-import nbformat
 import pytest
+
+nbformat = pytest.importorskip("nbformat")  # Of the extra `docs`.
 
 
 @pytest.mark.slow  # It trains.

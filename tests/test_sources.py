@@ -351,13 +351,18 @@ def prepared(tmp_path_factory):
     return folder
 
 
+def read_from(folder, monkeypatch):
+    """TensorFlow Datasets reads the variable once, or whenever it loads."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
+    monkeypatch.setattr(
+        "tensorflow_datasets.core.constants.DATA_DIR", str(folder)
+    )
+
+
 class TestTfds:
     @pytest.fixture(autouse=True)
     def _folder(self, prepared, monkeypatch):
-        monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
-        monkeypatch.setattr(
-            "tensorflow_datasets.core.constants.DATA_DIR", str(prepared)
-        )
+        read_from(prepared, monkeypatch)
 
     def test_features_and_splits(self):
         splits = load("tfds:tiny_faces", observation_feature="small")
@@ -396,9 +401,7 @@ class TestTfds:
     ):
         copy = tmp_path / "copy"
         shutil.copytree(prepared, copy)
-        monkeypatch.setattr(
-            "tensorflow_datasets.core.constants.DATA_DIR", str(copy)
-        )
+        read_from(copy, monkeypatch)
         train = load(
             "tfds:tiny_faces", memory_gb=0.0, observation_feature="small"
         ).train
