@@ -75,10 +75,8 @@ def main() -> None:
     with contextlib.suppress(SystemExit):
         train.run()
     total = time.perf_counter() - began[0]
-    rows = [
-        *seconds.items(),
-        ("all of TensorBoard", sum(map(seconds.get, BOARD))),
-    ]
+    of_board = sum(seconds[what] for what in BOARD)
+    rows = [*seconds.items(), ("all of TensorBoard", of_board)]
     print_table(
         [
             ["", "seconds", "share"],
