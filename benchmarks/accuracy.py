@@ -121,6 +121,16 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     return figure
 
 
+def _told_apart(settings: list[str]) -> tuple[str, list[str]]:
+    """What is the same in all settings of a curve, and each one's values."""
+    parts = [setting.split() for setting in settings]
+    fixed = [part for part in parts[0] if all(part in p for p in parts)]
+    varied = [[part for part in p if part not in fixed] for p in parts]
+    names = [f"{part.split('=')[0]}=…" for part in varied[0]]
+    values = [", ".join(text.split("=")[-1] for text in p) for p in varied]
+    return ", ".join([*fixed, *names]), values
+
+
 def _curve(
     axes: Axes, settings: list[str], results: list[list[dict[str, Any]]]
 ) -> None:
@@ -140,10 +150,7 @@ def _curve(
     )  # [settings, seeds, 3]
     means = values.mean(axis=1)
     low, high = means - values.min(axis=1), values.max(axis=1) - means
-    parts = [setting.split() for setting in settings]
-    fixed = [part for part in parts[0] if all(part in p for p in parts)]
-    varied = [[part for part in p if part not in fixed] for p in parts]
-    names = [part.split("=")[0] for part in varied[0]]
+    label, names = _told_apart(settings)
     axes.errorbar(
         means[:, 0],
         means[:, 1],
@@ -152,10 +159,9 @@ def _curve(
         fmt="o-",
         ms=4,
         lw=1.2,
-        label=", ".join([*fixed, *(f"{name}=…" for name in names)]),
+        label=label,
     )
-    for number, ((*at, content), part) in enumerate(zip(means, varied)):
-        value = ", ".join(text.split("=")[-1] for text in part)
+    for number, ((*at, content), value) in enumerate(zip(means, names)):
         axes.annotate(
             f"{value} ({content:.3f})".strip(),
             at,

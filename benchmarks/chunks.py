@@ -58,9 +58,9 @@ def make_model() -> Any:
 def batch_of(size: int, num_groups: int, chunk_size: int | None) -> Any:
     """A dataset of one batch again and again, read as train.py reads it."""
     from mlvae_tf.data.pipeline import make_dataset
-    from mlvae_tf.data.sampling import Batches
+    from mlvae_tf.data.sampling import Batching
 
-    data, batches = random_groups(size, num_groups), Batches(num_groups, size)
+    data, batches = random_groups(size, num_groups), Batching(num_groups, size)
     return make_dataset(data, batches, 0, 10_000, chunk_size=chunk_size)
 
 

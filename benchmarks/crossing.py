@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 
 from mlvae_tf.data.crossing import CrossingSampler, sharing
-from mlvae_tf.data.design import Index, count_groups
+from mlvae_tf.data.design import ByLevel, count_groups
 from mlvae_tf.data.sampling import Sampler, ShuffledSampler
 
 _GROUPS = flags.DEFINE_integer("groups", 64, "Groups per batch.")
@@ -30,20 +30,20 @@ MB = 1e6
 MEASURED = 400  # Batches.
 
 
-def crossed(*sizes: int, keep: float = 1.0) -> Index:
+def crossed(*sizes: int, keep: float = 1.0) -> ByLevel:
     """Levels of which a fraction of all combinations has an observation."""
     numbers = np.indices(sizes, np.int32).reshape(len(sizes), -1)
     kept = np.random.default_rng(0).random(numbers.shape[1]) < keep
     return dict(zip("abc", numbers[:, kept]))
 
 
-def nested(outer: int, inner: int, observations: int) -> Index:
+def nested(outer: int, inner: int, observations: int) -> ByLevel:
     """Groups within groups."""
     numbers = np.repeat(np.arange(outer * inner, dtype=np.int32), observations)
     return {"a": numbers // inner, "b": numbers}
 
 
-def nearly_nested(groups: int, outer: int, observations: int) -> Index:
+def nearly_nested(groups: int, outer: int, observations: int) -> ByLevel:
     """Groups that are within one of the others for nine tenths."""
     generator = np.random.default_rng(0)
     count = groups * observations
@@ -55,7 +55,7 @@ def nearly_nested(groups: int, outer: int, observations: int) -> Index:
     return {"a": np.arange(count, dtype=np.int32) // observations, "b": at}
 
 
-def uneven(count: int, *sizes: int) -> Index:
+def uneven(count: int, *sizes: int) -> ByLevel:
     """Groups whose number of observations falls as their number rises."""
     generator = np.random.default_rng(0)
     found = {}
@@ -82,16 +82,16 @@ CASES = {
 }
 
 
-def shared(sampler: Sampler, index: Index) -> str:
+def shared(sampler: Sampler, group_indices: ByLevel) -> str:
     """What groups share in the first batches of an epoch."""
     order = sampler.order(seed=0, epoch=0)
     plan = sampler.plan(order, 0, min(len(sampler), MEASURED))
-    return " / ".join(f"{v:.2f}" for v in sharing(plan, index).values())
+    return " / ".join(f"{v:.2f}" for v in sharing(plan, group_indices).values())
 
 
-def best(index: Index) -> str:
+def best(group_indices: ByLevel) -> str:
     """What is asked for, where groups have it."""
-    means = (len(of) / count_groups(of) for of in index.values())
+    means = (len(of) / count_groups(of) for of in group_indices.values())
     return " / ".join(f"{min(_SHARED.value, mean):.3g}" for mean in means)
 
 
@@ -103,25 +103,25 @@ def table(rows: list[list[str]]) -> None:
 
 def sharing_table() -> None:
     rows = [["levels", "at random", "CrossingSampler", "asked for"]]
-    for name, index in CASES.items():
+    for name, group_indices in CASES.items():
         size = _GROUPS.value * _SHARED.value
-        at_random = ShuffledSampler(index["a"], size)
-        crossing = CrossingSampler(index, _GROUPS.value, _SHARED.value)
+        at_random = ShuffledSampler(group_indices["a"], size)
+        crossing = CrossingSampler(group_indices, _GROUPS.value, _SHARED.value)
         samplers = at_random, crossing
-        figures = [shared(sampler, index) for sampler in samplers]
-        rows.append([name, *figures, best(index)])
+        figures = [shared(sampler, group_indices) for sampler in samplers]
+        rows.append([name, *figures, best(group_indices)])
     table(rows)
 
 
 def scale_table(count: int) -> None:
     generator = np.random.default_rng(0)
     tracemalloc.start()
-    index = {
+    group_indices = {
         "a": generator.integers(0, 1_000_000, count, np.int32),
         "b": generator.integers(0, 1000, count, np.int32),
     }
     began = time.perf_counter()
-    sampler = CrossingSampler(index, _GROUPS.value, _SHARED.value)
+    sampler = CrossingSampler(group_indices, _GROUPS.value, _SHARED.value)
     indexed = time.perf_counter()
     held = tracemalloc.get_traced_memory()[0]
     order = sampler.order(seed=0, epoch=0)

@@ -52,6 +52,7 @@ def throughput() -> dict[str, np.ndarray]:
 
     from mlvae_tf.model import MLVAE
     from mlvae_tf.store import encoding
+    from mlvae_tf.store.layout import Layout
 
     model = MLVAE(SHAPE, hidden_units=(500, 500), activation="relu")
     data, size = (
@@ -61,7 +62,7 @@ def throughput() -> dict[str, np.ndarray]:
     propose = functools.partial(encoding.propose, model)
     step = encoding.compile_step(propose, size, model.codec.likelihood)
     bare = tf.function(propose, jit_compile=True)
-    whole = len(data) // size
+    layout, whole = Layout.of(model), len(data) // size
     ready = [
         tf.constant(data.values(slice(start, start + size)))
         for start in range(0, min(whole, 20) * size, size)
@@ -69,14 +70,15 @@ def throughput() -> dict[str, np.ndarray]:
 
     def encode_ready() -> int:
         for number in range(whole):
-            for part in bare(ready[number % len(ready)]):
-                part.numpy()
+            for parts in bare(ready[number % len(ready)]).values():
+                for part in parts:
+                    part.numpy()
         return whole * size
 
     def stream() -> int:
         bar = tqdm.tqdm(disable=True)
         with contextlib.closing(bar):
-            encoding.encode_part(model, data, step, size, bar)
+            encoding.encode_part(model, data, layout, step, size, bar)
         return len(data)
 
     rates: dict[str, list[float]] = {"encoder alone": [], "encode.py": []}
@@ -96,7 +98,8 @@ def print_own_memory(size: int) -> None:
 
     model = MLVAE(SHAPE, hidden_units=64)
     data = random_groups(size, _GROUPS.value)
-    store = encoding.encode(model, [data], _BATCH_SIZE.value)
+    stores = encoding.encode(model, [data], _BATCH_SIZE.value)
+    store = stores.tables["content"]
     if store.counts.sum() != size:
         raise ValueError(f"{store.counts.sum()} of {size} were encoded.")
     print(json.dumps(peak_memory()))

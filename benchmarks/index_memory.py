@@ -17,7 +17,7 @@ import tracemalloc
 import numpy as np
 from absl import app, flags
 
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 
 _OBSERVATIONS = flags.DEFINE_integer("observations", 10_000_000, "How many.")
 _GROUPS = flags.DEFINE_integer("groups", 1_000_000, "How many groups.")
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     group_index = generator.integers(0, num_groups, count, np.int32)
     groups = np.arange(num_groups)
     began = time.perf_counter()
-    sampler = Batches(64, 4).sampler(group_index)
+    sampler = Batching(64, 4).sampler(group_index)
     indexed = time.perf_counter()
     index = tracemalloc.get_traced_memory()[0]
     order = sampler.order(seed=0, epoch=0)

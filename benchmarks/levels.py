@@ -28,7 +28,8 @@ from sklearn.neural_network import MLPClassifier
 from mlvae_tf import MLVAE
 from mlvae_tf.data import loading
 from mlvae_tf.evaluation import combinations, tables
-from mlvae_tf.evaluation.combinations import Learned, Shown
+from mlvae_tf.evaluation.combinations import Shown
+from mlvae_tf.evaluation.learned import Learned
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import workdir
 

@@ -22,7 +22,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from mlvae_tf import MLVAE, guards, likelihoods, noise, objective
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.layers import NormalHead
 from mlvae_tf.networks import Architecture, mlp_decoder, mlp_encoder
 from mlvae_tf.noise import Stream
@@ -118,7 +118,7 @@ def batches(
 
 def _read(data: GroupedData, size: int, num_groups: int) -> tf.data.Dataset:
     each, rest = divmod(size, num_groups)
-    how = Batches(num_groups, each, size if rest else None)
+    how = Batching(num_groups, each, size if rest else None)
     return make_dataset(data, how, seed=0, epochs=FOREVER)
 
 

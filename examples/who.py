@@ -4,7 +4,7 @@
     python examples/who.py --export=EXPORT --people=TABLE --output=MORE \
         --add=ann 1.jpg 2.jpg
 
-The first says whom of the table a photograph shows, the second writes a table
+The first says who of the table is on a photograph, the second writes a table
 to which ann's photographs are added. EXPORT is a SavedModel, such as
 runs/photos/export/1; TABLE, such as people.parquet, has a row per person: the
 name and the evidence of that person's photographs, which adds up. encode.py
@@ -39,7 +39,7 @@ def read(path: str, about: dict[str, dict[str, int]]) -> np.ndarray:
 
 
 def main() -> None:
-    """Add photographs of a person, or ask whom photographs show."""
+    """Add photographs of a person, or ask who is on them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--export", type=pathlib.Path, required=True)
     parser.add_argument("--people", type=pathlib.Path)

@@ -14,9 +14,10 @@ arXiv 1705.08841) to the words used here:
     p(x|c,s)   the likelihood, `model.decode(content, style)`
 
 Groups have three kinds of numbers: `group_ids` are what users call them,
-integers or strings; `group_index` numbers those of a dataset, sorted;
-`segment_ids` those of a batch, or of what is passed at once, in order of first
-appearance, and are negative where there is none.
+integers or strings; `group_index` (of several levels, `group_indices`) numbers
+those of a dataset, sorted; `segment_ids` those of a batch, or of what is passed
+at once, in order of first appearance, and are negative where there is none.
+`rows` are always numbers of observations, or of a table's rows.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Part(NamedTuple):
         return self.segment_ids if self.batch_ids is None else self.batch_ids
 
     def own(self, of_batch: SegmentIds) -> SegmentIds:
-        """Of what the rows of the whole batch have, what these rows have."""
+        """Of segment ids of the whole batch, those of these rows."""
         if self.batch_ids is None:
             return of_batch
         rows = self.start + tf.range(tf.size(self.first_ids))
@@ -135,13 +135,13 @@ def number(
 
     def of(level: str) -> tf.Tensor:
         if level not in segment_ids:
-            _, rows = evidence.index_groups(group_ids[level])
+            _, numbers = evidence.index_groups(group_ids[level])
             if level in parents:
-                size = tf.size(rows, tf.int64)
+                size = tf.size(numbers, tf.int64)
                 outer = tf.cast(of(parents[level]), tf.int64)
-                pairs = outer * size + tf.cast(rows, tf.int64)
-                _, rows = evidence.index_groups(pairs)
-            segment_ids[level] = rows
+                pairs = outer * size + tf.cast(numbers, tf.int64)
+                _, numbers = evidence.index_groups(pairs)
+            segment_ids[level] = numbers
         return segment_ids[level]
 
     return {level: of(level) for level in group_ids}
@@ -154,12 +154,12 @@ def most_groups(segment_ids: SegmentIds) -> tf.Tensor:
 
 
 def wholes(
-    rows: tf.Tensor, segment_ids: tf.Tensor, size: tf.Tensor
+    groups: tf.Tensor, segment_ids: tf.Tensor, size: tf.Tensor
 ) -> tf.Tensor:
     """Of which group of the dataset every group of a batch is a piece.
 
     Args:
-        rows: `[N]`, that of each observation, as any number.
+        groups: `[N]`, that of each observation, as any number.
         segment_ids: int32 `[N]`, the group within the batch.
         size: How many rows to return, at least the number of groups.
 
@@ -167,24 +167,24 @@ def wholes(
         int32 `[size]`: numbers from 0, the groups first and beyond them
         negative.
     """
-    _, numbers = tf.unique(rows)
+    _, numbers = tf.unique(groups)
     return tf.math.unsorted_segment_max(numbers, segment_ids, size)
 
 
-def outer_rows(
-    inner: tf.Tensor, outer: tf.Tensor, num_rows: int | tf.Tensor
+def outer_ids(
+    inner: tf.Tensor, outer: tf.Tensor, size: int | tf.Tensor
 ) -> tf.Tensor:
     """The group of an outer level that each group of an inner one is in.
 
     Args:
         inner: int32 `[N]`, the group of each observation on the inner level.
         outer: The same on the outer level.
-        num_rows: At least the number of inner groups.
+        size: At least the number of inner groups.
 
     Returns:
-        int32 `[num_rows]`; negative where there is no group.
+        int32 `[size]`; negative where there is no group.
     """
-    return tf.math.unsorted_segment_max(outer, inner, num_rows)
+    return tf.math.unsorted_segment_max(outer, inner, size)
 
 
 def num_groups(segment_ids: SegmentIds) -> tf.Tensor:
@@ -213,7 +213,7 @@ def padded(size: tf.Tensor, parts: int = 8) -> tf.Tensor:
 
 
 def halved(largest: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """A largest size after as many halvings as leave another in it."""
+    """The largest size, halved as often as it still holds another."""
     times = tf.math.log(tf.cast(largest // size, "float32")) / tf.math.log(2.0)
     return -(-largest // 2 ** tf.cast(times + 1e-4, "int32"))
 
@@ -231,10 +231,10 @@ class Sizes:
     def __init__(self) -> None:
         none = tf.zeros([0], tf.int32)
         with tf.device("CPU"):
-            self._known = tf.Variable(none, trainable=False, shape=[None])
+            self._sizes = tf.Variable(none, trainable=False, shape=[None])
 
     def expect(self, largest: Sequence[int]) -> None:
-        """Say how large batches of every kind can be, the last of an epoch one.
+        """Say how large batches of every kind can be; an epoch's last is one.
 
         They, their halves, quarters and so on are then the sizes, whatever
         batch comes first.
@@ -244,16 +244,16 @@ class Sizes:
             for size in padded(tf.constant(largest, tf.int32)).numpy().tolist()
             for halvings in range(size.bit_length())
         }
-        self._known.assign(sorted(sizes))
+        self._sizes.assign(sorted(sizes))
 
     def take(self, size: tf.Tensor) -> tf.Tensor:
         """The size for a batch of so many rows."""
-        known = tf.convert_to_tensor(self._known)
-        fit = tf.boolean_mask(known, (known >= size) & (known <= 2 * size))
-        varies = tf.reduce_any((known < size) & (2 * known > size))
+        sizes = tf.convert_to_tensor(self._sizes)
+        fit = tf.boolean_mask(sizes, (sizes >= size) & (sizes <= 2 * size))
+        varies = tf.reduce_any((sizes < size) & (2 * sizes > size))
         new = tf.where(varies, padded(size, 2), padded(size))
         new = tf.repeat(new, tf.cast(tf.size(fit) == 0, tf.int32))
-        self._known.assign(tf.concat([known, new], axis=0))
+        self._sizes.assign(tf.concat([sizes, new], axis=0))
         return tf.reduce_min(tf.concat([fit, new], axis=0))
 
 

@@ -39,8 +39,8 @@ from mlvae_tf.batches import (
     pad,
     padded,
 )
-from mlvae_tf.codec import Totals
 from mlvae_tf.elbo import Elbo
+from mlvae_tf.latents import Totals
 from mlvae_tf.objective import Terms
 from mlvae_tf.replicas import ALONE, Replicas, Sum
 from mlvae_tf.steps import Step

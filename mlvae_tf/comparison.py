@@ -178,13 +178,13 @@ class Comparison:
             counts: Observations of each group, integers `[G]`.
             best: How many groups to name.
         """
-        asked, known = self.of(queries), self.of(groups, counts)
-        shape = len(asked.loc), min(best, len(known.loc))
+        asked, among = self.of(queries), self.of(groups, counts)
+        shape = len(asked.loc), min(best, len(among.loc))
         found = Nearest(np.empty(shape, np.int64), np.empty(shape))
-        size = max(1, _AT_ONCE // max(1, known.loc.size))
+        size = max(1, _AT_ONCE // max(1, among.loc.size))
         for start in range(0, len(asked.loc), size):
             some = slice(start, start + size)
-            scores = pairs(asked[some], known)
+            scores = pairs(asked[some], among)
             # Of equal scores, those of the groups that come first.
             rows = np.argsort(-scores, axis=1, kind="stable")[:, :best]
             found.rows[some] = rows

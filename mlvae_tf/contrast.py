@@ -53,12 +53,11 @@ def nats(
         total = evidence.accumulate(total, whole_ids[:num_groups], num_groups)
         whole = tf.gather(whole_ids, tf.maximum(segment_ids, 0))
         segment_ids = tf.where(segment_ids >= 0, whole, -1)
-    rows = tf.maximum(segment_ids, 0)
     parts = evidence.from_normal(loc, scale)
     own = Evidence(*(tf.where(heard[:, tf.newaxis], p, 0) for p in parts))
-    others, known = evidence.rest(own, total, segment_ids)
-    # Where nothing is known nothing may be divided by, gradients included.
-    safe = tf.where(known[:, tf.newaxis], others.precision, 1)
+    others, enough = evidence.rest(own, total, segment_ids)
+    # Nothing may be divided by too little, gradients included.
+    safe = tf.where(enough[:, tf.newaxis], others.precision, 1)
     own_score = _score(loc - others.weighted_loc / safe)
     prototypes, _ = evidence.to_normal(total)
     scores = (
@@ -66,13 +65,13 @@ def nats(
         + _score(prototypes)
         + _score(loc)[:, tf.newaxis]
     )
-    is_own = tf.equal(rows[:, tf.newaxis], tf.range(num_groups))
+    is_own = tf.equal(segment_ids[:, tf.newaxis], tf.range(num_groups))
     told_apart = ~is_own & tf.reduce_all(total.precision > 0, axis=-1)
     least_score = tf.constant(scores.dtype.min / 2, scores.dtype)
     scores = tf.where(told_apart, scores, least_score)
     # Of the own group and all others: log (1 + sum of exp of differences).
     ratio = tf.reduce_logsumexp(scores, axis=-1) - own_score
-    return tf.where(known, tf.math.softplus(ratio), 0)
+    return tf.where(enough, tf.math.softplus(ratio), 0)
 
 
 def _score(difference: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ from mlvae_tf.codec import Codec
 from mlvae_tf.errors import InputError
 
 
-class Model(Protocol):
+class HasCodec(Protocol):
     """What has networks, such as `mlvae_tf.MLVAE`."""
 
     @property
@@ -67,8 +67,8 @@ def _encoded(
 def _content(codec: Codec, observations: tf.Tensor) -> dict[str, tf.Tensor]:
     """The content means of one group on every level, `[1, dim]` by level."""
     observations = _checked(codec, observations)
-    rows = tf.zeros(tf.shape(observations)[:1], tf.int32)
-    one = {level.name: rows for level in codec.levels}
+    zeros = tf.zeros(tf.shape(observations)[:1], tf.int32)
+    one = {level.name: zeros for level in codec.levels}
     of_rows, _ = _encoded(codec, observations, one)
     return {name: loc[:1] for name, loc in of_rows.items()}
 
@@ -118,7 +118,7 @@ def _contents(
 
 
 def combine(
-    model: Model, contents: Any, style_observations: tf.Tensor, seed: int = 0
+    model: HasCodec, contents: Any, style_observations: tf.Tensor, seed: int = 0
 ) -> tf.Tensor:
     """Contents of any groups in the styles of other observations.
 
@@ -158,7 +158,7 @@ def _means(
 
 
 def reconstruct(
-    model: Model,
+    model: HasCodec,
     observations: tf.Tensor,
     group_ids: tf.Tensor,
     accumulate: bool = True,
@@ -189,7 +189,7 @@ def reconstruct(
 
 
 def swap(
-    model: Model, content_observations: Any, style_observations: tf.Tensor
+    model: HasCodec, content_observations: Any, style_observations: tf.Tensor
 ) -> tf.Tensor:
     """One group's content in the style of other observations: `combine`.
 
@@ -206,7 +206,7 @@ def swap(
 
 
 def interpolate(
-    model: Model, first: tf.Tensor, second: tf.Tensor, steps: int = 8
+    model: HasCodec, first: tf.Tensor, second: tf.Tensor, steps: int = 8
 ) -> tf.Tensor:
     """A grid between two groups: styles down, contents across.
 
@@ -240,7 +240,7 @@ def interpolate(
 
 
 def generate(
-    model: Model,
+    model: HasCodec,
     count: int,
     content_observations: Any = None,
     seed: int = 0,

@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from mlvae_tf import contrast, evidence, noise, objective
 from mlvae_tf.batches import Part, SegmentIds
-from mlvae_tf.codec import Codec, Groups, Proposals, Totals
+from mlvae_tf.codec import Codec, Proposals
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.latents import Groups, Totals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Elbo:
 
     codec: Codec
     per_observation: bool = False
+
+    def kl_weights(self, step: int | tf.Tensor) -> dict[str, float | tf.Tensor]:
+        """By level, the weight of its KL at a step; see `Level.weight_at`."""
+        codec = self.codec
+        return {
+            level.name: level.weight_at(step, codec.dtype)
+            for level in (*codec.levels, codec.style)
+        }
 
     def propose(self, part: Part, seed: tf.Tensor, training: bool) -> Proposals:
         """What a part's observations say of their latents.

@@ -70,11 +70,11 @@ def to_normal(evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         `(loc, scale)`, each of the shape of the evidence.
     """
-    known = tf.not_equal(evidence.precision, 0)
-    precision = tf.where(known, evidence.precision, 1)
-    loc = tf.where(known, evidence.weighted_loc / precision, 0)
+    proper = tf.not_equal(evidence.precision, 0)
+    precision = tf.where(proper, evidence.precision, 1)
+    loc = tf.where(proper, evidence.weighted_loc / precision, 0)
     infinity = tf.constant(float("inf"), precision.dtype)
-    return loc, tf.where(known, tf.math.rsqrt(precision), infinity)
+    return loc, tf.where(proper, tf.math.rsqrt(precision), infinity)
 
 
 def zero(shape: tuple[int, ...], dtype: str = "float32") -> Evidence:
@@ -117,7 +117,7 @@ def accumulate(
     Args:
         parts: `Evidence` (or `Moments`) of shape `[N, dim]`, one row per
             observation.
-        segment_ids: int32 `[N]`, the row of each observation's group, in any
+        segment_ids: int32 `[N]`, the group of each observation, in any
             order. A negative one leaves its observation out.
         num_groups: Number of groups, above every segment id.
 
@@ -148,16 +148,16 @@ def rest(
         segment_ids: int32 `[N]` as in `accumulate`.
 
     Returns:
-        `(others, known)`: `Evidence` of shape `[N, dim]`, and bool `[N]`:
+        `(others, enough)`: `Evidence` of shape `[N, dim]`, and bool `[N]`:
         false for an observation that is alone or left out, and where the
         others are so little beside its own that rounding hides them.
     """
-    rows = tf.maximum(segment_ids, 0)
-    group = Evidence(*(tf.gather(part, rows) for part in total))
+    ids = tf.maximum(segment_ids, 0)
+    group = Evidence(*(tf.gather(part, ids) for part in total))
     others = subtract(group, parts)
     least = MIN_SHARE * group.precision
-    known = tf.reduce_all(others.precision > least, axis=-1)
-    return others, known & (segment_ids >= 0)
+    enough = tf.reduce_all(others.precision > least, axis=-1)
+    return others, enough & (segment_ids >= 0)
 
 
 def drop(
@@ -220,9 +220,9 @@ def average(total: Moments) -> tuple[tf.Tensor, tf.Tensor]:
     divisor = tf.maximum(total.count, 1)
     mean, variance = total.loc / divisor, total.variance / divisor
     infinity = tf.constant(float("inf"), mean.dtype)
-    known = total.count > 0
-    root = tf.sqrt(tf.where(known, variance, 1))
-    return mean, tf.where(known, root, infinity)
+    filled = total.count > 0
+    root = tf.sqrt(tf.where(filled, variance, 1))
+    return mean, tf.where(filled, root, infinity)
 
 
 def index_groups(group_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

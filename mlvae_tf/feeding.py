@@ -100,7 +100,7 @@ def prepared_batch(data: Any, observation_shape: Shape) -> dict[str, Any]:
 
 
 class _PreparedDataset(keras.utils.PyDataset):
-    """Another one's batches, each prepared."""
+    """Another dataset's batches, each prepared."""
 
     def __init__(
         self, dataset: keras.utils.PyDataset, observation_shape: Shape

@@ -60,9 +60,9 @@ def check_suffix(path: pathlib.Path, suffixes: tuple[str, ...]) -> None:
     """Raise `InputError` unless a file's name ends in one of these."""
     if not path.name.lower().endswith(suffixes):
         *others, last = suffixes
-        known = f"{', '.join(others)} or {last}" if others else last
+        endings = f"{', '.join(others)} or {last}" if others else last
         raise InputError(
-            f"the output must end in {known}, as which it is written: got "
+            f"the output must end in {endings}, as which it is written: got "
             f"{path}."
         )
 

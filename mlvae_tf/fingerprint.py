@@ -11,7 +11,7 @@ import numpy as np
 from mlvae_tf.codec import Codec
 
 
-class Model(Protocol):
+class HasConfig(Protocol):
     """What has networks and the arguments it was made with."""
 
     @property
@@ -20,7 +20,7 @@ class Model(Protocol):
     def get_config(self) -> dict[str, Any]: ...
 
 
-def fingerprint(model: Model) -> str:
+def fingerprint(model: HasConfig) -> str:
     """Identity of what gives a model's evidence: 16 hexadecimal digits."""
     config, codec = model.get_config(), model.codec
     heads = (codec.heads[level.name] for level in codec.drawn)

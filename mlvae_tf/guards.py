@@ -175,10 +175,15 @@ def assert_whole(
     tf.debugging.Assert(count == stop, [message])
 
 
-def all_finite(tensors: list[tf.Tensor]) -> tf.Tensor:
-    """Whether all numbers of all tensors are finite, a scalar bool."""
+def all_finite(tensors: list[tf.Tensor | None]) -> tf.Tensor:
+    """Whether all numbers of all tensors are finite, a scalar bool.
+
+    Args:
+        tensors: Of any shape; None is the gradient of what nothing depends on.
+    """
+    there = [tensor for tensor in tensors if tensor is not None]
     return tf.reduce_all(
-        [tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors]
+        [tf.reduce_all(tf.math.is_finite(tensor)) for tensor in there]
     )
 
 

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import (
-    batches,
-    checks,
-    control,
-    feeding,
-    guards,
-    noise,
-    serving,
-)
+from mlvae_tf import checks, control, feeding, guards, lessons, serving
 from mlvae_tf.codec import Codec
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
-from mlvae_tf.levels import LAST_STEP, Level
-from mlvae_tf.style_flow import STEPS, Pairs, StyleFlow
+from mlvae_tf.latents import Latents
+from mlvae_tf.levels import Level
+from mlvae_tf.reading import BATCH_SIZE, Reader
+from mlvae_tf.style_flow import STEPS, StyleFlow
 from mlvae_tf.trainer import GroupedTrainer
-
-BATCH = 1024  # Observations to encode at once.
-FEW = 4  # Observations whose content the flow of the style learns from.
 
 
 class GroupedModel(GroupedTrainer):
@@ -48,37 +37,7 @@ class GroupedModel(GroupedTrainer):
 
     def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
         super()._set_elbo(elbo, own_networks)
-        batch = tf.TensorSpec(
-            (None, *elbo.codec.observation_shape), elbo.codec.dtype
-        )
-        self._encode_batch = tf.function(
-            self._encode_to_tensors, input_signature=[batch]
-        )
-        width = sum(level.dim for level in elbo.codec.drawn)
-        content = tf.TensorSpec((None, width), elbo.codec.dtype)
-        self._given_style, self._learned_style = (
-            tf.function(
-                functools.partial(self._style_to_tensors, read),
-                input_signature=[batch, content],
-            )
-            for read in (elbo.codec.given_style, elbo.codec.learned_style)
-        )
-
-    def _encode_to_tensors(self, observations: tf.Tensor) -> list[tf.Tensor]:
-        encoded = self.codec.encode(observations)
-        return [part for q in encoded.values() for part in (q.loc, q.scale)]
-
-    def _style_to_tensors(
-        self,
-        read: Callable[[tf.Tensor, dict[str, tf.Tensor]], tfd.Normal],
-        observations: tf.Tensor,
-        content: tf.Tensor,
-    ) -> list[tf.Tensor]:
-        _, features = self.codec.propose(observations)
-        dims = {level.name: level.dim for level in self.codec.drawn}
-        parts = tf.split(content, list(dims.values()), axis=-1)
-        style = read(features, dict(zip(dims, parts, strict=True)))
-        return [style.loc, style.scale]
+        self._reader = Reader(elbo.codec)
 
     def encode(self, observations: tf.Tensor) -> tuple[Any, tfd.Normal]:
         """What each observation says of its groups and of its style.
@@ -130,7 +89,10 @@ class GroupedModel(GroupedTrainer):
         return self.codec.likelihood.of_observations(parameters)
 
     def infer_observations(
-        self, observations: Any, group_ids: Any = None, batch_size: int = BATCH
+        self,
+        observations: Any,
+        group_ids: Any = None,
+        batch_size: int = BATCH_SIZE,
     ) -> tuple[Any, tfd.Normal]:
         """`encode` for any number of observations, checked, batch by batch.
 
@@ -145,22 +107,21 @@ class GroupedModel(GroupedTrainer):
         Raises:
             ValueError: If the shapes or values do not fit the model.
         """
+        latents = self._read(observations, group_ids, batch_size)
+        style = latents.pop(self.style.name)
+        return self._plain(latents), style
+
+    def _read(
+        self, observations: Any, group_ids: Any, batch_size: int = BATCH_SIZE
+    ) -> Latents:
+        """By level, the style's last, what checked observations say."""
         observations = np.asarray(observations)
         checks.check_shapes(observations, self.observation_shape, group_ids)
         if self.variable_dtype == "float32":
             observations = checks.as_float32(observations)
         observations = observations.astype(self.variable_dtype, copy=False)
         checks.check_values(observations, self.codec.likelihood)
-        parts = []
-        for start in range(0, len(observations), batch_size):
-            batch = observations[start : start + batch_size]
-            parts.append(self._encode_batch(tf.constant(batch)))
-        joined = [tf.concat(part, axis=0) for part in zip(*parts, strict=True)]
-        *contents, style = (
-            tfd.Normal(*joined[i : i + 2]) for i in range(0, len(joined), 2)
-        )
-        names = (level.name for level in self.codec.drawn)
-        return self._plain(dict(zip(names, contents, strict=True))), style
+        return self._reader.encode(observations, batch_size)
 
     def infer_content(self, observations: Any, group_ids: Any) -> Any:
         """The content posterior of every group, its evidence accumulated.
@@ -182,11 +143,13 @@ class GroupedModel(GroupedTrainer):
             ValueError: If the shapes or values do not fit the model.
         """
         ids = self._ids(group_ids)
-        proposed, _ = self.infer_observations(observations, ids)
-        segment_ids, contents = self._accumulate(observations, proposed, ids)
+        proposed = self._read(observations, ids)
+        segment_ids, contents = self._reader.accumulate(
+            observations, proposed, ids
+        )
         found = {}
-        for name, rows in segment_ids.items():
-            _, first = np.unique(rows, return_index=True)
+        for name, numbers in segment_ids.items():
+            _, first = np.unique(numbers, return_index=True)
             groups = ids[name][first]
             content = contents[name]
             of_groups = tfd.Normal(
@@ -199,36 +162,6 @@ class GroupedModel(GroupedTrainer):
         """By level, what can be taken for ids."""
         ids = checks.by_level(group_ids, self._names)
         return {name: checks.as_group_ids(of) for name, of in ids.items()}
-
-    def _accumulate(
-        self,
-        observations: Any,
-        proposed: Any,
-        ids: dict[str, np.ndarray],
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tfd.Normal]]:
-        """The row of each observation's group, `[N]`, and the contents.
-
-        Args:
-            observations: Checked ones.
-            proposed: What they propose.
-            ids: By level, `[N]`.
-
-        Returns:
-            By level each; the contents have as many rows as the level with the
-            most groups.
-        """
-        tensors = {
-            name: tf.constant(of_level) for name, of_level in ids.items()
-        }
-        segment_ids = batches.number(tensors, self.codec.parents)
-        most = max(int(tf.reduce_max(rows)) for rows in segment_ids.values())
-        totals = self.codec.evidence(
-            tf.constant(observations, self.variable_dtype),
-            proposed if len(self.levels) > 1 else {self._first: proposed},
-            segment_ids,
-            most + 1,
-        )
-        return segment_ids, self.codec.groups(totals, segment_ids).posteriors
 
     def infer_style(
         self, observations: Any, group_ids: Any = None
@@ -252,27 +185,10 @@ class GroupedModel(GroupedTrainer):
         if group_ids is None:
             return self.infer_observations(observations)[1]
         ids = self._ids(group_ids)
-        proposed, _ = self.infer_observations(observations, ids)
-        rows, contents = self._accumulate(observations, proposed, ids)
+        proposed = self._read(observations, ids)
+        rows, contents = self._reader.accumulate(observations, proposed, ids)
         of_rows = self.codec.joined(_means_of_rows(contents, rows))
-        return self._read_styles(self._given_style, observations, of_rows)
-
-    def _read_styles(
-        self,
-        read: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]],
-        observations: Any,
-        content: tf.Tensor,
-    ) -> tfd.Normal:
-        """Batch by batch, the styles of checked observations."""
-        observations = tf.constant(observations, self.variable_dtype)
-        parts = [
-            read(
-                observations[start : start + BATCH],
-                content[start : start + BATCH],
-            )
-            for start in range(0, len(observations), BATCH)
-        ]
-        return tfd.Normal(*(tf.concat(part, 0) for part in zip(*parts)))
+        return self._reader.given_styles(observations, of_rows)
 
     def fit_style_flow(
         self,
@@ -283,14 +199,14 @@ class GroupedModel(GroupedTrainer):
     ) -> float:
         """Learn to take out of the style what the content tells, after `fit`.
 
-        The networks stay as they are. Their styles given the contents of single
-        observations are what the flow learns from, and given draws of contents
-        that a few of a group's make together. It is told which groups' contents
-        these are near.
+        The networks stay as they are. The flow learns from their styles: given
+        the contents of single observations, and given draws of contents that a
+        few observations of a group make together. It is told which groups'
+        contents these are near.
 
         Args:
             observations: `[N, *observation_shape]` of those trained on, values
-                or 8-bit images; the more the better, some ten thousands are
+                or 8-bit images; the more the better, tens of thousands are
                 enough.
             group_ids: `[N]`, integers or strings, in any order.
             seed: Of its draws.
@@ -312,59 +228,11 @@ class GroupedModel(GroupedTrainer):
         ids = self._ids(group_ids)
         if getattr(observations, "dtype", None) == np.uint8:  # As `prepare`.
             observations = self.codec.likelihood.values(observations)
-        proposed, _ = self.infer_observations(observations, ids)
-        alone = proposed if len(self.levels) > 1 else {self._first: proposed}
-        contents = [
-            self.codec.joined({name: q.loc for name, q in alone.items()}),
-            self.codec.joined(self._of_few(observations, proposed, ids, seed)),
-        ]
-        styles = [
-            self._read_styles(self._learned_style, observations, content)
-            for content in contents
-        ]
-        one, other = (Pairs(q.loc, c) for q, c in zip(styles, contents))
-        rows, groups = self._accumulate(observations, proposed, ids)
-        prototypes = [
-            groups[name].loc[: int(tf.reduce_max(rows[name])) + 1]
-            for name in alone
-        ]
-        scale = styles[0].scale[0]
-        return flow.fit(one, other, scale, prototypes, seed, steps)
-
-    def _of_few(
-        self,
-        observations: Any,
-        proposed: Any,
-        ids: dict[str, np.ndarray],
-        seed: int,
-    ) -> dict[str, tf.Tensor]:
-        """Contents that a few of each one's group make together, drawn.
-
-        Args:
-            observations: Checked ones.
-            proposed: What they propose.
-            ids: By level, `[N]`.
-            seed: Of which few, and of the draws.
-
-        Returns:
-            By level that is drawn, `[N, dim]`.
-        """
-        generator = noise.generator(seed, noise.Stream.STYLE_FLOW)
-        hands = {
-            name: _deal(of_level, FEW, generator)
-            for name, of_level in ids.items()
-        }
-        rows, together = self._accumulate(observations, proposed, hands)
-        of_draws = noise.of_step(seed, noise.Stream.STYLE_FLOW, LAST_STEP)
-        drawn = {}
-        for number, level in enumerate(self.codec.drawn):
-            q, name = together[level.name], level.name
-            # The first level's noise is that of a model with one level.
-            own = noise.fold_in(of_draws, number) if number else of_draws
-            drawn[name] = tf.gather(
-                noise.sample(q.loc, q.scale, own), rows[name]
-            )
-        return drawn
+        proposed = self._read(observations, ids)
+        learned_from = lessons.lessons(
+            self._reader, observations, proposed, ids, seed
+        )
+        return flow.fit(*learned_from, seed, steps)
 
     def call(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Reconstruct a batch as `fit` takes it."""
@@ -402,24 +270,6 @@ def _means_of_rows(
         name: tf.gather(contents[name].loc, rows)
         for name, rows in segment_ids.items()
     }
-
-
-def _deal(
-    group_ids: np.ndarray, count: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Cut every group into hands of up to `count`, at random.
-
-    Returns:
-        int64 `[N]`, the number of the hand of each.
-    """
-    _, groups = np.unique(group_ids, return_inverse=True)
-    order = generator.permutation(len(groups))
-    order = order[np.argsort(groups[order], kind="stable")]
-    starts = np.searchsorted(groups[order], groups[order])
-    within = np.arange(len(order)) - starts
-    hands = np.empty(len(groups), np.int64)
-    hands[order] = starts + within // count  # A hand is smaller than it starts.
-    return hands
 
 
 def _check_latents(

@@ -173,7 +173,7 @@ class EvidenceAccumulation(keras.layers.Layer):
         scale: Their standard deviations, `[N, dim]`, positive.
         group_ids: `[N]`, integers or strings. The groups come out in order of
             first appearance.
-        num_groups: If given, `group_ids` are row numbers already: int32 in
+        num_groups: If given, `group_ids` are segment ids already: int32 in
             `[0, num_groups)`, negative to leave an observation out. A group
             without observations has `loc` 0 and `scale` infinity.
 

@@ -153,20 +153,21 @@ def drawn(levels: tuple[Level, ...]) -> tuple[Level, ...]:
 
 
 def as_levels(
-    levels: dict[str, int] | list[Level], **settings: Any
+    levels: dict[str, int] | list[Level], *settings: Any
 ) -> tuple[Level, ...]:
     """Levels from what users write, checked as a whole.
 
     Args:
         levels: Dimensions by name, or levels. A parent that is not among them
             is made, before its child.
-        **settings: Of every level that is given by its dimension.
+        *settings: Of every level that is given by its dimension, those of a
+            `Level` that come next.
 
     Raises:
         InputError: If there is none, or names and parents do not fit.
     """
     if isinstance(levels, dict):
-        levels = [Level(name, dim, **settings) for name, dim in levels.items()]
+        levels = [Level(name, dim, *settings) for name, dim in levels.items()]
     given = list(levels)
     if not given or not all(isinstance(level, Level) for level in given):
         raise InputError(

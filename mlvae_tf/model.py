@@ -7,9 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from mlvae_tf import checks, likelihoods, networks
+from mlvae_tf import checks, likelihoods, networks, principal
 from mlvae_tf.codec import Codec
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
@@ -142,19 +141,12 @@ class MLVAE(GroupedModel):
         super().__init__(**kwargs)
         _check_dtype(self.variable_dtype)
         self.observation_shape = checks.as_shape(observation_shape)
-        content = accumulation, evidence_dropout, content_contrast
         self._given_levels = levels is not None
         if levels is None:
-            levels = [
-                Level("content", content_dim, *content, content_kl_weight)
-            ]
-        named = "accumulation", "evidence_dropout", "contrast"
-        settings = dict(zip(named, content), kl_weight=content_kl_weight)
-        self.levels = as_levels(levels, **settings)
+            levels = {"content": content_dim}
+        of_content = accumulation, evidence_dropout, content_contrast
+        self.levels = as_levels(levels, *of_content, content_kl_weight)
         self.style = _style(style_dim, style_kl_weight, len(self.levels))
-        self.trunk = _choose("trunk", trunk, networks.TRUNKS)
-        self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
-        self.activation = activation
         self.likelihood = likelihoods.get(likelihood, scale=observation_scale)
         self.missing_values = missing_values
         self.style_given_content = style_given_content
@@ -163,7 +155,7 @@ class MLVAE(GroupedModel):
             "content_samples", content_samples, ("group", "observation")
         )
         self.seed = random.randrange(2**31) if seed is None else seed
-        self._make_networks(encoder, decoder)
+        self._make(trunk, hidden_units, activation, encoder, decoder)
 
     @property
     def content_dim(self) -> int:
@@ -175,16 +167,48 @@ class MLVAE(GroupedModel):
         """Dimensions of the style."""
         return self.style.dim
 
-    def _make_networks(
+    def _make(
         self,
+        trunk: str,
+        hidden_units: int | tuple[int, ...],
+        activation: str,
         encoder: keras.layers.Layer | None,
         decoder: keras.layers.Layer | None,
     ) -> None:
         """Make what was not given, and say what is trained."""
+        self.trunk = _choose("trunk", trunk, networks.TRUNKS)
+        self.hidden_units = tuple(np.atleast_1d(hidden_units).tolist())
+        self.activation = activation
         shown = self.likelihood
         if self.missing_values:
             shown = WithMissing(self.likelihood)
-        architecture = self._architecture(shown)
+        features = self._make_networks(
+            self._architecture(shown), encoder, decoder
+        )
+        codec = Codec(
+            levels=self.levels,
+            encoder=self.encoder,
+            heads=self._make_heads(features),
+            decoder=self.decoder,
+            likelihood=shown,
+            spreads=self._make_spreads(),
+            style=self.style,
+            style_given_content=self.style_given_content,
+            flow=self._make_flow(),
+            observation_shape=self.observation_shape,
+            dtype=self.variable_dtype,
+        )
+        elbo = Elbo(codec, self.content_samples == "observation")
+        self._set_elbo(elbo, self._has_own_networks)
+        self.built = True
+
+    def _make_networks(
+        self,
+        architecture: networks.Architecture,
+        encoder: keras.layers.Layer | None,
+        decoder: keras.layers.Layer | None,
+    ) -> int:
+        """Take the user's networks, or make the trunk's; how many features."""
         make_encoder, make_decoder = networks.TRUNKS[self.trunk]
         self._own_parts = {
             "encoder": encoder is not None,
@@ -197,22 +221,7 @@ class MLVAE(GroupedModel):
         self.encoder, self.decoder = encoder, decoder
         features = networks.check_encoder(self.encoder, architecture)
         networks.check_decoder(self.decoder, architecture)
-        codec = Codec(
-            self.encoder,
-            self._make_heads(features),
-            self.decoder,
-            shown,
-            self.levels,
-            self._make_spreads(),
-            self.style,
-            self.style_given_content,
-            self._make_flow(),
-            self.observation_shape,
-            self.variable_dtype,
-        )
-        elbo = Elbo(codec, self.content_samples == "observation")
-        self._set_elbo(elbo, self._has_own_networks)
-        self.built = True
+        return features
 
     def _architecture(self, shown: Likelihood) -> networks.Architecture:
         return networks.Architecture(
@@ -312,7 +321,7 @@ class MLVAE(GroupedModel):
 
         Args:
             observations: `[N, *observation_shape]`, at least two. They are
-                held in memory; some thousands are enough.
+                held in memory; a few thousand are enough.
 
         Raises:
             ValueError: Unless `can_adapt`, or if the shapes or values do not
@@ -330,18 +339,7 @@ class MLVAE(GroupedModel):
             raise InputError(
                 f"adapt needs two observations: got {len(observations)}."
             )
-        networks.start_at_components(
-            self.encoder,
-            self.decoder,
-            self.codec.likelihood.encoded(tf.constant(observations)).numpy(),
-            self.content_dim,
-        )
-        head = self.codec.heads[self.levels[0].name]
-        kernel = head.kernel.numpy()
-        kernel[:, : self.content_dim] = np.eye(
-            len(kernel), self.content_dim, dtype=kernel.dtype
-        )
-        head.kernel.assign(kernel)
+        principal.start(self.codec, observations)
 
     @property
     def can_adapt(self) -> bool:
@@ -439,8 +437,8 @@ def _style(dim: int, kl_weight: float | Schedule, num_levels: int) -> Level:
 
 def _choose(name: str, value: str, choices: Any) -> str:
     if value not in choices:
-        known = ", ".join(repr(choice) for choice in choices)
-        raise InputError(f"{name} must be one of {known}: got {value!r}.")
+        names = ", ".join(repr(choice) for choice in choices)
+        raise InputError(f"{name} must be one of {names}: got {value!r}.")
     return value
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -189,46 +188,6 @@ def linear_encoder(spec: Architecture) -> keras.Sequential:
 def linear_decoder(spec: Architecture) -> keras.Sequential:
     """A linear map."""
     return mlp_decoder(spec._replace(hidden_units=()))
-
-
-def start_at_components(
-    encoder: keras.Sequential,
-    decoder: keras.Sequential,
-    observations: np.ndarray,
-    content_dim: int,
-) -> None:
-    """Start the trunk `"linear"` at principal components.
-
-    The encoder's features become the principal components, each scaled to unit
-    variance, the largest first; the decoder draws what the first
-    `content_dim` of them, its first latents, say, and nothing of the others.
-    Components that the observations do not have stay as they are.
-
-    Args:
-        encoder: From `linear_encoder`.
-        decoder: From `linear_decoder`, with one parameter a value.
-        observations: `[N, ...]`, at least two.
-        content_dim: Dimensions of the content.
-
-    References:
-        Tipping and Bishop 1999, Probabilistic Principal Component Analysis
-        (JRSS B 61), Section 3.2: the maximum of a linear model's likelihood.
-    """
-    flat = observations.reshape(len(observations), -1)
-    mean = flat.mean(axis=0)
-    _, scales, axes = np.linalg.svd(flat - mean, full_matrices=False)
-    scales /= np.sqrt(len(flat))
-    reads, draws = encoder.layers[-1], decoder.layers[0]
-    count = np.count_nonzero(scales[: reads.units] > 1e-4 * scales[0])
-    scales, axes = scales[:count, np.newaxis], axes[:count]
-    kernel, bias = reads.get_weights()
-    kernel[:, :count] = (axes / scales).T
-    bias[:count] = -mean @ kernel[:, :count]
-    reads.set_weights([kernel, bias])
-    kernel, _ = draws.get_weights()
-    kernel[:count] = axes * scales
-    kernel[content_dim:] = 0
-    draws.set_weights([kernel, mean])
 
 
 def check_encoder(encoder: keras.layers.Layer, spec: Architecture) -> int:

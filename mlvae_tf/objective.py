@@ -74,7 +74,7 @@ def group_terms(
         log_likelihood: log p(x_i | c, s_i) at a sample, `[N]`, nats.
         style_kl: KL of each observation's style posterior, `[N]`, nats.
         content_kl: KL of each group's content posterior, `[G]`, nats.
-        segment_ids: int32 `[N]`, the row of each observation's group;
+        segment_ids: int32 `[N]`, the group of each observation;
             negative leaves the observation out.
         names: Of the two levels.
 

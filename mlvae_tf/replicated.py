@@ -96,9 +96,11 @@ class Replicated:
         """This worker's share of the terms, and of the contrasts."""
 
         def evidence(part: Part, seed: tf.Tensor) -> Any:
+            part = _fixed(part)
             return whole.evidence(self.elbo, part, seed, training)
 
         def terms(part: Part, proposals: Any, totals: Any, seed: Any) -> Any:
+            part = _fixed(part)
             return whole.terms(
                 self.elbo, part, proposals, totals, seed, training
             )
@@ -124,3 +126,12 @@ class Replicated:
         weights = tf.cast(step.weight_penalty(), like.dtype)
         outputs = tf.cast(step.output_penalty(), like.dtype)
         return self.replicas.once(weights) + share * outputs
+
+
+def _fixed(part: Part) -> Part:
+    """The part, for whose observations no gradient is computed.
+
+    A program's gradient is for all that it is given, and that for the
+    observations takes a matrix product as large as any.
+    """
+    return part._replace(observations=tf.stop_gradient(part.observations))

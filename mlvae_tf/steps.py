@@ -21,7 +21,7 @@ def unscaled(loss: tf.Tensor) -> tf.Tensor:
 
 
 class Step(NamedTuple):
-    """What to differentiate, and for what.
+    """What to differentiate, and with respect to what.
 
     Attributes:
         kl_weights: By level, the factor of its KL.

@@ -16,6 +16,7 @@ therefore has the divergence of the learned posterior from that prior.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -142,6 +143,21 @@ class StyleFlow(NoStyleFlow):
         Returns:
             The last steps' mean of -log p(style | content), nats.
         """
+        self._remember(groups, seed)
+        style, content = (tf.concat(b, axis=0) for b in zip(alone, together))
+        pairs = Pairs(style, self._flow.near(content))
+        step = self._step(pairs, scale, steps)
+        compiled = tf.function(step, autograph=False, jit_compile=True)
+        seeds = (
+            noise.of_step(seed, noise.Stream.STYLE_FLOW, number)
+            for number in range(steps + 1)
+        )
+        losses = [compiled(next(seeds)) for _ in range(steps)]
+        self._flow.fit_scale(*pairs.draw(next(seeds), MEASURED, 0.5), scale)
+        return float(tf.reduce_mean(losses[-100:]))
+
+    def _remember(self, groups: list[tf.Tensor], seed: int) -> None:
+        """Let the flow know the contents of groups, by level, or of some."""
         generator = noise.generator(seed, noise.Stream.STYLE_FLOW, 1)
         orders = [generator.permutation(len(level)) for level in groups]
         self._flow.remember(
@@ -150,8 +166,11 @@ class StyleFlow(NoStyleFlow):
                 for level, order in zip(groups, orders, strict=True)
             )
         )
-        style, content = (tf.concat(b, axis=0) for b in zip(alone, together))
-        pairs = Pairs(style, self._flow.near(content))
+
+    def _step(
+        self, pairs: Pairs, scale: tf.Tensor, steps: int
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
+        """One of so many steps: from its seed to its loss."""
         deviations = self._flow.adapt(pairs.content)
         rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
@@ -172,14 +191,7 @@ class StyleFlow(NoStyleFlow):
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return loss
 
-        compiled = tf.function(step, autograph=False, jit_compile=True)
-        seeds = (
-            noise.of_step(seed, noise.Stream.STYLE_FLOW, number)
-            for number in range(steps + 1)
-        )
-        losses = [compiled(next(seeds)) for _ in range(steps)]
-        self._flow.fit_scale(*pairs.draw(next(seeds), MEASURED, 0.5), scale)
-        return float(tf.reduce_mean(losses[-100:]))
+        return step
 
     def nats(
         self, pairs: Pairs, scale: tf.Tensor, seed: tf.Tensor

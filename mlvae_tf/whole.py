@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from mlvae_tf import objective
 from mlvae_tf.batches import Part, first, num_groups
-from mlvae_tf.codec import Proposals, Totals
+from mlvae_tf.codec import Proposals
 from mlvae_tf.elbo import Elbo
+from mlvae_tf.latents import Totals
 from mlvae_tf.objective import Terms
 from mlvae_tf.steps import Step
 

@@ -7,7 +7,7 @@ import pytest
 from mlvae_tf import files, likelihoods
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.errors import InputError
 from mlvae_tf.runs import building, training, workdir
 from mlvae_tf.runs.config import Config, ModelConfig
@@ -28,7 +28,7 @@ def test_weights_end_as_their_moving_average(generator, fraction, momentum):
             trajectory.append(model.get_weights())
 
     model.fit(
-        make_dataset(data, Batches(2, 2), 0, epochs=2),
+        make_dataset(data, Batching(2, 2), 0, epochs=2),
         epochs=2,
         steps_per_epoch=5,
         verbose=0,

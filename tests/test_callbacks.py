@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mlvae_tf import whole
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.evaluation import figures
+from mlvae_tf.evaluation import drawings
 from mlvae_tf.runs import callbacks
 from mlvae_tf.runs.callbacks import Beside, Pictures, Progress, TensorBoard
 
@@ -118,13 +118,13 @@ def test_an_interrupt_is_no_failure(model, data, error):
 def test_the_picture_of_the_last_epoch_comes_last(
     model, data, tmp_path, monkeypatch
 ):
-    swap_grid, drawn = figures.swap_grid, []
+    swap_grid, drawn = drawings.swap_grid, []
 
     def drawing(*args, **kwargs):
         drawn.append(int(model.optimizer.iterations))
         return swap_grid(*args, **kwargs)
 
-    monkeypatch.setattr(figures, "swap_grid", drawing)
+    monkeypatch.setattr(drawings, "swap_grid", drawing)
     pictures = Pictures(tmp_path, data, [2, 4])
     fit(model, data, pictures, epochs=4)
     assert drawn == [4]  # Of steps.
@@ -147,7 +147,7 @@ def test_pictures_on_the_way_become_rarer(model, data, tmp_path, monkeypatch):
         return b""
 
     made = {"swap": draw, "generate": draw}
-    monkeypatch.setattr(figures, "of_control", lambda *args: made)
+    monkeypatch.setattr(drawings, "of_control", lambda *args: made)
     monkeypatch.setattr(Pictures, "_write", lambda *args: None)
     epochs = [*range(1, 11)]
     shown = Pictures(tmp_path, data, epochs)
@@ -159,7 +159,7 @@ def test_pictures_that_cannot_be_drawn(model, data, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise ValueError("Expected end of text")
 
-    monkeypatch.setattr(figures, "swap_grid", fail)
+    monkeypatch.setattr(drawings, "swap_grid", fail)
     pictures = Pictures(tmp_path, data, [1, 2])
     said = "drawing failed: ValueError: Expected end"
     with pytest.warns(UserWarning, match=said):

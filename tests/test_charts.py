@@ -10,7 +10,7 @@ from mlvae_tf.evaluation import charts
 from mlvae_tf.evaluation.bootstrap import Estimate
 from mlvae_tf.evaluation.calibration import Calibration
 from mlvae_tf.evaluation.posteriors import Posteriors
-from mlvae_tf.evaluation.unseen import Verification
+from mlvae_tf.evaluation.verification import Verification
 from mlvae_tf.layers import EvidenceAccumulation
 
 

@@ -26,7 +26,7 @@ def crossed(generator, noise=0.0, copies=1):
 
 
 def index_of(data):
-    return {name: of.index for name, of in data.levels.items()}
+    return {name: of.group_index for name, of in data.levels.items()}
 
 
 def test_an_additive_table_is_found_from_some_of_its_cells(generator):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import Batches
-from mlvae_tf.evaluation import crossed, tables
+from mlvae_tf.data.sampling import Batching
+from mlvae_tf.evaluation import crossed, likelihood, tables
 
 SETTINGS = {"levels": {"person": 2, "light": 3}, "observation_shape": (4,)}
 
@@ -19,7 +19,7 @@ def made(generator, copies=5):
 def test_the_terms_add_up_and_are_weighed_by_groups(make_model, generator):
     model = make_model(**SETTINGS, dtype="float32")
     data = made(generator)
-    found = crossed.elbo(model, data, Batches(4, 4), seed=3)
+    found = likelihood.batch_elbo(model, data, Batching(4, 4), seed=3)
     kls = ("person", "light", "style")
     parts = [found[f"group_{name}_kl"].value for name in kls]
     np.testing.assert_allclose(
@@ -36,7 +36,7 @@ def test_the_terms_add_up_and_are_weighed_by_groups(make_model, generator):
     assert all(low <= value <= high for value, low, high in found.values())
     # All in one batch: the model's own mean.
     model.compile(optimizer="adam")
-    whole = crossed.elbo(model, data, Batches(batch_size=300), seed=3)
+    whole = likelihood.batch_elbo(model, data, Batching(batch_size=300), seed=3)
     ids = {name: of.ids for name, of in data.levels.items()}
     arrays = {"observations": data.observations, "group_ids": ids}
     losses = [

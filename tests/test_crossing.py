@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mlvae_tf.data import crossing
 from mlvae_tf.data.crossing import CrossingSampler, sharing
-from mlvae_tf.data.sampling import Batches, GroupSampler, ShuffledSampler
+from mlvae_tf.data.sampling import Batching, GroupSampler, ShuffledSampler
 
 
 @st.composite
@@ -220,10 +220,10 @@ def test_levels_whose_combinations_no_number_counts(generator):
 def test_sampler_of_one_level_is_that_of_batches():
     index = complete(8, 6)
     one = {"a": index["a"]}
-    sampler = crossing.sampler(Batches(4, 3), one)
+    sampler = crossing.sampler(Batching(4, 3), one)
     assert isinstance(sampler, GroupSampler)
-    shuffled = crossing.sampler(Batches(batch_size=5), index)
+    shuffled = crossing.sampler(Batching(batch_size=5), index)
     assert isinstance(shuffled, ShuffledSampler)
-    several = crossing.sampler(Batches(4, 3), index)
+    several = crossing.sampler(Batching(4, 3), index)
     assert isinstance(several, CrossingSampler)
     assert len(several) == len(CrossingSampler(index, 4, 3))

@@ -8,10 +8,13 @@ from scripts import assert_fails, script
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
+from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.runs import workdir
 from mlvae_tf.runs.encoding import Task
 from mlvae_tf.store import encoding
+from mlvae_tf.store.layout import Layout
 from mlvae_tf.store.table import ContentStore
+from mlvae_tf.store.tables import LevelStores
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,15 @@ def encode(run, output, *arguments):
     return store, notes
 
 
+def encoded(model, parts, batch_size=1024):
+    """The one table of a model of one level."""
+    return encoding.encode(model, parts, batch_size).tables["content"]
+
+
+def alone(table):
+    return LevelStores({"content": table}, {})
+
+
 def save(path, run, rows):
     """An npz of some of a run's observations; its SPEC."""
     with np.load(run / "data.npz") as data:
@@ -51,7 +63,7 @@ def assert_equal(left, right, rtol=1e-12):
     assert left.groups.tolist() == right.groups.tolist()
     assert left.counts.tolist() == right.counts.tolist()
     assert left.keys.tolist() == right.keys.tolist()
-    assert (left.rule, left.model) == (right.rule, right.model)
+    assert (left.rule, left.fingerprint) == (right.rule, right.fingerprint)
     for a, b in zip(left.evidence, right.evidence):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-9)
 
@@ -81,7 +93,7 @@ def test_matches_the_oracle(make_model, generator, groups, rule):
         expected_scale = precision**-0.5
     order = np.argsort(np.array(expected_groups))
     for batch_size in (1, 4, 64):
-        store = encoding.encode(model, parts, batch_size)
+        store = encoded(model, parts, batch_size)
         assert store.groups.tolist() == sorted(groups)
         for group, count in zip(store.groups, store.counts):
             assert count == np.sum(ids == group)
@@ -156,7 +168,7 @@ def test_the_same_photographs_again(run, tmp_path):
     assert notes == ["4 of 51 observations are new"]
     model = Task.of(run, {}, None, 16).load_model()
     parts = parts_of(run, moved.removeprefix("--dataset="))
-    assert_equal(skipped, encoding.encode(model, parts))
+    assert_equal(skipped, encoded(model, parts))
     path = tmp_path / "none.parquet"
     none, notes = encode(
         run, path, f"--update={output}", moved, "--stored=skip"
@@ -170,17 +182,15 @@ def test_copies_within_a_dataset_count(run, tmp_path):
     model = Task.of(run, {}, None, 16).load_model()
     once = parts_of(run, save(tmp_path / "a.npz", run, [0, 1, 2]))
     copies = parts_of(run, save(tmp_path / "b.npz", run, [1, 0, 1, 3, 1]))
-    stored = encoding.encode(model, once)
-    (left,) = encoding.without_held(stored, copies)
+    stored = encoded(model, once)
+    (left,) = encoding.without_held(alone(stored), copies)
     assert len(left) == 3
-    together = stored.merge(encoding.encode(model, [left]), twice=True)
+    together = stored.merge(encoded(model, [left]), twice=True)
     whole = parts_of(run, save(tmp_path / "c.npz", run, [0, 1, 1, 1, 2, 3]))
-    assert_equal(together, encoding.encode(model, whole))
+    assert_equal(together, encoded(model, whole))
     # Over parts that share them, too: one dataset's splits.
-    assert_equal(
-        encoding.encode(model, [*once, left]), encoding.encode(model, whole)
-    )
-    assert not encoding.without_held(together, [*once, left])
+    assert_equal(encoded(model, [*once, left]), encoded(model, whole))
+    assert not encoding.without_held(alone(together), [*once, left])
 
 
 def test_only_what_is_in_it_is_taken_out(run, tmp_path):
@@ -193,7 +203,8 @@ def test_only_what_is_in_it_is_taken_out(run, tmp_path):
     with pytest.raises(InputError, match="2 of 27 observations are not"):
         encoding.check_held(stored, [part[5:20], part[30:42]], likelihood)
     rest = stored.remove(encoding.encode(model, [part[5:40]]))
-    assert_equal(rest, encoding.encode(model, [part[:5]]), rtol=1e-6)
+    expected = encoded(model, [part[:5]])
+    assert_equal(rest.tables["content"], expected, rtol=1e-6)
 
 
 def test_what_is_unknown_was_never_in_it(make_model, generator):
@@ -202,13 +213,13 @@ def test_what_is_unknown_was_never_in_it(make_model, generator):
     images[[1, 4]] = np.nan
     data = GroupedData.of(images, np.array(list("ababab")))
     likelihood = model.codec.likelihood
-    stored = encoding.encode(model, [data])
+    stored = encoded(model, [data])
     assert stored.counts.tolist() == [2, 2]
-    encoding.check_held(stored, [data], likelihood)
-    assert not len(stored.remove(encoding.encode(model, [data])))
-    stored = encoding.encode(model, [data[:3]])
+    encoding.check_held(alone(stored), [data], likelihood)
+    assert not len(stored.remove(encoded(model, [data])))
+    stored = encoded(model, [data[:3]])
     with pytest.raises(InputError, match="are not in the store"):
-        encoding.check_held(stored, [data], likelihood)
+        encoding.check_held(alone(stored), [data], likelihood)
 
 
 @pytest.mark.parametrize(
@@ -263,26 +274,26 @@ def test_another_model_and_other_ids_are_refused(make_run, run):
     task = Task.of(run, {}, None, 16)
     model, parts = task.load_model(), task.parts()
     stored = encoding.encode(model, parts)
-    encoding.check_adds_up(stored, model, parts)
+    stored.check_adds_up(Layout.of(model), parts)
     numbered = [GroupedData.of(parts[0].observations, np.arange(len(parts[0])))]
     with pytest.raises(InputError, match="strings: got integers"):
-        encoding.check_adds_up(stored, model, numbered)
+        stored.check_adds_up(Layout.of(model), numbered)
     other = make_run(["ann"], seed=1)
     with pytest.raises(InputError, match="the store is of model"):
-        encoding.check_adds_up(stored, workdir.load_model(other), parts)
+        stored.check_adds_up(Layout.of(workdir.load_model(other)), parts)
 
 
 def test_the_fingerprint_is_that_of_the_content(make_model):
     model = make_model()
-    before = encoding.fingerprint(model)
-    assert encoding.fingerprint(make_model(activation="relu")) != before
+    before = fingerprint(model)
+    assert fingerprint(make_model(activation="relu")) != before
     for layer in (model.decoder, model.style_head):
         layer.weights[0].assign_add(0 * layer.weights[0] + 1)
-        assert encoding.fingerprint(model) == before
+        assert fingerprint(model) == before
     for layer in (model.encoder, model.content_head):
         layer.weights[0].assign_add(0 * layer.weights[0] + 1)
-        assert encoding.fingerprint(model) != before
-        before = encoding.fingerprint(model)
+        assert fingerprint(model) != before
+        before = fingerprint(model)
 
 
 def test_the_fingerprint_tells_of_missing_values_and_own_networks(make_model):
@@ -296,7 +307,7 @@ def test_the_fingerprint_tells_of_missing_values_and_own_networks(make_model):
         )
 
     prints = [
-        encoding.fingerprint(make_model(**settings))
+        fingerprint(make_model(**settings))
         for settings in (
             {},
             {"missing_values": True},
@@ -315,9 +326,9 @@ def test_what_is_unknown_belongs_to_no_group(make_model, generator):
     images[[2, 7, 8]] = np.nan
     ids = np.array(list("abcabcabd"))
     known = np.delete(np.arange(9), [2, 7, 8])
-    whole = encoding.encode(model, [GroupedData.of(images, ids)], 4)
+    whole = encoded(model, [GroupedData.of(images, ids)], 4)
     some = GroupedData.of(images[known], ids[known])
-    assert_equal(whole, encoding.encode(model, [some], 4))
+    assert_equal(whole, encoded(model, [some], 4))
     assert whole.groups.tolist() == ["a", "b", "c"]
     assert whole.counts.tolist() == [3, 2, 1]
     groups, content = model.infer_content(images, ids)
@@ -332,7 +343,7 @@ def test_eight_bits_are_what_the_likelihood_says(make_model, generator):
     ids, keys = np.arange(9) % 2, np.arange(9, dtype=np.uint64)
     model = make_model(likelihood="poisson")
     stored, real = (
-        encoding.encode(model, [GroupedData.of(values, ids, keys)], 4)
+        encoded(model, [GroupedData.of(values, ids, keys)], 4)
         for values in (counts, counts.astype(np.float32))
     )
     assert_equal(stored, real)
@@ -365,10 +376,10 @@ def test_observations_that_do_not_fit(run, make_model, generator):
     ids = np.arange(3)
     small = GroupedData.of(np.zeros((3, 2, 2, 1), np.uint8), ids)
     with pytest.raises(InputError, match=r"\[N, 4, 4, 1\]"):
-        encoding.encode(model, [small])
+        encoded(model, [small])
     large = GroupedData.of(np.full((3, 4, 4, 1), 2, np.float32), ids)
     with pytest.raises(InputError, match="got values from 2 to 2"):
-        encoding.encode(model, [large])
+        encoded(model, [large])
 
 
 def test_a_run_without_its_model(run, tmp_path):

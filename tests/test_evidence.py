@@ -181,10 +181,10 @@ def test_rest_is_what_the_others_say(generator):
     parts = evidence.from_normal(loc, scale)
     rows_tensor = tf.constant(rows, tf.int32)
     total = evidence.accumulate(parts, rows_tensor, 3)
-    others, known = evidence.rest(parts, total, rows_tensor)
+    others, enough = evidence.rest(parts, total, rows_tensor)
     expected = [True, False, True, False, True, False, True]
-    assert known.numpy().tolist() == expected
-    for index in np.flatnonzero(known):
+    assert enough.numpy().tolist() == expected
+    for index in np.flatnonzero(enough):
         members = [i for i in np.flatnonzero(rows == rows[index]) if i != index]
         _, expected_loc, expected_scale = reference.accumulate(
             loc[members], scale[members], [0] * len(members)

@@ -103,7 +103,7 @@ def test_series_are_drawn_as_lines(generator):
     [((28, 28, 1), 2), ((300, 200, 3), 2), ((64, 64, 3), 3), ((100, 3), 2)],
 )
 def test_there_are_not_too_many_pictures(shape, axes):
-    groups, steps = explorer.scale(axes, shape)
+    groups, steps = explorer.fineness(axes, shape)
     count = ((groups - 1) * steps + 1) ** axes
     assert 50 < count <= explorer.MAX_PICTURES
     width, height = cell_size(shape)

@@ -129,8 +129,8 @@ def test_several_levels_stand_beside_the_first():
         "person": list("bcabca"),
         "light": [7, 7, 7, 8, 8, 8],
     }
-    assert data.index["light"].tolist() == [0, 0, 0, 1, 1, 1]
-    assert data.index["light"].dtype == np.int32
+    assert data.group_indices["light"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.group_indices["light"].dtype == np.int32
     alone = GroupedData.of(data.observations, data.group_ids)
     assert list(alone.levels) == ["content"]
     np.testing.assert_array_equal(alone.keys, data.keys)
@@ -139,7 +139,7 @@ def test_several_levels_stand_beside_the_first():
 def test_some_rows_of_several_levels_have_their_groups():
     some = crossed()[np.array([4, 3])]
     assert ids_of(some) == {"person": ["c", "b"], "light": [8, 8]}
-    assert some.index["light"].tolist() == [0, 0]
+    assert some.group_indices["light"].tolist() == [0, 0]
     assert some.others["light"].groups.tolist() == [8]
 
 
@@ -148,7 +148,7 @@ def test_joined_and_sampled_parts_keep_their_levels():
     parts = [data[np.array([5, 0])], data[np.array([4])]]
     joined = GroupedData.join(parts)
     assert ids_of(joined) == {"person": ["a", "b", "c"], "light": [8, 7, 8]}
-    assert joined.index["light"].tolist() == [1, 0, 1]
+    assert joined.group_indices["light"].tolist() == [1, 0, 1]
     for part in (data.sample(4, 0), data.of_likelihood(likelihoods.Normal())):
         rows = part.observations.astype(int)
         assert ids_of(part) == ids_of(data[rows])

@@ -1,4 +1,4 @@
-"""identify.py: whom pictures are of."""
+"""identify.py: which groups pictures are of."""
 
 import csv
 import dataclasses
@@ -311,7 +311,7 @@ def of_groups(store, rows):
         type(store.evidence)(*(part[rows] for part in store.evidence)),
         store.keys[kept],
         store.rule,
-        store.model,
+        store.fingerprint,
     )
 
 
@@ -441,7 +441,8 @@ def test_averages_have_no_store_and_learn_nothing(make_model, tmp_path):
 
 
 def store_of(model, observations, ids):
-    return encoding.encode(model, [GroupedData.of(observations, ids)])
+    data = GroupedData.of(observations, ids)
+    return encoding.encode(model, [data]).tables["content"]
 
 
 def test_in_python(make_model, generator):
@@ -452,14 +453,14 @@ def test_in_python(make_model, generator):
     answers = store.identify(model, images)
     assert answers.groups.shape == answers.scores.shape == (12, 3)
     assert answers.groups.dtype == np.int64
-    assert answers.known.all()
+    assert answers.accepted.all()
     # Images and their values are one.
     again = store.identify(model, images.astype(np.float32) / 255, best=1)
     assert (again.groups == answers.groups[:, :1]).all()
     np.testing.assert_allclose(again.scores, answers.scores[:, :1], rtol=1e-4)
     # The threshold is a score that is reached.
     at = np.sort(answers.scores[:, 0])[5]
-    assert store.identify(model, images, threshold=at).known.sum() == 7
+    assert store.identify(model, images, threshold=at).accepted.sum() == 7
     by_means = store.identify(model, images, Comparison("means"))
     assert (by_means.scores <= 0).all()
 
@@ -486,7 +487,7 @@ def test_an_observation_that_says_nothing_is_nobodys(make_model, generator):
     images = generator.uniform(size=(4, 4, 4, 1)).astype(np.float32)
     images[0, :2] = np.nan
     store = store_of(model, images, np.arange(4))
-    assert store.identify(model, images).known.all()
+    assert store.identify(model, images).accepted.all()
     images[2] = np.nan
     with pytest.raises(InputError, match=r"1 of 4 .* the first at row 2"):
         store.identify(model, images)

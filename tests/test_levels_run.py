@@ -195,7 +195,7 @@ def test_evaluation_says_what_each_latent_tells(run):
     process = script("evaluate.py", f"--workdir={folder}")
     assert process.returncode == 0, process.stderr
     assert "person told by the content of light" in process.stdout
-    assert "whom swaps are taken for is not measured" in process.stdout
+    assert "which group swaps are taken for is not measured" in process.stdout
     text = (folder / "evaluation" / "metrics.json").read_text()
     metrics = json.loads(text)
     assert set(metrics["levels"]) == {"person", "light"}
@@ -270,9 +270,35 @@ def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
     merge = f"--merge={output},{output}"
     process = script("encode.py", merge, twice, "--stored=add")
     assert "person: 288 observations, 12 groups" in process.stdout
+    process = script("encode.py", run_of, again, update, "--stored=skip")
+    assert_fails(process, "exists already. Pass --overwrite")
+    beam = (
+        "--beam",
+        "--overwrite",
+        "--",
+        "--direct_running_mode=multi_threading",
+    )
+    less = f"npz:{tmp_path / 'less.npz'}"
+    with np.load(crossed) as arrays:
+        np.savez(less[4:], **{name: arrays[name][:140] for name in arrays})
+    process = script("encode.py", run_of, again, f"--dataset={less}", *beam)
+    assert process.stdout.startswith("person: 140 observations, 12 groups")
+    update = f"--update={tmp_path / 'more'}"
+    whole = f"--output={tmp_path / 'whole'}"
+    process = script("encode.py", run_of, whole, update, "--stored=skip", *beam)
+    assert process.stdout.startswith(
+        "4 of 144 observations are new\nperson: 144"
+    )
+    by_beam = LevelStores.load(tmp_path / "whole").posteriors()
+    for name, posterior in stores.posteriors().items():
+        for one, other in zip(by_beam[name][1:], posterior[1:]):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
     for arguments, words in (
         ([run_of, f"--output={output}"], "exists already. Pass --overwrite"),
         ([run_of, f"--output={output}.parquet"], "Name a folder"),
-        ([run_of, again, "--overwrite", "--beam"], "--beam takes runs of one"),
+        (
+            [run_of, again, "--overwrite", "--groups=person"],
+            "the model has the levels person, light, the data content",
+        ),
     ):
         assert_fails(script("encode.py", *arguments), words)

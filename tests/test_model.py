@@ -12,7 +12,7 @@ import mlvae_tf
 from mlvae_tf import (
     batches,
     evidence,
-    inference,
+    lessons,
     noise,
     objective,
     style_flow,
@@ -238,7 +238,7 @@ def test_the_flow_learns_from_each_observation_alone(flowing, batch):
 
 def test_hands_are_of_one_group_and_as_large_as_can_be(generator):
     ids = np.array(list("abacabaaac"))
-    hands = inference._deal(ids, 3, generator)
+    hands = lessons.deal(ids, 3, generator)
     sizes = {}
     for hand in set(hands.tolist()):
         (group,) = set(ids[hands == hand].tolist())

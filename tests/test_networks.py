@@ -261,6 +261,35 @@ def test_frozen_networks_stay(make_model, batch):
     assert all(changed[frozen:])
 
 
+class Idle(layers.Layer):
+    """Has a weight that nothing is computed from."""
+
+    def build(self, input_shape):
+        self.idle = self.add_weight(shape=(3,), name="idle")
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_weight_may_be_idle(make_model, batch, in_chunks, jit_compile):
+    model = make_model(**dense_pair([Idle()]))
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=jit_compile)
+    before = [w.copy() for w in model.get_weights()]
+    data = chunks_of(batch, 5) if in_chunks else dataset_of(batch)
+    norm = model.fit(data, verbose=0).history["gradient_norm"][0]
+    assert 0 < norm < np.inf
+    idle = [weight.path.endswith("/idle") for weight in model.weights]
+    same = [
+        np.array_equal(a, b)
+        for a, b in zip(before, model.get_weights(), strict=True)
+    ]
+    assert sum(idle) == 1
+    assert same == idle
+
+
 def test_a_network_cannot_be_replaced(make_model):
     model = make_model(**dense_pair())
     with pytest.raises(InputError, match="encoder cannot be replaced: "):

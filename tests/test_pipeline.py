@@ -10,7 +10,7 @@ from mlvae_tf.data import pipeline
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def data():
     return GroupedData.of(observations, np.array(["a", "b"] * 25))
 
 
-@pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
+@pytest.mark.parametrize("batches", [Batching(4, 3), Batching(batch_size=7)])
 def test_dataset_delivers_the_epochs(data, batches):
     dataset = make_dataset(data, batches, seed=5, epochs=3)
     elements = list(dataset.as_numpy_iterator())
@@ -37,7 +37,7 @@ def test_dataset_delivers_the_epochs(data, batches):
 
 
 @pytest.mark.parametrize("planned", [1 << 16, 20])  # All, or some, at once.
-@pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
+@pytest.mark.parametrize("batches", [Batching(4, 3), Batching(batch_size=7)])
 def test_dataset_goes_on_from_any_step(data, batches, planned, monkeypatch):
     monkeypatch.setattr(pipeline, "_PLANNED", planned)
     whole = list(make_dataset(data, batches, 5, 3).as_numpy_iterator())
@@ -57,14 +57,14 @@ def test_dataset_goes_on_from_any_step(data, batches, planned, monkeypatch):
 
 
 def test_nothing_is_left_after_the_last_epoch(data):
-    assert list(make_dataset(data, Batches(4, 3), 5, 3, 3)) == []
+    assert list(make_dataset(data, Batching(4, 3), 5, 3, 3)) == []
 
 
 def test_chunks_hold_what_the_batch_holds(generator):
     data = GroupedData.of(
         generator.normal(size=(23, 2)).astype(np.float32), np.arange(23) % 4
     )
-    batches = Batches(3, 5)
+    batches = Batching(3, 5)
     whole = list(make_dataset(data, batches, 1, epochs=2))
     chunked = list(make_dataset(data, batches, 1, epochs=2, chunk_size=4))
     assert len(whole) == len(chunked)
@@ -91,7 +91,7 @@ class Images(Stored):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "poisson"])
 def test_batches_hold_the_values(data, likelihood, chunk_size):
     """Those that the likelihood takes, from the memory or from a disk."""
-    batches = Batches(4, 3)
+    batches = Batching(4, 3)
     sampler = batches.sampler(data.group_index)
     plan = sampler.plan(sampler.order(5, 0), 0, len(sampler))
     expected = plan.rows / (255 if likelihood == "bernoulli" else 1)
@@ -110,7 +110,7 @@ def test_batches_hold_the_values(data, likelihood, chunk_size):
         np.testing.assert_allclose(values[:, 0], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("batches", [Batches(3, 2), Batches(batch_size=5)])
+@pytest.mark.parametrize("batches", [Batching(3, 2), Batching(batch_size=5)])
 def test_batches_are_augmented_by_seed_and_step(generator, batches):
     images = generator.integers(256, size=(20, 4, 4, 1), dtype=np.uint8)
     data = GroupedData.of(images, np.arange(20) % 4)
@@ -129,7 +129,7 @@ def test_batches_are_augmented_by_seed_and_step(generator, batches):
     assert not any(map(np.array_equal, whole, plain))
 
 
-@pytest.mark.parametrize("batches", [Batches(4, 3), Batches(batch_size=7)])
+@pytest.mark.parametrize("batches", [Batching(4, 3), Batching(batch_size=7)])
 @pytest.mark.parametrize("chunk_size", [None, 4])
 def test_levels_of_a_batch_are_those_of_its_rows(batches, chunk_size):
     values = np.arange(60, dtype=np.float32)[:, np.newaxis]
@@ -166,7 +166,7 @@ def test_what_is_waited_for_is_added_up(data):
         waited = tf.numpy_function(wait, [ids], ids.dtype)
         return {**batch, "group_ids": tf.ensure_shape(waited, ids.shape)}
 
-    dataset = make_dataset(data, Batches(2, 2), seed=0)
+    dataset = make_dataset(data, Batching(2, 2), seed=0)
     waited = tf.Variable(0.0, dtype=tf.float64)
     timed = pipeline.timed(dataset.map(slow), waited)
     assert timed.cardinality() == dataset.cardinality()

@@ -49,13 +49,13 @@ def test_names_are_whole_and_true_in_the_report(strange_names):
             assert found.text.count(f"{label}{names.written(name)}") == 1
     for name in ("张伟", "x" * 200):
         assert name in found.text
-    assert found.text.count("Names in the figures") == 1
+    assert found.text.count("Names in the pictures") == 1
 
 
 def test_names_that_are_drawn_as_they_are_need_no_table(strange_names):
     plain = [name for name, label in strange_names.items() if name == label]
     assert len(plain) >= 5
-    assert "Names in the figures" not in page(plain).text
+    assert "Names in the pictures" not in page(plain).text
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlvae_tf.data import sampling
-from mlvae_tf.data.sampling import Batches, by_group
+from mlvae_tf.data.sampling import Batching, by_group
 
 group_indices = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(
     lambda ids: np.unique(ids, return_inverse=True)[1].astype(np.int32)
 )
-BOTH = [Batches(4, 3), Batches(batch_size=7)]
+BOTH = [Batching(4, 3), Batching(batch_size=7)]
 
 
 def epoch(batches, index, seed=3, number=0, at_once=2):
@@ -40,7 +40,7 @@ def test_by_group(index):
 @settings(deadline=None)
 @given(group_indices, st.integers(1, 6), st.integers(1, 4), st.integers(0, 9))
 def test_batches_of_groups(index, per_group, per_batch, number):
-    batches = Batches(per_batch, per_group)
+    batches = Batching(per_batch, per_group)
     found = epoch(batches, index, number=number)
     # Every observation once.
     assert sorted(rows(found)) == list(range(len(index)))
@@ -63,7 +63,7 @@ def test_batches_of_groups(index, per_group, per_batch, number):
 def test_groups_dealt_some_at_a_time(monkeypatch):
     monkeypatch.setattr(sampling, "_DEALT_AT_ONCE", 4)
     index = np.repeat(np.arange(4), [3, 9, 1, 2]).astype(np.int32)
-    found = epoch(Batches(2, 2), index)
+    found = epoch(Batching(2, 2), index)
     assert sorted(rows(found)) == list(range(15))
     for batch, names in found:
         for group in np.unique(names):
@@ -73,7 +73,7 @@ def test_groups_dealt_some_at_a_time(monkeypatch):
 @settings(deadline=None)
 @given(group_indices, st.integers(1, 20))
 def test_shuffled_batches(index, batch_size):
-    batches = Batches(batch_size=batch_size)
+    batches = Batching(batch_size=batch_size)
     found = epoch(batches, index)
     assert sorted(rows(found)) == list(range(len(index)))
     assert len(found) == len(batches.sampler(index))
@@ -98,7 +98,7 @@ def test_members_are_dealt_out_afresh():
     index = np.zeros(40, np.int32)
     pairs = set()
     for number in range(20):
-        dealt = rows(epoch(Batches(1, 2), index, 0, number)).reshape(-1, 2)
+        dealt = rows(epoch(Batching(1, 2), index, 0, number)).reshape(-1, 2)
         pairs |= {tuple(sorted(pair)) for pair in dealt.tolist()}
     # 20 epochs of 20 pairs, out of 780: the expected number is about 314.
     assert len(pairs) > 250
@@ -107,7 +107,7 @@ def test_members_are_dealt_out_afresh():
 @settings(deadline=None)
 @given(group_indices, st.integers(1, 6), st.integers(1, 4))
 def test_no_batch_is_larger_than_the_largest(index, per_group, per_batch):
-    for batches in (Batches(per_batch, per_group), Batches(batch_size=7)):
+    for batches in (Batching(per_batch, per_group), Batching(batch_size=7)):
         found = [
             [len(rows) for rows, _ in epoch(batches, index, number=number)]
             for number in range(3)
@@ -122,6 +122,6 @@ def test_no_batch_is_larger_than_the_largest(index, per_group, per_batch):
 def test_the_largest_batch():
     index = np.repeat(np.arange(4), [7, 1, 2, 3]).astype(np.int32)
     # Pieces of 3, 3, 1, 1, 2 and 3, of which four go into a batch.
-    assert Batches(4, 3).sampler(index).largest == (3 + 3 + 3 + 2, 3 + 3)
-    assert Batches(9, 3).sampler(index).largest == (13, 13)
-    assert Batches(batch_size=5).sampler(index).largest == (5, 3)
+    assert Batching(4, 3).sampler(index).largest == (3 + 3 + 3 + 2, 3 + 3)
+    assert Batching(9, 3).sampler(index).largest == (13, 13)
+    assert Batching(batch_size=5).sampler(index).largest == (5, 3)

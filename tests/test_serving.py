@@ -176,7 +176,7 @@ def test_identify(served, model, given):
         np.unique(given["ids"]),
         GroupedData.of(given["x"], given["ids"]),
     )
-    store = encoding.encode(model, [parts])
+    store = encoding.encode(model, [parts]).tables["content"]
     answers = store.identify(model, given["x"], best=len(groups))
     result = served["identify"]
     assert result["scores"].shape == (12, 5)

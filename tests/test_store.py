@@ -1,9 +1,11 @@
+import collections
 import csv
 import dataclasses
 import gzip
 import itertools
 import math
 import struct
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -212,6 +214,66 @@ def test_equal_observations_count_as_often_as_they_are_there(parts, whole):
                 left.remove(key)
 
 
+class Observed(NamedTuple):
+    """Observations of a level, known by keys."""
+
+    keys: np.ndarray
+    groups: np.ndarray
+    group_index: np.ndarray
+
+
+def by_level(rows):
+    """Observations of content, person and light; keys tell of the first two."""
+    contents, people, lights = np.array(rows, int).reshape(-1, 3).T
+    keys = (10 * contents + people).astype(np.uint64)
+    return {
+        "person": Observed(keys, np.array(["a", "b"]), people),
+        "light": Observed(keys, np.arange(3), lights),
+    }
+
+
+rows = st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 2))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(rows, max_size=5), min_size=1, max_size=3),
+    st.lists(rows, max_size=8),
+)
+def test_on_several_levels_an_observation_is_one(parts, whole):
+    """Against taking them out of a list, with all their groups."""
+    masks, left = [], collections.Counter(whole)
+    for part in parts:
+        masks.append([])
+        for row in part:
+            masks[-1].append(left[row] > 0)
+            left[row] -= masks[-1][-1]
+    alone = [
+        collections.Counter(row[:2] for row in some)
+        for some in (itertools.chain(*parts), whole)
+    ]
+    lots = [by_level(part) for part in parts]
+    lots = {name: [lot[name] for lot in lots] for name in ("person", "light")}
+    if (alone[0] & alone[1]).total() > sum(map(sum, masks)):
+        with pytest.raises(InputError, match="same groups of person, but in"):
+            multiset.contained_in_all(lots, by_level(whole))
+        return
+    found = multiset.contained_in_all(lots, by_level(whole))
+    assert [mask.tolist() for mask in found] == masks
+
+
+def test_of_another_group_on_one_level_it_is_said_which():
+    known, now = by_level([(0, 0, 1), (1, 1, 1)]), by_level([(0, 0, 2)])
+    lots = {name: [lot] for name, lot in now.items()}
+    with pytest.raises(InputError) as caught:
+        multiset.contained_in_all(lots, known)
+    assert str(caught.value) == (
+        "1 of 1 observations are in the store, in the same groups of person, "
+        "but in others of light than now, group 2. Take them out with the ids "
+        "that they had, and add them anew."
+    )
+
+
 def test_a_rest_below_the_rounding_is_refused():
     sure = store([[1]], [[1e-6]], ["a"])
     vague = store([[1]], [[1]], ["a"])
@@ -244,7 +306,7 @@ def test_a_table_comes_back_as_it_was(ids, tmp_path, generator):
     known.save(path)
     loaded = ContentStore.load(path)
     assert_equal(loaded, known, rtol=0)
-    assert (loaded.rule, loaded.model) == ("product", "m")
+    assert (loaded.rule, loaded.fingerprint) == ("product", "m")
     assert loaded.groups.dtype.kind == known.groups.dtype.kind
     # Any reader of Parquet finds the posterior beside the evidence.
     columns = pq.read_table(path).to_pydict()
@@ -358,8 +420,8 @@ def test_foreign_and_impossible_tables(tmp_path):
         dataclasses.replace(good, **values).save(path)
         with pytest.raises(InputError, match="damaged: expected distinct"):
             ContentStore.load(path)
-    dataclasses.replace(good, model="n").save(path)
-    assert ContentStore.load(path).model == "n"
+    dataclasses.replace(good, fingerprint="n").save(path)
+    assert ContentStore.load(path).fingerprint == "n"
 
 
 def test_a_table_whose_counts_and_keys_differ(tmp_path):

@@ -8,8 +8,10 @@ import pytest
 
 from mlvae_tf import Level
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouping import Grouping
 from mlvae_tf.errors import InputError
 from mlvae_tf.store import LevelStores, encoding, levels
+from mlvae_tf.store.ids import joined
 
 VISIT = Level("visit", 3, parent="patient")
 CASES = {
@@ -152,10 +154,14 @@ def test_one_level_has_its_one_table(make_model, batch):
     images = batch["observations"].astype(np.float32)
     found = levels.encode(model, images, ids).tables["content"]
     expected = encoding.encode(model, [GroupedData.of(images, ids)])
+    expected = expected.tables["content"]
     assert found.groups.tolist() == expected.groups.tolist()
     assert found.counts.tolist() == expected.counts.tolist()
     assert found.keys.tolist() == expected.keys.tolist()
-    assert (found.rule, found.model) == (expected.rule, expected.model)
+    assert (found.rule, found.fingerprint) == (
+        expected.rule,
+        expected.fingerprint,
+    )
     for one, other in zip(found.evidence, expected.evidence):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
@@ -181,18 +187,28 @@ def test_observations_are_told_apart_by_keys_of_their_own(make_model, batch):
         assert table.keys.tolist() == np.concatenate(expected).tolist()
 
 
+def visits(patients, numbers):
+    """The ids of visits within their patients."""
+    given = {
+        "visit": Grouping.of(np.array(numbers)),
+        "patient": Grouping.of(np.array(patients)),
+    }
+    found = joined(given, {"visit": "patient", "patient": None})
+    assert found["patient"].ids.tolist() == patients
+    groups = found["visit"].groups.tolist()
+    assert groups == sorted(set(groups))
+    return found["visit"].ids.tolist()
+
+
 def test_ids_within_others():
-    ids = {"visit": np.array([1, 2]), "patient": np.array(["a", "b"])}
-    parents = {"visit": "patient"}
-    whole = levels.joined(ids, parents)
-    assert whole["visit"].tolist() == ["a/1", "b/2"]
-    again = levels.joined(whole, parents)
-    assert again["visit"].tolist() == ["a/1", "b/2"]
-    ids["visit"] = np.array(["1", "x/2"])
-    with pytest.raises(InputError, match=r"no /: got .*'x/2'.* at row 1"):
-        levels.joined(ids, parents)
-    ids = {"patient": np.array(["w/a", "w/b"]), "visit": np.array([1, 1])}
-    assert levels.joined(ids, parents)["visit"].tolist() == ["w/a/1", "w/b/1"]
+    patients = ["b", "a", "b", "a"]
+    whole = visits(patients, [1, 2, 10, 1])
+    assert whole == ["b/1", "a/2", "b/10", "a/1"]
+    assert visits(patients, whole) == whole
+    with pytest.raises(InputError, match=r"no /: got .*'x/2'.* at row 2"):
+        visits(patients, ["1", "1", "x/2", "1"])
+    assert visits(["w/b", "w/a"], [1, 1]) == ["w/b/1", "w/a/1"]
+    assert visits([3, -1], [2, 2]) == ["3/2", "-1/2"]
 
 
 def test_stores_of_other_levels_do_not_add_up(make_model, batch):
@@ -212,11 +228,10 @@ def test_stores_of_other_levels_do_not_add_up(make_model, batch):
         wider.merge(some(model, images, slice(0, 6)))
 
 
-def test_the_scripts_know_one_level(make_model, batch):
+def test_of_which_level_a_table_is_has_to_be_said(make_model, batch):
     model = make_model(**CASES["crossed"])
     data = GroupedData.of(batch["observations"], batch["group_ids"])
-    words = "several levels, person, light, and a table for each: encode with"
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=r'be by level, \{"person": '):
         encoding.encode(model, [data])
     table = some(model, batch["observations"]).tables["person"]
     with pytest.raises(InputError, match="person, light: got none"):

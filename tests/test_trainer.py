@@ -439,7 +439,7 @@ def test_inference_is_traced_once(make_model, batch):
         model.infer_observations(images[:count], batch_size=8)
         model.infer_style(images[:count], ids[:count])
         model.infer_content(images[:count], ids[:count])
-    functions = model._encode_batch, model._given_style
+    functions = model._reader._encode, model._reader._given_style
     assert [f.experimental_get_tracing_count() for f in functions] == [1, 1]
 
 
@@ -462,7 +462,7 @@ def test_iterators_are_not_tuned_unless_asked(model, batch, chosen):
 def test_xla_is_left_out_where_convolutions_are_faster(
     make_model, monkeypatch, trunk, has_fast, compiled
 ):
-    fast = "mlvae_tf.trainer._has_fast_convolutions"
+    fast = "mlvae_tf.xla._has_fast_convolutions"
     monkeypatch.setattr(fast, lambda: has_fast)
     model = make_model(trunk=trunk, observation_shape=(8, 8, 1))
     model.compile("adam")

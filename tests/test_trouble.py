@@ -5,7 +5,7 @@ import pytest
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.runs import trouble
 
 
@@ -17,7 +17,7 @@ def data(generator):
 
 @pytest.mark.parametrize("step", [0, 2, 7])
 def test_the_rows_of_a_step_are_those_of_its_batch(data, step):
-    how = Batches(groups_per_batch=2, observations_per_group=3)
+    how = Batching(groups_per_batch=2, observations_per_group=3)
     found = [*make_dataset(data, how, seed=5, epochs=3)][step]
     rows = trouble.rows_of_step(data, how, 5, step)
     np.testing.assert_array_equal(found["observations"], data.values(rows))

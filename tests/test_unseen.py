@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 
 from mlvae_tf.comparison import Normals
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.evaluation import unseen
+from mlvae_tf.evaluation import shots, swaps, unseen, verification
 from mlvae_tf.evaluation.bootstrap import estimate_of_units
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import contents
@@ -32,7 +32,7 @@ def test_identification_finds_what_is_there(generator):
         "dim": points(corners + 0.6 * generator.normal(size=(48, 4))),
         "noise": points(generator.normal(size=(48, 4))),
     }
-    result = unseen.identification(gather, IDS, (1, 5, 6), episodes=300)
+    result = shots.identification(gather, IDS, (1, 5, 6), episodes=300)
     assert list(result["clear"]) == ["1", "5"]  # Six leave no query.
     assert result["dim"]["1"].shape == (300,)
     result = {
@@ -43,7 +43,7 @@ def test_identification_finds_what_is_there(generator):
     assert 0.3 < result["dim"]["1"] < result["dim"]["5"] < 1
     # 2,400 queries at 1/8, of which many are the same.
     assert abs(result["noise"]["1"] - 0.125) < 0.06
-    again = unseen.identification(gather, IDS, (1, 5, 6), episodes=300)
+    again = shots.identification(gather, IDS, (1, 5, 6), episodes=300)
     assert again["dim"]["1"].mean() == result["dim"]["1"]
 
 
@@ -60,11 +60,11 @@ def test_intervals_are_of_groups_not_of_episodes():
 
 def test_verification(generator):
     corners = generator.normal(size=(8, 4))[IDS]
-    false, true, area = unseen.verification(points(corners), IDS)
+    false, true, area = verification.verify(points(corners), IDS)
     assert area == (1, 1, 1)
     assert true[false == 0].max() == 1
     noise = points(generator.normal(size=(48, 4)))
-    value, low, high = unseen.verification(noise, IDS).area
+    value, low, high = verification.verify(noise, IDS).area
     assert low < 0.5 < high
     assert 0.02 < high - low < 0.2
     assert abs(value - 0.5) < 0.1
@@ -74,16 +74,16 @@ def test_area_is_that_of_the_curve(generator):
     # Ties included: whole numbers repeat.
     near = np.round(generator.normal(size=(8, 2))[IDS] * 2)
     near += generator.integers(-1, 2, size=near.shape)
-    false, true, area = unseen.verification(points(near), IDS)
+    false, true, area = verification.verify(points(near), IDS)
     assert area.value == pytest.approx(sklearn.metrics.auc(false, true))
     assert 0.6 < area.value < 0.95
 
 
 def test_pairs_of_many(generator, monkeypatch):
-    monkeypatch.setattr(unseen, "MAX_PAIRS", 60_000)
+    monkeypatch.setattr(verification, "MAX_PAIRS", 60_000)
     ids = generator.permutation(np.repeat(np.arange(150), [1, 2, 3] * 50))
     ids = np.append(ids, np.full(60, 7))
-    left, right = unseen._pairs(ids, generator)
+    left, right = verification._pairs(ids, generator)
     same = ids[left] == ids[right]
     assert len(left) == 60_000
     assert same.sum() == 30_000
@@ -153,17 +153,17 @@ def test_the_best_comparison_is_that_of_training_groups(generator):
     # Noise in one direction drowns the others, or is what the scales say.
     drowned = np.hstack([centers + 0.01 * noise, 50 * noise[:, :1]])
     found = posteriors(drowned, np.ones_like(drowned), ids)
-    assert unseen.best_comparison(found, seed=0) == "content_discriminants"
+    assert shots.best_comparison(found, seed=0) == "content_discriminants"
     scale = generator.choice([0.01, 9.0], p=[0.7, 0.3], size=noise.shape)
     found = posteriors(centers + scale * noise, scale, ids)
-    assert unseen.best_comparison(found, seed=0) == "content_posteriors"
+    assert shots.best_comparison(found, seed=0) == "content_posteriors"
 
 
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
 def test_no_comparison_is_better_where_none_can_be_tried(generator, ids):
     loc = generator.normal(size=(6, 2))
     found = posteriors(loc, np.ones_like(loc), ids)
-    assert unseen.best_comparison(found, seed=0) == "content_posteriors"
+    assert shots.best_comparison(found, seed=0) == "content_posteriors"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_swaps_are_given_to_whom_they_resemble(
             named = {"content": content, "style": style}
             return SimpleNamespace(mean=lambda: named[decoded])
 
-    found = unseen.swaps(
+    found = swaps.measure(
         Model(), posteriors, data, lambda x: x, shots=(1, 3, 5), episodes=5
     )
     for name, value in (

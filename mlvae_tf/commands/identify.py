@@ -1,4 +1,4 @@
-"""Say whom pictures are of: the best three groups of a content store.
+"""Name the groups of pictures: the best three of a content store.
 
     python identify.py --workdir=DIR --store=people.parquet --images=PATH
 
@@ -81,7 +81,7 @@ def main() -> None:
     level = name if len(model.levels) > 1 else None
     path = pathlib.Path(given.store).expanduser()
     store = ContentStore.load(path / f"{name}.parquet" if level else path)
-    comparison, threshold, note = _known(folder, model, name)
+    comparison, threshold, note = _compared(folder, model, name)
     if given.images:
         asked = answers.of_pictures(model, given.images)
     else:
@@ -104,7 +104,8 @@ def _check(settings: dict[str, Any]) -> None:
         raise InputError("--store=PATH is required: what encode.py wrote.")
     if bool(given.images) == ("dataset" in settings):
         raise InputError(
-            "pass --images=PATH, or else --dataset=SPEC: whom are they of?"
+            "pass --images=PATH or --dataset=SPEC, one of the two: the "
+            "observations whose groups are asked for."
         )
     if given.images and settings:
         raise InputError(
@@ -115,7 +116,7 @@ def _check(settings: dict[str, Any]) -> None:
         raise InputError("--threshold must be a number: got nan.")
 
 
-def _known(
+def _compared(
     folder: pathlib.Path, model: MLVAE, level: str
 ) -> tuple[Comparison, float, str]:
     """What compares contents, from which score on, and what to say of it."""

@@ -58,42 +58,44 @@ def augment_groups(
         blends; Simard, Steinkraus and Platt 2003, Best Practices for
         Convolutional Neural Networks (ICDAR), for smooth displacements.
     """
-    groups, index = evidence.index_groups(group_ids)
+    groups, segment_ids = evidence.index_groups(group_ids)
     count = tf.size(groups)
     seeds = noise.split(seed, 3)
     chosen, angle = tf.unstack(noise.uniform(seeds[0], count, 2), axis=1)
     angle = tf.where(chosen < probability, angle * math.pi / 4, 0)
-    angle = tf.gather(angle, index)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    angle = tf.gather(angle, segment_ids)[:, tf.newaxis, tf.newaxis, tf.newaxis]
     mean = tf.reduce_mean(observations, axis=0)
     others = tf.gather(
-        observations, _rows_of_next_group(index, count, seeds[1])
+        observations, _rows_of_next_group(segment_ids, count, seeds[1])
     )
     blended = tf.cos(angle) * (observations - mean) + tf.sin(angle) * (
         others - mean
     )
     moves = noise.normal(seeds[2], count, 2 * POINTS**2) * DISPLACEMENT
     moves = tf.where(chosen[:, tf.newaxis] < probability, moves, 0)
-    bent = _displace(blended + mean, moves, index)
+    bent = _displace(blended + mean, moves, segment_ids)
     low, high = tf.reduce_min(observations), tf.reduce_max(observations)
     return tf.clip_by_value(bent, low, high)
 
 
 def _rows_of_next_group(
-    index: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+    segment_ids: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     """For every row a random one of the group that comes next, `[N]`."""
-    sizes = tf.math.bincount(index, minlength=count)
+    sizes = tf.math.bincount(segment_ids, minlength=count)
     firsts = tf.cumsum(sizes, exclusive=True)
-    following = (index + 1) % count
+    following = (segment_ids + 1) % count
     size = tf.gather(sizes, following)
-    draws = noise.uniform(seed, tf.size(index), 1)[:, 0]
+    draws = noise.uniform(seed, tf.size(segment_ids), 1)[:, 0]
     place = tf.cast(draws * tf.cast(size, draws.dtype), sizes.dtype)
     place = tf.minimum(place, size - 1)  # A product may round up to the size.
-    return tf.gather(tf.argsort(index), tf.gather(firsts, following) + place)
+    return tf.gather(
+        tf.argsort(segment_ids), tf.gather(firsts, following) + place
+    )
 
 
 def _displace(
-    images: tf.Tensor, moves: tf.Tensor, index: tf.Tensor
+    images: tf.Tensor, moves: tf.Tensor, segment_ids: tf.Tensor
 ) -> tf.Tensor:
     """Take each pixel from elsewhere, between the four that are nearest.
 
@@ -101,7 +103,7 @@ def _displace(
         images: `[N, height, width, channels]`.
         moves: `[G, 2 * POINTS**2]`, how far down and to the right, in sides of
             the image, at evenly spread points.
-        index: `[N]`, the row of `moves` that each image takes.
+        segment_ids: `[N]`, the row of `moves` that each image takes.
     """
     height, width, channels = images.shape[1:]
     coarse = tf.reshape(moves, [-1, POINTS, POINTS, 2])
@@ -112,7 +114,7 @@ def _displace(
 
     def of_images(of_groups: tf.Tensor, *last: int) -> tf.Tensor:
         flat = tf.reshape(of_groups, [-1, height * width, *last])
-        return tf.gather(flat, index)
+        return tf.gather(flat, segment_ids)
 
     first = tf.range(tf.shape(images)[0])[:, tf.newaxis] * height * width
     corner = first + of_images(top * width + left)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mlvae_tf import likelihoods
 from mlvae_tf.data.grouped import of_arrays
 from mlvae_tf.data.pipeline import one_epoch
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
@@ -76,10 +76,10 @@ def grouped_batches(
             raise InputError(f"{name} must be at least 1: got {size}.")
     observations = np.asarray(observations)
     data = of_arrays(observations, group_ids, missing_groups, parents)
-    batches = Batches(groups_per_batch, observations_per_group, batch_size)
+    batching = Batching(groups_per_batch, observations_per_group, batch_size)
     return one_epoch(
         data.of_likelihood(likelihoods.get(likelihood)),
-        batches,
+        batching,
         seed,
         itertools.count(),
     )

@@ -20,10 +20,10 @@ from __future__ import annotations
 import numpy as np
 
 from mlvae_tf import noise
-from mlvae_tf.data.design import Index, count_groups, is_inside
+from mlvae_tf.data.design import ByLevel, count_groups, is_inside
 from mlvae_tf.data.observations import index_dtype
 from mlvae_tf.data.sampling import (
-    Batches,
+    Batching,
     Plan,
     Sampler,
     by_group,
@@ -39,17 +39,19 @@ Order = tuple[np.ndarray, ...]
 Keys = list[tuple[np.ndarray, int]]  # Numbers, and what they are all below.
 
 
-def sampler(batches: Batches, index: Index) -> Sampler:
+def sampler(batching: Batching, group_indices: ByLevel) -> Sampler:
     """The batches of observations of one level or several.
 
     Args:
-        batches: How to batch them.
-        index: By level, the group of each observation, int32 `[N]`, from 0 on.
+        batching: How to batch them.
+        group_indices: By level, int32 `[N]`, the group of each observation.
     """
-    if len(index) == 1 or batches.batch_size:
-        return batches.sampler(next(iter(index.values())))
+    if len(group_indices) == 1 or batching.batch_size:
+        return batching.sampler(next(iter(group_indices.values())))
     return CrossingSampler(
-        index, batches.groups_per_batch, batches.observations_per_group
+        group_indices,
+        batching.groups_per_batch,
+        batching.observations_per_group,
     )
 
 
@@ -57,10 +59,10 @@ class CrossingSampler(Sampler):
     """Batches in which the groups of every level share observations.
 
     Its plans name the groups of the first level; those of any other are
-    `index[level][plan.rows]`.
+    `group_indices[level][plan.rows]`.
 
     Args:
-        index: By level, the group of each observation, int32 `[N]`, from 0 on.
+        group_indices: By level, int32 `[N]`, the group of each observation.
         groups_per_batch: With `observations_per_group`, the size of a batch,
             about the product.
         observations_per_group: Of every level's groups, in a batch, as far as
@@ -70,19 +72,21 @@ class CrossingSampler(Sampler):
 
     def __init__(
         self,
-        index: Index,
+        group_indices: ByLevel,
         groups_per_batch: int,
         observations_per_group: int,
     ) -> None:
-        self._index = index
-        self._sizes = {name: count_groups(of) for name, of in index.items()}
+        self._group_indices = group_indices
+        self._sizes = {
+            name: count_groups(of) for name, of in group_indices.items()
+        }
         # Most groups first: who holds others comes after them.
-        names = sorted(index, key=lambda name: -self._sizes[name])
+        names = sorted(group_indices, key=lambda name: -self._sizes[name])
         around = {
             name: [
                 outer
                 for outer in names[place + 1 :]
-                if is_inside(index[name], index[outer])
+                if is_inside(group_indices[name], group_indices[outer])
             ]
             for place, name in enumerate(names)
         }
@@ -90,7 +94,9 @@ class CrossingSampler(Sampler):
         self._parents = {name: around[name][:1] for name in self._others}
         self._around = around[dealt]
         self._across = [at for at in self._others if at not in self._around]
-        self._rows, self._offsets = by_group(index[dealt], self._sizes[dealt])
+        self._rows, self._offsets = by_group(
+            group_indices[dealt], self._sizes[dealt]
+        )
 
         count, per_group = len(self._rows), observations_per_group
         most = min(groups_per_batch * per_group, count)
@@ -129,15 +135,17 @@ class CrossingSampler(Sampler):
         generator.shuffle(tiles)
         return rows, np.append(begins, stops[-1]), tiles
 
-    def _ranks(self, generator: np.random.Generator) -> Index:
+    def _ranks(self, generator: np.random.Generator) -> ByLevel:
         """A random order of every other level's groups, inner ones together."""
-        ranks: Index = {}
+        ranks: ByLevel = {}
         for name in reversed(self._others):
             size = self._sizes[name]
             keys = [(generator.permutation(size), size)]
             for outer in self._parents[name]:
                 of_groups = np.zeros(size, np.int32)
-                of_groups[self._index[name]] = self._index[outer]
+                of_groups[self._group_indices[name]] = self._group_indices[
+                    outer
+                ]
                 keys.insert(0, (ranks[outer][of_groups], self._sizes[outer]))
             ranks[name] = np.empty(size, index_dtype(size))
             ranks[name][_sorted(keys)] = np.arange(size)
@@ -147,7 +155,7 @@ class CrossingSampler(Sampler):
         self,
         rows: np.ndarray,
         sizes: np.ndarray,
-        ranks: Index,
+        ranks: ByLevel,
         generator: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Deal some groups' observations out into pieces.
@@ -187,13 +195,13 @@ class CrossingSampler(Sampler):
         return rows, starts.astype(dtype), [*alike, piece[starts].astype(dtype)]
 
     def _cells(
-        self, ranks: Index, names: list[str], rows: np.ndarray, side: int = 1
+        self, ranks: ByLevel, names: list[str], rows: np.ndarray, side: int = 1
     ) -> tuple[np.ndarray, int]:
         """Number the combinations of groups, by blocks of a side, and count."""
         blocks = within = np.zeros(len(rows), np.int64)
         count = 1
         for name in names:
-            rank = ranks[name][self._index[name][rows]]
+            rank = ranks[name][self._group_indices[name][rows]]
             num_blocks = -(-self._sizes[name] // side)
             blocks = blocks * num_blocks + rank // side
             within = within * side + rank % side
@@ -229,21 +237,21 @@ class CrossingSampler(Sampler):
         stops = np.append(0, np.cumsum(sizes))
         shift = np.repeat(starts - stops[:-1], sizes)
         chosen = rows[shift + np.arange(stops[-1])]
-        groups = next(iter(self._index.values()))[chosen]
+        groups = next(iter(self._group_indices.values()))[chosen]
         splits = np.append(
             np.arange(0, len(tiles), self._per_batch), len(tiles)
         )
         return Plan(chosen, groups, groups, stops[splits])
 
 
-def sharing(plan: Plan, index: Index) -> dict[str, float]:
+def sharing(plan: Plan, group_indices: ByLevel) -> dict[str, float]:
     """By level, the mean number of observations per group of a batch."""
     numbers = np.arange(len(plan.splits) - 1)
     batch = np.repeat(numbers, np.diff(plan.splits))
     return {
         name: len(batch)
         / len(np.unique(batch * count_groups(ids) + ids[plan.rows]))
-        for name, ids in index.items()
+        for name, ids in group_indices.items()
     }
 
 

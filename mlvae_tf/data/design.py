@@ -19,7 +19,7 @@ from mlvae_tf.errors import InputError
 
 _NAMED = 3  # Groups that a message names.
 
-Index = dict[str, np.ndarray]  # By level, int32 [N]: each one's group, from 0.
+ByLevel = dict[str, np.ndarray]  # An array for each level, by its name.
 Table = list[list[str]]
 
 
@@ -40,9 +40,9 @@ class Groups:
     single: int
 
     @classmethod
-    def of(cls, index: np.ndarray) -> Groups:
+    def of(cls, group_index: np.ndarray) -> Groups:
         """Of the group of each observation, int32 `[N]`."""
-        sizes = np.bincount(index)
+        sizes = np.bincount(group_index)
         sizes = sizes[sizes > 0]
         return cls(
             len(sizes),
@@ -100,24 +100,26 @@ class Design:
     @classmethod
     def of(
         cls,
-        index: Index,
+        group_indices: ByLevel,
         ids: dict[str, np.ndarray] | None = None,
         parents: dict[str, str] | None = None,
     ) -> Design:
         """Look at the groups of each observation.
 
         Args:
-            index: By level, int32 `[N]`, from 0 on.
+            group_indices: By level, int32 `[N]`, from 0 on.
             ids: By level, `[G]`, what its groups are called; by default their
                 numbers.
             parents: By level that is declared nested, the level around it.
         """
-        numbers = {k: np.arange(count_groups(v)) for k, v in index.items()}
+        numbers = {
+            k: np.arange(count_groups(v)) for k, v in group_indices.items()
+        }
         return cls(
-            {name: Groups.of(groups) for name, groups in index.items()},
+            {name: Groups.of(groups) for name, groups in group_indices.items()},
             {
-                pair: Cross.of(index[pair[0]], index[pair[1]])
-                for pair in itertools.combinations(index, 2)
+                pair: Cross.of(group_indices[pair[0]], group_indices[pair[1]])
+                for pair in itertools.combinations(group_indices, 2)
             },
             ids or numbers,
             parents or {},
@@ -136,7 +138,7 @@ class Design:
         return [(a, b) for a, b in found if self.groups[b].count > 1]
 
     def table(self) -> Table:
-        """Header and rows: the levels, then what pairs see of each other."""
+        """Header and rows: the levels, and the sizes of their groups."""
         rows = [["level", "groups", "observations: least", "median", "single"]]
         for name, groups in self.groups.items():
             numbers = groups.count, groups.least, groups.median, groups.single
@@ -176,7 +178,8 @@ class Design:
             if self.parents.get(inner) != outer:
                 found.append(
                     f"every {inner} is within one {outer}, and neither is told "
-                    f'from the other: declare {inner} with parent="{outer}"'
+                    f'from the other: declare {inner} with parent="{outer}", '
+                    f"--parents={inner}:{outer}"
                 )
         for pair, cross in self.crosses.items():
             if pair not in inside and pair[::-1] not in inside:
@@ -274,9 +277,9 @@ def _parts(seen: list[np.ndarray], partners: np.ndarray) -> int:
     return parts - left_out
 
 
-def count_groups(index: np.ndarray) -> int:
+def count_groups(group_index: np.ndarray) -> int:
     """How many groups the numbers of each observation's, int32 `[N]`, name."""
-    return int(index.max()) + 1
+    return int(group_index.max()) + 1
 
 
 def is_inside(inner: np.ndarray, outer: np.ndarray) -> bool:

@@ -71,7 +71,9 @@ class GroupedData:
         ids = as_ids(group_ids, len(observations))
         if keys is None:
             first = Grouping.of(next(iter(ids.values())))
-            keys = identity.of_content(observations, first.groups, first.index)
+            keys = identity.of_content(
+                observations, first.groups, first.group_index
+            )
         ids = settle(ids, keys, missing, parents or {})
         levels = {name: Grouping.of(given) for name, given in ids.items()}
         return cls.of_levels(observations, levels, keys)
@@ -89,7 +91,7 @@ class GroupedData:
         return cls(
             observations,
             first.groups,
-            first.index,
+            first.group_index,
             keys,
             likelihood,
             name,
@@ -111,9 +113,9 @@ class GroupedData:
         )
 
     @property
-    def index(self) -> dict[str, np.ndarray]:
-        """By level, int32 `[N]`: the number of each observation's group."""
-        return {name: level.index for name, level in self.levels.items()}
+    def group_indices(self) -> dict[str, np.ndarray]:
+        """By level, int32 `[N]`: its `group_index`."""
+        return {name: level.group_index for name, level in self.levels.items()}
 
     def __len__(self) -> int:
         return len(self.group_index)

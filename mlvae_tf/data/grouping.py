@@ -23,41 +23,41 @@ class Grouping:
     Attributes:
         groups: `[G]`, integers or strings: the groups' ids, sorted. Each has
             an observation.
-        index: int32 `[N]`, the row in `groups` of each observation's.
+        group_index: int32 `[N]`, the row in `groups` of each observation's.
     """
 
     groups: np.ndarray
-    index: np.ndarray
+    group_index: np.ndarray
 
     @classmethod
     def of(cls, group_ids: np.ndarray) -> Grouping:
         """Number the groups of ids, `[N]`."""
-        groups, index = np.unique(group_ids, return_inverse=True)
-        return cls(groups, index.astype(np.int32))
+        groups, group_index = np.unique(group_ids, return_inverse=True)
+        return cls(groups, group_index.astype(np.int32))
 
     @classmethod
     def join(cls, parts: list[Grouping]) -> Grouping:
         """One after the other; equal ids are one group."""
         groups = np.unique(np.concatenate([part.groups for part in parts]))
         numbers = [np.searchsorted(groups, part.groups) for part in parts]
-        index = [
-            number.astype(np.int32)[part.index]
+        group_index = [
+            number.astype(np.int32)[part.group_index]
             for number, part in zip(numbers, parts)
         ]
-        return cls(groups, np.concatenate(index))
+        return cls(groups, np.concatenate(group_index))
 
     @property
     def ids(self) -> np.ndarray:
         """`[N]`, the id of each observation's group."""
-        return self.groups[self.index]
+        return self.groups[self.group_index]
 
     def take(self, rows: np.ndarray | slice) -> Grouping:
         """Some observations, and those of the groups that they belong to."""
-        index = self.index[rows]
+        group_index = self.group_index[rows]
         present = np.zeros(len(self.groups), bool)
-        present[index] = True
+        present[group_index] = True
         renumbered = np.cumsum(present, dtype=np.int32) - 1
-        return Grouping(self.groups[present], renumbered[index])
+        return Grouping(self.groups[present], renumbered[group_index])
 
 
 def by_level(ids: Ids) -> Ids:

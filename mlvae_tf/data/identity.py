@@ -66,11 +66,11 @@ def of_content(
     keys = np.empty(len(observations), np.uint64)
     names = [str(group).encode() for group in groups.tolist()]
     for rows in slices(len(observations), "telling observations apart"):
-        index = group_index[rows].tolist()
+        numbers = group_index[rows].tolist()
         part = np.ascontiguousarray(observations[rows])
         keys[rows] = [
             _hash(names[group], values.tobytes())
-            for group, values in zip(index, part)
+            for group, values in zip(numbers, part)
         ]
     return keys
 

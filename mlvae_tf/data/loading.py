@@ -33,7 +33,7 @@ def _load(config: DataConfig) -> Source:
             f"{config.dataset} has digits alone, one level: got --groups="
             f"{','.join(config.groups or ())}. Pass tfds:, folder: or npz:."
         )
-    # One module a kind: TensorFlow Datasets, say, is slow to import.
+    # One module per kind: TensorFlow Datasets, say, is slow to import.
     module = importlib.import_module(f"mlvae_tf.data.sources.{kind}")
     return module.load(argument, config)
 

@@ -12,7 +12,7 @@ from mlvae_tf import feeding, guards, noise
 from mlvae_tf.data import crossing
 from mlvae_tf.data.augmentation import augment_groups
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import Batches, Plan, Sampler
+from mlvae_tf.data.sampling import Batching, Plan, Sampler
 from mlvae_tf.replicas import ALONE, Replicas
 
 _PLANNED = 1 << 16  # Observations whose batches are planned at once.
@@ -56,7 +56,7 @@ def _columns(plan: Plan, data: GroupedData) -> list[np.ndarray]:
     """
     if not data.others:
         return [plan.rows, plan.groups, plan.wholes]
-    return [plan.rows, *(of[plan.rows] for of in data.index.values())]
+    return [plan.rows, *(of[plan.rows] for of in data.group_indices.values())]
 
 
 def _visit(
@@ -130,7 +130,7 @@ def _augmentation(
 
 def make_dataset(
     data: GroupedData,
-    batches: Batches,
+    batching: Batching,
     seed: int,
     epochs: int = 1,
     first_epoch: int = 0,
@@ -143,7 +143,7 @@ def make_dataset(
 
     Args:
         data: What to visit.
-        batches: How to batch it.
+        batching: How to batch it.
         seed: Seed of every epoch's order.
         epochs: Number of the epoch to end before.
         first_epoch: Number of the epoch to begin with.
@@ -163,7 +163,7 @@ def make_dataset(
         observations are a dataset of `[chunk_size, ...]`. A worker's are those
         of its share alone; `share`, `[2]`, says of which rows.
     """
-    sampler = crossing.sampler(batches, data.index)
+    sampler = crossing.sampler(batching, data.group_indices)
 
     def begin(epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return epoch, tf.where(epoch == first_epoch, np.int64(first_step), 0)
@@ -191,17 +191,17 @@ def make_dataset(
 
 
 def one_epoch(
-    data: GroupedData, batches: Batches, seed: int, epochs: Iterator[int]
+    data: GroupedData, batching: Batching, seed: int, epochs: Iterator[int]
 ) -> tf.data.Dataset:
     """The batches of one epoch, another one at every pass.
 
     Args:
         data: What to visit.
-        batches: How to batch it.
+        batching: How to batch it.
         seed: Seed of every epoch's order.
         epochs: Gives the number of each pass's epoch.
     """
-    sampler = crossing.sampler(batches, data.index)
+    sampler = crossing.sampler(batching, data.group_indices)
 
     def begin(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         epoch = tf.numpy_function(lambda: np.int64(next(epochs)), [], tf.int64)

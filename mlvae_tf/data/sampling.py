@@ -230,7 +230,7 @@ class GroupSampler(Sampler):
 
 
 @dataclasses.dataclass(frozen=True)
-class Batches:
+class Batching:
     """How to batch: by groups, or by observations, the paper's way.
 
     With `batch_size`, that many shuffled observations, grouped by what falls

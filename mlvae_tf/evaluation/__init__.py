@@ -1,4 +1,4 @@
-"""Measurements, figures and the report of a trained model."""
+"""Measurements, pictures and the report of a trained model."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def estimate(
     """The mean, and a 95% percentile bootstrap interval of it.
 
     Args:
-        scores: `[M]`, one a unit that was measured.
+        scores: `[M]`, one per unit that was measured.
         size: Units in a resample, where several passes over the same `size`
             units are in `scores`. Defaults to `M`.
         seed: Seed of the draws.
@@ -74,8 +74,8 @@ def estimate_of_units(
             strings, `[...]`.
         seed: Seed of the draws.
     """
-    _, index = np.unique(units.ravel(), return_inverse=True)
-    total, count = np.bincount(index, scores.ravel()), np.bincount(index)
+    _, places = np.unique(units.ravel(), return_inverse=True)
+    total, count = np.bincount(places, scores.ravel()), np.bincount(places)
     return estimate_statistic(
         lambda times: float(times @ total / (times @ count)), len(count), seed
     )

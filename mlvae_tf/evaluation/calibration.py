@@ -8,8 +8,7 @@ import numpy as np
 
 from mlvae_tf import noise
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate_statistic
-from mlvae_tf.evaluation.posteriors import Counts, Posteriors
-from mlvae_tf.evaluation.probes import name
+from mlvae_tf.evaluation.posteriors import Counts, Posteriors, in_words
 from mlvae_tf.noise import Stream
 
 
@@ -70,5 +69,5 @@ def measure(
         )
         variance = first.variance().numpy() + second.variance().numpy()
         difference = first.loc.numpy() - second.loc.numpy()
-        result[name(count)] = Calibration(variance, np.square(difference))
+        result[in_words(count)] = Calibration(variance, np.square(difference))
     return result

@@ -16,7 +16,7 @@ from mlvae_tf.evaluation.calibration import Calibration
 from mlvae_tf.evaluation.grid import png
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Posteriors
-from mlvae_tf.evaluation.unseen import Verification
+from mlvae_tf.evaluation.verification import Verification
 
 CONTENT, STYLE, BASELINE = "#1b6ca8", "#d1571b", "#888888"
 MAX_POINTS = 3000
@@ -67,7 +67,7 @@ def accuracy_curve(results: dict[str, Any]) -> bytes:
     axes.set_xticks(x, list(results["content_accuracy"]))
     axes.set(
         xlabel="observations of the group, k",
-        ylabel="accuracy of the group",
+        ylabel="how often the group is named",
         ylim=(0, 1.03),
     )
     figure.legend(frameon=False, loc="outside lower center", ncols=2)

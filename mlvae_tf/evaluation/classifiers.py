@@ -57,8 +57,8 @@ class Prototypes:
     """The mean of every group."""
 
     def __init__(self, features: Array, group_ids: Array) -> None:
-        self._groups, index = np.unique(group_ids, return_inverse=True)
-        self._means = group_means(features, index)
+        self._groups, group_index = np.unique(group_ids, return_inverse=True)
+        self._means = group_means(features, group_index)
 
     def predict(self, features: Array) -> Array:
         """The group of which the mean is nearest to each, `[N]`."""

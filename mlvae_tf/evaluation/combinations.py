@@ -8,7 +8,6 @@ additive model of them, and what the groups nearest to one look like there.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,107 +16,14 @@ from mlvae_tf import noise
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation.bootstrap import Estimate, estimate_statistic
-from mlvae_tf.evaluation.guesses import (
-    Additive,
-    Index,
-    Table,
-    columns_of,
-    divide,
-    members_of,
-)
+from mlvae_tf.evaluation.guesses import Table, columns_of, divide, members_of
+from mlvae_tf.evaluation.learned import Learned
 from mlvae_tf.model import MLVAE
 
 MAX_TRAIN_OBSERVATIONS = 20_000
 MAX_ASKED = 2_000  # Combinations.
 MAX_GROUPS = 100  # Never seen.
-MAX_TABLE = 1 << 26  # Numbers.
 SHOTS = 1, 3, 5
-BATCH = 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class Learned:
-    """What training observations tell of combinations.
-
-    Attributes:
-        model: The model.
-        groups: By level that is drawn, the ids of the training groups.
-        contents: By level, the means of their posteriors, `[G, dim]`.
-        additive: The additive model.
-        means: By level, the means of the groups, `[G, D]`.
-        tables: By level, with the others' groups; none where it is too large.
-    """
-
-    model: MLVAE
-    groups: Index
-    contents: Index
-    additive: Additive
-    means: Index
-    tables: dict[str, Table]
-
-    @classmethod
-    def of(cls, model: MLVAE, train: GroupedData) -> Learned:
-        values = train.values()
-        found = model.infer_content(values, train.index)
-        values = values.reshape(len(values), -1)
-        names = [level.name for level in model.codec.drawn]
-        groups = {name: train.levels[name].groups for name in names}
-        sizes = {name: len(of_level) for name, of_level in groups.items()}
-        index = {name: train.index[name] for name in names}
-        known = np.isfinite(values)
-        contents, means, tables = {}, {}, {}
-        for name, size in sizes.items():
-            order, posterior = found[name]
-            contents[name] = posterior.loc.numpy()[np.argsort(order)]
-            members = members_of(index[name], size)
-            means[name] = divide(
-                members @ np.nan_to_num(values),
-                members @ known.astype(np.float32),
-            )
-            others = {k: v for k, v in sizes.items() if k != name}
-            shape = size, int(np.prod(list(others.values())))
-            if np.prod(shape) * values.shape[1] <= MAX_TABLE:
-                columns = columns_of(index, others)
-                tables[name] = Table.of(values, index[name], columns, shape)
-        return cls(
-            model,
-            groups,
-            contents,
-            Additive.of(values, index, sizes),
-            means,
-            tables,
-        )
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {name: len(groups) for name, groups in self.groups.items()}
-
-    def numbers(self, data: GroupedData, names: Any = None) -> Index:
-        """By level, the number of each one's group, -1 of those not known."""
-        found = {}
-        for name in names or self.groups:
-            groups, ids = self.groups[name], data.levels[name].ids
-            places = np.searchsorted(groups, ids).clip(max=len(groups) - 1)
-            found[name] = np.where(groups[places] == ids, places, -1)
-        return found
-
-    def decode(self, contents: Index) -> np.ndarray:
-        """What is drawn of contents with no style, `[M, D]`."""
-        count = len(next(iter(contents.values())))
-        style = np.zeros((count, self.model.style_dim), np.float32)
-        parts = []
-        for start in range(0, count, BATCH):
-            rows = slice(start, start + BATCH)
-            some = {name: loc[rows] for name, loc in contents.items()}
-            mean = self.model.decode(some, style[rows]).mean().numpy()
-            parts.append(mean.reshape(len(mean), -1))
-        return np.concatenate(parts)
-
-    def decoded(self, index: Index) -> np.ndarray:
-        """What is drawn of training groups, `[M, D]`."""
-        return self.decode(
-            {name: self.contents[name][rows] for name, rows in index.items()}
-        )
 
 
 def errors(
@@ -185,14 +91,14 @@ def measure(
 def never_seen(
     learned: Learned, train: GroupedData, data: GroupedData
 ) -> np.ndarray:
-    """The rows of combinations of known groups that training did not have."""
+    """The rows of combinations that training did not have, of its groups."""
     sizes = learned.sizes
-    index, of_train = learned.numbers(data), learned.numbers(train)
-    good = np.all([rows >= 0 for rows in index.values()], axis=0)
+    group_indices, of_train = learned.numbers(data), learned.numbers(train)
+    good = np.all([rows >= 0 for rows in group_indices.values()], axis=0)
     in_train = np.all([rows >= 0 for rows in of_train.values()], axis=0)
     cells = [
         columns_of({k: np.maximum(v, 0) for k, v in one.items()}, sizes)
-        for one in (index, of_train)
+        for one in (group_indices, of_train)
     ]
     return np.flatnonzero(good & ~np.isin(cells[0], cells[1][in_train]))
 
@@ -212,20 +118,22 @@ def held_out(
     if len(rows) < 2:
         return {}
     asked = data[rows].sample(MAX_ASKED, seed)
-    index, sizes = learned.numbers(asked), learned.sizes
+    group_indices, sizes = learned.numbers(asked), learned.sizes
     truth = asked.values().reshape(len(asked), -1)
-    additive = learned.additive(index)
-    guesses = {"decoded": learned.decoded(index), "additive": additive}
+    additive = learned.additive(group_indices)
+    guesses = {"decoded": learned.decoded(group_indices), "additive": additive}
     for name, means in learned.means.items():
-        guesses[f"mean of the {name}"] = means[index[name]]
+        guesses[f"mean of the {name}"] = means[group_indices[name]]
     for name, table in learned.tables.items():
         distances = table.distances(table)
         np.fill_diagonal(distances, np.inf)
         others = {k: v for k, v in sizes.items() if k != name}
         guesses[f"nearest by {name}"] = table.nearest(
-            distances[index[name]], columns_of(index, others), additive
+            distances[group_indices[name]],
+            columns_of(group_indices, others),
+            additive,
         )
-    _, units = np.unique(columns_of(index, sizes), return_inverse=True)
+    _, units = np.unique(columns_of(group_indices, sizes), return_inverse=True)
     return errors(guesses, truth, units)
 
 
@@ -251,12 +159,14 @@ def show(
     All of it with groups of the other levels that training had; asked are
     other combinations than those shown. None if that is nowhere so.
     """
-    index = learned.numbers(
+    group_indices = learned.numbers(
         data, [n for n in learned.groups if n != data.level]
     )
-    good = np.all([rows >= 0 for rows in index.values()], axis=0)
-    sizes = {name: learned.sizes[name] for name in index}
-    columns = columns_of({k: np.maximum(v, 0) for k, v in index.items()}, sizes)
+    good = np.all([rows >= 0 for rows in group_indices.values()], axis=0)
+    sizes = {name: learned.sizes[name] for name in group_indices}
+    columns = columns_of(
+        {k: np.maximum(v, 0) for k, v in group_indices.items()}, sizes
+    )
     generator = noise.generator(seed, noise.Stream.EPISODES, count)
     groups = generator.permutation(len(data.groups))[:MAX_GROUPS]
     shown: list[np.ndarray] = []
@@ -295,7 +205,7 @@ def complete(
     unit = np.repeat(np.arange(len(chosen.shown)), count)
     values = shown.values()
     _, content = learned.model.infer_content(
-        values, {**shown.index, first: unit}
+        values, {**shown.group_indices, first: unit}
     )[first]
     flat = values.reshape(len(values), -1)
     contents = {n: learned.contents[n][rows] for n, rows in of_asked.items()}

@@ -7,7 +7,7 @@ import numpy as np
 from mlvae_tf.comparison import Comparison, Discriminants
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.evaluation.representations import content_directions, group_means
-from mlvae_tf.evaluation.unseen import best_comparison
+from mlvae_tf.evaluation.shots import best_comparison
 
 MIN_BETWEEN = 1e-3  # Variance between groups, of that within them.
 
@@ -59,10 +59,10 @@ def _spread(directions: list[np.ndarray], groups: list[Posteriors]) -> float:
     """
     squares = numbers = 0.0
     for found, posteriors in zip(directions, groups):
-        points, index = _projected(posteriors, found)
-        deviations = points - group_means(points, index)[index]
+        points, group_index = _projected(posteriors, found)
+        deviations = points - group_means(points, group_index)[group_index]
         squares += np.sum(deviations**2)
-        numbers += (len(points) - index.max() - 1) * points.shape[1]
+        numbers += (len(points) - group_index.max() - 1) * points.shape[1]
     return squares / numbers
 
 
@@ -70,8 +70,8 @@ def _projected(
     posteriors: Posteriors, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """What discriminants tell of observations, and their groups, numbered."""
-    _, index = np.unique(posteriors.group_ids, return_inverse=True)
-    return posteriors.content.loc.numpy() @ directions, index
+    _, group_index = np.unique(posteriors.group_ids, return_inverse=True)
+    return posteriors.content.loc.numpy() @ directions, group_index
 
 
 def _by_discriminants(
@@ -90,8 +90,8 @@ def _by_discriminants(
     References:
         Ioffe 2006, Probabilistic Linear Discriminant Analysis (ECCV).
     """
-    points, index = _projected(learned, directions)
-    centers, sizes = group_means(points, index), np.bincount(index)
+    points, group_index = _projected(learned, directions)
+    centers, sizes = group_means(points, group_index), np.bincount(group_index)
     between = centers.var(axis=0, ddof=1) - spread * np.mean(1 / sizes)
     told = between > MIN_BETWEEN * spread
     if not told.any():

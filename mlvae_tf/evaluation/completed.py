@@ -7,8 +7,9 @@ import numpy as np
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import combinations
-from mlvae_tf.evaluation.combinations import SHOTS, Learned, Shown
+from mlvae_tf.evaluation.combinations import SHOTS, Shown
 from mlvae_tf.evaluation.grid import grid
+from mlvae_tf.evaluation.learned import Learned
 from mlvae_tf.evaluation.names import Labels
 
 GROUPS = 5  # That are shown.
@@ -59,9 +60,9 @@ def _completed(
     learned: Learned, data: GroupedData, level: str, labels: Labels
 ) -> bytes:
     """Two rows for each of some groups: completed, and the truth."""
-    table, index = learned.tables[level], learned.numbers(data)
+    table, group_indices = learned.tables[level], learned.numbers(data)
     (other,) = (name for name in learned.groups if name != level)
-    rows, columns = index[level], index[other]
+    rows, columns = group_indices[level], group_indices[other]
     asked = np.full(table.seen.shape, -1)
     asked[rows, columns] = np.arange(len(data))
     of_rows = (asked >= 0).sum(axis=1)

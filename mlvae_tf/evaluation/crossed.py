@@ -9,38 +9,31 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from mlvae_tf import batches, noise, progress, whole
-from mlvae_tf.batches import Part
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
     charts,
     combinations,
     completed,
+    drawings,
     explorer,
-    figures,
     likelihood,
     notes,
     probes,
     unseen,
 )
-from mlvae_tf.evaluation.bootstrap import (
-    Estimate,
-    estimate,
-    estimate_statistic,
-    separate,
-)
+from mlvae_tf.evaluation.bootstrap import estimate, separate
 from mlvae_tf.evaluation.classifiers import fit_probe
 from mlvae_tf.evaluation.measure import Measured, choose, probe, results_of
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
-NOT_YET = "whom swaps are taken for is not measured of several levels yet"
+NOT_YET = (
+    "which group swaps are taken for is not measured of several levels yet"
+)
 
 Array = np.ndarray
 Pictures = dict[str, bytes]
@@ -49,7 +42,7 @@ Pictures = dict[str, bytes]
 def measure(
     model: MLVAE,
     splits: Splits,
-    batching: Batches,
+    batching: Batching,
     counts: Counts,
     importance_samples: int,
     seed: int,
@@ -67,7 +60,9 @@ def measure(
     Raises:
         InputError: If nothing was held out.
     """
-    found: dict[str, Any] = elbo(model, splits.measured, batching, seed)
+    found: dict[str, Any] = likelihood.batch_elbo(
+        model, splits.measured, batching, seed
+    )
     found |= likelihood.log_likelihood(
         model, splits.measured, batching, importance_samples, seed
     )
@@ -94,7 +89,7 @@ def _by_level(
     found: dict[str, dict[str, Any]]
     found = {name: {} for name in splits.train.levels}
     pictures = {
-        f"sample_of_{name}": figures.sample_grid(
+        f"sample_of_{name}": drawings.sample_grid(
             splits.train.on(name), labels=labels
         )
         for name in found
@@ -117,62 +112,6 @@ def _by_level(
         said += notes.of_unseen(splits.unseen)
         pictures |= drawn
     return {name: of for name, of in found.items() if of}, pictures, said
-
-
-def elbo(
-    model: MLVAE, data: GroupedData, batching: Batches, seed: int
-) -> dict[str, Estimate]:
-    """The ELBO and its terms, nats per group of the first level in a batch.
-
-    How many groups share a batch decides what a level's KL is divided by, so
-    batches are as in training, and intervals resample them.
-
-    Returns:
-        `group_elbo`, `group_reconstruction`, a `group_LEVEL_kl` each;
-        `elbo_per_observation`, `reconstruction_per_observation`.
-    """
-
-    @tf.function(reduce_retracing=True)
-    def terms_of(
-        observations: tf.Tensor,
-        group_ids: dict[str, tf.Tensor],
-        step: tf.Tensor,
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        segment_ids = batches.number(group_ids, model.codec.parents)
-        part = Part(tf.cast(observations, model.variable_dtype), segment_ids)
-        of_batch = noise.of_step(seed, noise.Stream.LIKELIHOOD, step)
-        terms = whole.mean_terms(model.elbo, part, of_batch)
-        kls = {f"group_{name}_kl": kl for name, kl in terms.kl.items()}
-        means = {"elbo": terms.elbo, "reconstruction": terms.reconstruction}
-        named = {f"group_{name}": mean for name, mean in means.items()}
-        return {**named, **kls}, batches.num_groups(segment_ids)
-
-    epoch = make_dataset(data, batching, seed)
-    shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
-    means, groups, observations = [], [], []
-    for step, batch in enumerate(shown):
-        of_batch = batch["observations"], batch["group_ids"]
-        terms, count = terms_of(*of_batch, tf.constant(step))
-        means.append({name: float(mean) for name, mean in terms.items()})
-        groups.append(int(count))
-        observations.append(len(of_batch[0]))
-    sums = {
-        name: np.array(groups) * [mean[name] for mean in means]
-        for name in means[0]
-    }
-    found = {name: _ratio(of, np.array(groups)) for name, of in sums.items()}
-    for name in ("elbo", "reconstruction"):
-        found[f"{name}_per_observation"] = _ratio(
-            sums[f"group_{name}"], np.array(observations)
-        )
-    return found
-
-
-def _ratio(sums: Array, counts: Array) -> Estimate:
-    """The mean of what batches have sums of, by resampling the batches."""
-    return estimate_statistic(
-        lambda times: float(times @ sums / (times @ counts)), len(sums)
-    )
 
 
 def of_level(
@@ -200,8 +139,8 @@ def of_level(
         of one observation names the group.
     """
     level = train.level
-    known = np.isin(held_out.groups, train.groups)
-    held_out = held_out[np.flatnonzero(known[held_out.group_index])]
+    trained = np.isin(held_out.groups, train.groups)
+    held_out = held_out[np.flatnonzero(trained[held_out.group_index])]
     if len(held_out.groups) < 2:
         return {}, {}, ["held-out observations are of fewer than two groups"]
     chosen = choose(train, held_out, seed)
@@ -220,7 +159,7 @@ def of_level(
     pictures = {
         **probed.pictures,
         "accuracy": charts.accuracy_curve({**values, "intervals": intervals}),
-        "swap": figures.swap_grid(model, held_out, labels=labels),
+        "swap": drawings.swap_grid(model, held_out, labels=labels),
         "map": charts.latent_map(posteriors, labels),
     }
     return found, pictures, said + probed.notes
@@ -229,7 +168,7 @@ def of_level(
 def _of_unseen(
     model: MLVAE, train: GroupedData, data: GroupedData, seed: int
 ) -> tuple[dict[str, dict[str, Any]], Pictures]:
-    """What observations tell whose group of the first level is a new one.
+    """What is told of observations whose group of the first level is new.
 
     Args:
         model: The model.
@@ -238,9 +177,9 @@ def _of_unseen(
         seed: Seed of what is chosen, and of the probes.
 
     Returns:
-        `(figures, pictures)`. Of the first level `unseen`, who is it; of the
-        others `among_unseen`, how often their content of one such observation
-        names a group that training had.
+        `(figures, pictures)`. Of the first level `unseen`: identification and
+        verification; of the others `among_unseen`: how often their content of
+        one such observation names a group that training had.
     """
     found: dict[str, dict[str, Any]] = {}
     pictures: Pictures = {}
@@ -256,10 +195,10 @@ def _of_unseen(
     learned, asked = latents(model, some), latents(model, data)
     for name in names:
         ids, others = some.levels[name].ids, data.levels[name].ids
-        known = np.isin(others, ids)
-        if name != data.level and known.any() and len(np.unique(ids)) > 1:
+        trained = np.isin(others, ids)
+        if name != data.level and trained.any() and len(np.unique(ids)) > 1:
             fitted = fit_probe(learned[name], ids, seed)
-            right = fitted.names(asked[name][known]) == others[known]
+            right = fitted.names(asked[name][trained]) == others[trained]
             found[name] = {"among_unseen": estimate(right)}
     return found, pictures
 

@@ -68,7 +68,7 @@ def of_data(train: GroupedData) -> list[Doubt]:
         return of_groups(train.group_index)
     return [
         doubt
-        for name, index in train.index.items()
+        for name, index in train.group_indices.items()
         for doubt in of_groups(index, f" by {name}")
     ]
 

@@ -13,17 +13,17 @@ from typing import NamedTuple
 import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.evaluation.figures import choose_groups, contents_of
+from mlvae_tf.evaluation.drawings import choose_groups, contents_of
 from mlvae_tf.evaluation.grid import cell_size, is_image, sprite
 from mlvae_tf.evaluation.names import written
 from mlvae_tf.model import MLVAE
 
 # Originals along a slider, and steps from one to the next: the finest of them
 # with no more pictures, and pixels in all, than these.
-SCALES = (5, 4), (5, 3), (5, 2), (4, 3), (4, 2), (3, 2), (3, 1)
+FINENESS = (5, 4), (5, 3), (5, 2), (4, 3), (4, 2), (3, 2), (3, 1)
 MAX_PICTURES, MAX_PIXELS = 1000, 1 << 22
 EVIDENCE = 10  # Observations of a content.
-BATCH = 64
+BATCH_SIZE = 64
 
 Array = np.ndarray
 
@@ -96,7 +96,7 @@ def explore(model: MLVAE, data: GroupedData) -> Explorer | None:
     """
     levels = [level.name for level in model.codec.drawn]
     count = len(levels) + bool(model.style_dim)
-    groups, steps = scale(count, data.observations.shape[1:])
+    groups, steps = fineness(count, data.observations.shape[1:])
     ends = [_of_level(model, data, level, groups) for level in levels]
     if model.style_dim:
         ends.append(_of_style(model, data, groups))
@@ -114,7 +114,7 @@ def explore(model: MLVAE, data: GroupedData) -> Explorer | None:
     return Explorer(axes, pictures, cell_size(shape), is_image(shape))
 
 
-def scale(axes: int, shape: tuple[int, ...]) -> tuple[int, int]:
+def fineness(axes: int, shape: tuple[int, ...]) -> tuple[int, int]:
     """How many originals along each axis, and how many steps between two.
 
     Args:
@@ -125,10 +125,10 @@ def scale(axes: int, shape: tuple[int, ...]) -> tuple[int, int]:
     most = min(MAX_PICTURES, MAX_PIXELS / pixels)
     fitting = (
         (groups, steps)
-        for groups, steps in SCALES
+        for groups, steps in FINENESS
         if ((groups - 1) * steps + 1) ** axes <= most
     )
-    return next(fitting, SCALES[-1])
+    return next(fitting, FINENESS[-1])
 
 
 def _of_level(
@@ -171,10 +171,13 @@ def _decode(model: MLVAE, ends: list[_Ends], positions: list[int]) -> Array:
     style = latents.pop(model.style.name, nothing)
     parts = [
         model.decode(
-            {name: of[start : start + BATCH] for name, of in latents.items()},
-            style[start : start + BATCH],
+            {
+                name: of[start : start + BATCH_SIZE]
+                for name, of in latents.items()
+            },
+            style[start : start + BATCH_SIZE],
         ).mean()
-        for start in range(0, count, BATCH)
+        for start in range(0, count, BATCH_SIZE)
     ]
     return np.concatenate(parts)
 

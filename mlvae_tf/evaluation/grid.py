@@ -27,7 +27,7 @@ ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 IMAGE, SERIES = 64, 192  # Pixels of a sprite's cell, its longer side at most.
 PALETTE = 64  # Colours of a sprite of series.
 
-# An observation a cell, or None for an empty one; None for no margin.
+# One observation per cell, or None for an empty one; None for no margin.
 Limits = tuple[Any, Any]  # Numbers, or arrays of one per channel.
 Margin = Sequence[np.ndarray | None] | np.ndarray | None
 
@@ -183,18 +183,26 @@ def grid(
         ylim=(height, 0 if top is not None else _offset(0)),
         aspect="equal",
     )
-    axes.set_xticks([_offset(i) + 0.5 for i in range(columns)], names[0])
-    axes.set_yticks([_offset(i) + 0.5 for i in range(rows)], names[1])
+    _write_names(axes, names, labels)
+    if not is_image(cells.shape[2:]):
+        _name_channels(axes, math.prod(cells.shape[3:]))
+    _turn(axes.get_xticklabels(), CELL * figure.dpi)
+    return png(figure)
+
+
+def _write_names(
+    axes: Axes, names: tuple[list[str], list[str]], labels: tuple[str, str]
+) -> None:
+    """Write what is above each column and beside each row, and what it is."""
+    above, beside = names
+    axes.set_xticks([_offset(i) + 0.5 for i in range(len(above))], above)
+    axes.set_yticks([_offset(i) + 0.5 for i in range(len(beside))], beside)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.tick_params(length=0)
     axes.set_frame_on(False)
     axes.xaxis.set_label_position("top")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    if not is_image(cells.shape[2:]):
-        _name_channels(axes, math.prod(cells.shape[3:]))
-    _turn(axes.get_xticklabels(), CELL * figure.dpi)
-    return png(figure)
 
 
 def cell_size(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -12,18 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from mlvae_tf.data.design import ByLevel
+
 SWEEPS = 10  # Of the additive model.
 NEAREST = 5  # Groups.
 
-# By level, `[N]`: the number of each observation's group.
-Index = dict[str, np.ndarray]
 
-
-def members_of(index: np.ndarray, size: int) -> sparse.csr_array:
+def members_of(group_index: np.ndarray, size: int) -> sparse.csr_array:
     """A row per group, of which each column's observation is one, `[G, N]`."""
-    count = len(index)
+    count = len(group_index)
     ones = np.ones(count, np.float32)
-    return sparse.csr_array((ones, (index, np.arange(count))), (size, count))
+    return sparse.csr_array(
+        (ones, (group_index, np.arange(count))), (size, count)
+    )
 
 
 def divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -31,10 +32,10 @@ def divide(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return (total / np.maximum(count, 1)).astype(np.float32)
 
 
-def columns_of(index: Index, sizes: dict[str, int]) -> np.ndarray:
+def columns_of(group_indices: ByLevel, sizes: dict[str, int]) -> np.ndarray:
     """One number for the groups of several levels."""
     return np.ravel_multi_index(
-        tuple(index[name] for name in sizes), tuple(sizes.values())
+        tuple(group_indices[name] for name in sizes), tuple(sizes.values())
     )
 
 
@@ -49,18 +50,18 @@ class Additive:
     """
 
     mean: np.ndarray
-    effects: Index
+    effects: ByLevel
     limits: tuple[float, float]
 
     @classmethod
     def of(
-        cls, values: np.ndarray, index: Index, sizes: dict[str, int]
+        cls, values: np.ndarray, group_indices: ByLevel, sizes: dict[str, int]
     ) -> Additive:
         """By least squares, which are found sweep by sweep.
 
         Args:
             values: `[N, D]`, NaN where not known.
-            index: By level, of each one's group.
+            group_indices: By level, of each one's group.
             sizes: By level, how many groups there are.
         """
         known = np.isfinite(values)
@@ -70,36 +71,36 @@ class Additive:
         effects, members, counts = {}, {}, {}
         for name, size in sizes.items():
             effects[name] = np.zeros((size, values.shape[1]), np.float32)
-            members[name] = members_of(index[name], size)
+            members[name] = members_of(group_indices[name], size)
             counts[name] = members[name] @ known.astype(np.float32)
         for _ in range(SWEEPS):
             for name, effect in effects.items():
                 more = divide(members[name] @ rest, counts[name])
                 effect += more
-                rest -= np.where(known, more[index[name]], 0)
+                rest -= np.where(known, more[group_indices[name]], 0)
         known_values = values[known]
         limits = float(known_values.min()), float(known_values.max())
         return cls(mean, effects, limits)
 
     def __call__(
-        self, index: Index, added: np.ndarray | float = 0.0
+        self, group_indices: ByLevel, added: np.ndarray | float = 0.0
     ) -> np.ndarray:
         """What is expected of groups of some levels, within the limits.
 
         Args:
-            index: By level, `[M]`.
+            group_indices: By level, `[M]`.
             added: What another level's groups add, `[M, D]`.
 
         Returns:
             `[M, D]`.
         """
-        total = self.sum(index) + added
+        total = self.sum(group_indices) + added
         return np.clip(total, *self.limits)
 
-    def sum(self, index: Index) -> np.ndarray:
+    def sum(self, group_indices: ByLevel) -> np.ndarray:
         """The mean, and what these groups add, `[M, D]`."""
         return self.mean + sum(
-            self.effects[name][rows] for name, rows in index.items()
+            self.effects[name][rows] for name, rows in group_indices.items()
         )
 
 

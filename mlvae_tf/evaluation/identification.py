@@ -1,4 +1,4 @@
-"""Whom is this of? How to tell, and from which score on, as training tells."""
+"""How to tell whose an observation is, and from which score on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 10  # and those of each group that they are compared with.
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Identification:
-    """How to tell of which of some groups an observation is, if of any.
+    """How to tell which of some groups an observation is of, if of any.
 
     Attributes:
         comparison: What compares it with the groups.
@@ -70,20 +70,20 @@ def learn(
             an observation to spare.
     """
     generator = noise.generator(seed, noise.Stream.IDENTIFICATION)
-    known = _some(train, train.groups, LEARNED, generator)
-    fitted = known.with_mirrored_groups() if mirror else known
+    gallery = _some(train, train.groups, LEARNED, generator)
+    fitted = gallery.with_mirrored_groups() if mirror else gallery
     learned = Posteriors.of(model, fitted)
     shown = dataclasses.replace(
-        learned[np.arange(len(known))], group_ids=known.group_ids
+        learned[np.arange(len(gallery))], group_ids=gallery.group_ids
     )
-    shown, asked = _trial(model, known, shown, held_out, generator)
-    halves = generator.permutation(len(known.groups)) % 2
+    shown, asked = _trial(model, gallery, shown, held_out, generator)
+    halves = generator.permutation(len(gallery.groups)) % 2
     # A mirrored group goes with its original.
-    which = halves[fitted.group_index % len(known.groups)]
+    which = halves[fitted.group_index % len(gallery.groups)]
     comparison, *by_half = comparing.learn(learned, which, seed)
     genuine, impostor = np.concatenate(
         [
-            _scores(by, shown, asked, known.groups[halves == half])
+            _scores(by, shown, asked, gallery.groups[halves == half])
             for half, by in enumerate(by_half)
         ],
         axis=1,
@@ -127,7 +127,7 @@ def _places(
 
 def _trial(
     model: MLVAE,
-    known: GroupedData,
+    gallery: GroupedData,
     learned: Posteriors,
     held_out: GroupedData | None,
     generator: np.random.Generator,
@@ -136,22 +136,22 @@ def _trial(
 
     Args:
         model: The model.
-        known: Training observations.
+        gallery: Training observations.
         learned: Their posteriors.
         held_out: Other observations, if there are any.
         generator: Makes the choices.
     """
-    sizes = np.bincount(known.group_index)
-    places = _places(known.group_index, generator)
+    sizes = np.bincount(gallery.group_index)
+    places = _places(gallery.group_index, generator)
     if held_out is not None:
-        held_out = _some(held_out, known.groups, ASKED, generator)
+        held_out = _some(held_out, gallery.groups, ASKED, generator)
     if held_out is not None and len(held_out):
-        spare = np.zeros(len(known), np.int64)
+        spare = np.zeros(len(gallery), np.int64)
         asked = Posteriors.of(model, held_out)
     else:
         most = max(1, ASKED // len(sizes))
         of_group = np.where(sizes > 1, np.clip(sizes // 4, 1, most), 0)
-        spare = of_group[known.group_index]
+        spare = of_group[gallery.group_index]
         asked = learned[np.flatnonzero(places < spare)]
     is_shown = (places >= spare) & (places < spare + SHOWN)
     return _telling(learned[np.flatnonzero(is_shown)]), _telling(asked)
@@ -177,9 +177,9 @@ def _scores(
     Returns:
         `[2, n]`.
     """
-    known, sets = np.unique(shown.group_ids, return_inverse=True)
+    shown_groups, sets = np.unique(shown.group_ids, return_inverse=True)
     rows = np.flatnonzero(
-        np.isin(asked.group_ids, np.intersect1d(known, groups))
+        np.isin(asked.group_ids, np.intersect1d(shown_groups, groups))
     )
     if not len(rows):
         return np.empty((2, 0))
@@ -188,7 +188,10 @@ def _scores(
         by.of(asked.sums(rows, np.arange(len(rows)))),
         by.of(total, np.bincount(sets)),
     )
-    own = np.arange(len(rows)), np.searchsorted(known, asked.group_ids[rows])
+    own = (
+        np.arange(len(rows)),
+        np.searchsorted(shown_groups, asked.group_ids[rows]),
+    )
     genuine = scores[own]
     scores[own] = -np.inf
     return np.stack([genuine, scores.max(axis=1)])

@@ -19,13 +19,13 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import reader
 from mlvae_tf.evaluation.bootstrap import estimate
 from mlvae_tf.evaluation.classifiers import fit_probe
-from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
-from mlvae_tf.evaluation.probes import MAX_PROBE_OBSERVATIONS, name
+from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors, in_words
+from mlvae_tf.evaluation.probes import MAX_PROBE_OBSERVATIONS
 from mlvae_tf.evaluation.representations import filled, flat
 from mlvae_tf.model import MLVAE
 
 MAX_SWAPS = 2000
-BATCH = 128
+BATCH_SIZE = 128
 PASSES = 10
 MIN_STEPS, MAX_STEPS = 300, 1500
 
@@ -45,7 +45,7 @@ class Judge:
         self.groups = data.groups
         shape = data.observations.shape[1:]
         if len(shape) == 3 and min(shape[:2]) >= 8:
-            batches = PASSES * len(data) // BATCH
+            batches = PASSES * len(data) // BATCH_SIZE
             steps = min(max(batches, MIN_STEPS), MAX_STEPS)
             self._network = _network(shape, len(self.groups), steps, seed)
             _train(self._network, data, steps, seed)
@@ -98,14 +98,14 @@ def _train(
     seed: int,
 ) -> None:
     generator = noise.generator(seed, noise.Stream.JUDGE)
-    passes = -(-steps * BATCH // len(data))
+    passes = -(-steps * BATCH_SIZE // len(data))
     order = np.concatenate(
         [generator.permutation(len(data)) for _ in range(passes)]
-    )[: steps * BATCH]
+    )[: steps * BATCH_SIZE]
     read = reader(data)
     batches = (
         tf.data.Dataset.from_tensor_slices((order, data.group_index[order]))
-        .batch(BATCH)
+        .batch(BATCH_SIZE)
         .map(lambda rows, labels: (_filled(read(rows)), labels))
         .prefetch(2)
     )
@@ -160,8 +160,10 @@ def measure(
             tf.constant(contents[donors]), tf.constant(styles[receivers])
         ).mean()
         swapped_as = judge.names(swapped.numpy())
-        by_content[name(count)] = estimate(swapped_as == sets.group_ids[donors])
-        by_style[name(count)] = estimate(swapped_as == group_ids[receivers])
+        by_content[in_words(count)] = estimate(
+            swapped_as == sets.group_ids[donors]
+        )
+        by_style[in_words(count)] = estimate(swapped_as == group_ids[receivers])
     return {
         "judge_accuracy": estimate(named == held_out.group_ids),
         "content_group": by_content,

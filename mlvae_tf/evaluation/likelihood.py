@@ -18,18 +18,23 @@ from mlvae_tf import (
     whole,
 )
 from mlvae_tf.batches import Part
-from mlvae_tf.codec import Codec, Groups
+from mlvae_tf.codec import Codec
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.pipeline import make_dataset
-from mlvae_tf.data.sampling import Batches
-from mlvae_tf.evaluation.bootstrap import estimate
+from mlvae_tf.data.sampling import Batching
+from mlvae_tf.evaluation.bootstrap import (
+    Estimate,
+    estimate,
+    estimate_statistic,
+)
+from mlvae_tf.latents import Groups
 from mlvae_tf.model import MLVAE
 
 MAX_GROUPS = 64
 
 
 def group_elbo(
-    model: MLVAE, data: GroupedData, batching: Batches, seed: int
+    model: MLVAE, data: GroupedData, batching: Batching, seed: int
 ) -> dict[str, Any]:
     """The averaged group ELBO and its terms, nats per group.
 
@@ -46,9 +51,9 @@ def group_elbo(
     def terms_of(
         observations: tf.Tensor, group_ids: tf.Tensor, step: tf.Tensor
     ) -> objective.Terms:
-        groups, rows = evidence.index_groups(group_ids)
+        groups, segment_ids = evidence.index_groups(group_ids)
         observations = tf.cast(observations, model.variable_dtype)
-        part = Part(observations, {model.levels[0].name: rows})
+        part = Part(observations, {model.levels[0].name: segment_ids})
         of_batch = noise.of_step(seed, noise.Stream.LIKELIHOOD, step)
         terms = whole.group_terms(model.elbo, part, of_batch)
         return tf.nest.map_structure(lambda t: t[: tf.size(groups)], terms)
@@ -70,10 +75,66 @@ def group_elbo(
     return {name: estimate(values) for name, values in columns.items()}
 
 
+def batch_elbo(
+    model: MLVAE, data: GroupedData, batching: Batching, seed: int
+) -> dict[str, Estimate]:
+    """The ELBO and its terms, nats per group of the first level in a batch.
+
+    How many groups share a batch decides what a level's KL is divided by, so
+    batches are as in training, and intervals resample them.
+
+    Returns:
+        `group_elbo`, `group_reconstruction`, a `group_LEVEL_kl` each;
+        `elbo_per_observation`, `reconstruction_per_observation`.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def terms_of(
+        observations: tf.Tensor,
+        group_ids: dict[str, tf.Tensor],
+        step: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        segment_ids = batches.number(group_ids, model.codec.parents)
+        part = Part(tf.cast(observations, model.variable_dtype), segment_ids)
+        of_batch = noise.of_step(seed, noise.Stream.LIKELIHOOD, step)
+        terms = whole.mean_terms(model.elbo, part, of_batch)
+        kls = {f"group_{name}_kl": kl for name, kl in terms.kl.items()}
+        means = {"elbo": terms.elbo, "reconstruction": terms.reconstruction}
+        named = {f"group_{name}": mean for name, mean in means.items()}
+        return {**named, **kls}, batches.num_groups(segment_ids)
+
+    epoch = make_dataset(data, batching, seed)
+    shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
+    means, groups, observations = [], [], []
+    for step, batch in enumerate(shown):
+        of_batch = batch["observations"], batch["group_ids"]
+        terms, count = terms_of(*of_batch, tf.constant(step))
+        means.append({name: float(mean) for name, mean in terms.items()})
+        groups.append(int(count))
+        observations.append(len(of_batch[0]))
+    sums = {
+        name: np.array(groups) * [mean[name] for mean in means]
+        for name in means[0]
+    }
+    found = {name: _ratio(of, np.array(groups)) for name, of in sums.items()}
+    for name in ("elbo", "reconstruction"):
+        found[f"{name}_per_observation"] = _ratio(
+            sums[f"group_{name}"], np.array(observations)
+        )
+    return found
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray) -> Estimate:
+    """The mean of what batches have sums of, by resampling the batches."""
+    return estimate_statistic(
+        lambda times: float(times @ sums / (times @ counts)), len(sums)
+    )
+
+
 def log_likelihood(
     model: MLVAE,
     data: GroupedData,
-    batching: Batches,
+    batching: Batching,
     num_samples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -97,10 +158,10 @@ def log_likelihood(
             "importance_samples": num_samples,
             "importance_groups": groups,
         }
-    _, rows = evidence.index_groups(ids)
-    some = rows.numpy() < MAX_GROUPS
+    segment_ids = evidence.index_groups(ids)[1].numpy()
+    some = segment_ids < MAX_GROUPS
     bounds = importance_weighted_bound(
-        model, observations[some], rows.numpy()[some], num_samples, seed
+        model, observations[some], segment_ids[some], num_samples, seed
     )
     return {
         "importance_weighted_bound": estimate(bounds),
@@ -155,11 +216,13 @@ def importance_weighted_bound(
         of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
         of_contents, of_styles = noise.split(of_draw)
         drawn, ratio = _draw_groups(codec, groups, of_contents)
-        rows = {
+        of_rows = {
             level.name: tf.gather(drawn[level.name], segment_ids[level.name])
             for level in codec.drawn
         }
-        per_observation = _log_ratio(codec, features, targets, rows, of_styles)
+        per_observation = _log_ratio(
+            codec, features, targets, of_rows, of_styles
+        )
         if len(codec.levels) > 1:
             total = tf.reduce_sum(per_observation) + tf.reduce_sum(ratio)
             return total[tf.newaxis]
@@ -189,8 +252,8 @@ def _draw_groups(
         own_seed = noise.fold_in(seed, number) if number else seed
         outer = None
         if level.parent:
-            rows = tf.maximum(groups.outer[level.name], 0)
-            outer = tf.gather(drawn[level.parent], rows)
+            outer_ids = tf.maximum(groups.outer[level.name], 0)
+            outer = tf.gather(drawn[level.parent], outer_ids)
         loc, scale = codec.given_outer(groups, level, outer)
         sample = noise.sample(loc, scale, own_seed)
         prior = codec.prior(level, outer, sample)

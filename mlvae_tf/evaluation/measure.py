@@ -9,13 +9,13 @@ import numpy as np
 
 from mlvae_tf import noise, progress
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import (
     calibration,
     charts,
+    drawings,
     explorer,
-    figures,
     judge,
     likelihood,
     notes,
@@ -29,7 +29,7 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.model import MLVAE
 
-MAX_GROUPS = 250  # Of which it is asked which one.
+MAX_GROUPS = 250  # Among which probes choose.
 MAX_BOOSTED_OBSERVATIONS = 100_000
 
 
@@ -56,7 +56,7 @@ def measure(
     model: MLVAE,
     splits: Splits,
     learned: GroupedData,
-    batches: Batches,
+    batching: Batching,
     counts: Counts,
     importance_samples: int,
     seed: int,
@@ -71,20 +71,15 @@ def measure(
         splits: The data that it was trained with.
         learned: What it learned from: with mirrored groups, more than
             `splits.train`.
-        batches: How it was batched.
+        batching: How it was batched.
         counts: Evidence counts; None is all of a group's.
         importance_samples: Of the importance-weighted bound.
         seed: Seed of all that is drawn.
     """
     held_out = splits.evaluation
-    found = {
-        **likelihood.group_elbo(model, splits.measured, batches, seed),
-        **likelihood.log_likelihood(
-            model, splits.measured, batches, importance_samples, seed
-        ),
-    }
+    found = _bounds(model, splits.measured, batching, importance_samples, seed)
     labels, said = Labels(), []
-    pictures = {"sample": figures.sample_grid(splits.train, labels=labels)}
+    pictures = {"sample": drawings.sample_grid(splits.train, labels=labels)}
     if held_out is not None:
         figures_of, drawn = _measure_seen(
             model, splits.train, held_out, counts, seed, labels
@@ -109,10 +104,26 @@ def measure(
     )
 
 
+def _bounds(
+    model: MLVAE,
+    data: GroupedData,
+    batching: Batching,
+    importance_samples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The ELBO of groups, and the importance-weighted bound."""
+    return {
+        **likelihood.group_elbo(model, data, batching, seed),
+        **likelihood.log_likelihood(
+            model, data, batching, importance_samples, seed
+        ),
+    }
+
+
 def results_of(
     found: dict[str, Any], splits: Splits, said: list[str]
 ) -> dict[str, Any]:
-    """Figures as `metrics.json` has them: intervals apart, and what of."""
+    """Figures as `metrics.json` has them: intervals apart, and of what data."""
     values, intervals = separate(found)
     return {
         **values,
@@ -123,7 +134,7 @@ def results_of(
 
 
 class Asked(NamedTuple):
-    """The groups of which it is asked which one, and what of them is known.
+    """The groups among which probes choose, and their observations.
 
     Attributes:
         train: Their training observations, at most 100,000.
@@ -146,8 +157,8 @@ def choose(train: GroupedData, held_out: GroupedData, seed: int) -> Asked:
     """
     generator = noise.generator(seed, noise.Stream.PROBE, MAX_GROUPS)
     groups = generator.permutation(held_out.groups)[:MAX_GROUPS]
-    known = np.isin(train.groups, groups)[train.group_index]
-    every = train[np.flatnonzero(known)]
+    chosen = np.isin(train.groups, groups)[train.group_index]
+    every = train[np.flatnonzero(chosen)]
     every = every.sample(MAX_BOOSTED_OBSERVATIONS, seed)
     some = every.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
     asked = np.isin(held_out.groups, some.groups)[held_out.group_index]
@@ -256,8 +267,8 @@ def _control(
 ) -> dict[str, bytes]:
     """The pictures of control, and the map, by name."""
     draw = {
-        **figures.of_control(model, some, labels=labels),
-        "swap_single": lambda: figures.swap_grid(
+        **drawings.of_control(model, some, labels=labels),
+        "swap_single": lambda: drawings.swap_grid(
             model, some, evidence_count=1, labels=labels
         ),
         "map": lambda: charts.latent_map(posteriors, labels),

@@ -10,7 +10,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation.posteriors import Counts
 from mlvae_tf.evaluation.probes import MAX_BOOSTED_GROUPS
-from mlvae_tf.evaluation.unseen import EPISODES, MAX_GROUPS, SHOTS
+from mlvae_tf.evaluation.shots import EPISODES, MAX_GROUPS, SHOTS
 
 NAMED_BY = {
     "prototypes": "the nearest of the groups' means",
@@ -126,8 +126,8 @@ def of_unseen(unseen: GroupedData) -> list[str]:
     sizes = np.bincount(unseen.group_index)
     if len(sizes) == 1:
         return [
-            f"the only group held out whole is {unseen.groups[0]}: whom its "
-            "observations are of is no question, and is not measured"
+            f"the only group held out whole is {unseen.groups[0]}: which "
+            "group its observations are of is no question, and is not measured"
         ]
     able = {shots: int(np.sum(sizes > shots)) for shots in SHOTS}
     lacking = [str(shots) for shots, groups in able.items() if groups < 2]

@@ -12,6 +12,7 @@ from tensorflow_probability import distributions as tfd
 from mlvae_tf import evidence, levels
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import by_group
+from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence, Moments
 from mlvae_tf.layers import EvidenceAccumulation
 from mlvae_tf.levels import Level
@@ -96,8 +97,8 @@ class Posteriors:
         """
         rows, set_ids = [], []
         groups: list[np.generic] = []  # Of the sets.
-        ids, index = np.unique(self.group_ids, return_inverse=True)
-        order, offsets = by_group(index.astype(np.int32), len(ids))
+        ids, group_index = np.unique(self.group_ids, return_inverse=True)
+        order, offsets = by_group(group_index.astype(np.int32), len(ids))
         for group, members in zip(ids, np.split(order, offsets[1:-1])):
             size = count or len(members)
             sets = len(members) // size
@@ -139,6 +140,28 @@ class Posteriors:
         total = self.sums(rows, set_ids)
         dtype = self.content.loc.dtype
         return levels.or_prior(self.accumulation.posterior(total, dtype))
+
+
+def largest_count(test: Posteriors) -> int:
+    """The most observations that two groups have: of one, none is asked."""
+    sizes = np.unique(test.group_ids, return_counts=True)[1]
+    return int(np.sort(sizes)[-2:][0])
+
+
+def check_counts(counts: Counts, test: Posteriors) -> None:
+    """Raise `InputError` where no two groups have as many observations."""
+    largest = largest_count(test)
+    if min(count or 1 for count in counts) > largest:
+        raise InputError(
+            f"--evidence_counts must have one of at most {largest}, the "
+            "held-out observations that two groups have: got "
+            f"{', '.join(map(str, counts))}."
+        )
+
+
+def in_words(count: int | None) -> str:
+    """An evidence count: None is all that there are."""
+    return "all" if count is None else str(count)
 
 
 def _level(model: MLVAE, data: GroupedData) -> Level:

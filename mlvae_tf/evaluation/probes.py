@@ -15,7 +15,13 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import classifiers
 from mlvae_tf.evaluation.bootstrap import Estimate, by_chance, estimate
 from mlvae_tf.evaluation.classifiers import Probe
-from mlvae_tf.evaluation.posteriors import Counts, Posteriors
+from mlvae_tf.evaluation.posteriors import (
+    Counts,
+    Posteriors,
+    check_counts,
+    in_words,
+    largest_count,
+)
 
 MAX_PROBE_OBSERVATIONS = 20_000
 MAX_BOOSTED_GROUPS = 100
@@ -82,28 +88,6 @@ def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
     return loc + posterior.scale.numpy() * draws
 
 
-def largest_count(test: Posteriors) -> int:
-    """The most observations that two groups have: of one, none is asked."""
-    sizes = np.unique(test.group_ids, return_counts=True)[1]
-    return int(np.sort(sizes)[-2:][0])
-
-
-def check_counts(counts: Counts, test: Posteriors) -> None:
-    """Raise `InputError` where no two groups have as many observations."""
-    largest = largest_count(test)
-    if min(count or 1 for count in counts) > largest:
-        raise InputError(
-            f"--evidence_counts must have one of at most {largest}, the "
-            "held-out observations that two groups have: got "
-            f"{', '.join(map(str, counts))}."
-        )
-
-
-def name(count: int | None) -> str:
-    """An evidence count in words: None is all that there are."""
-    return "all" if count is None else str(count)
-
-
 Scores = dict[str, Score]
 
 
@@ -133,7 +117,7 @@ def _content_scores(
         # One and all can be dealt in one way only.
         repeats = 1 if count in (1, None) else REPEATS
         passes = [test.deal(count, generator) for _ in range(repeats)]
-        accumulated[name(count)] = Score.pooled(
+        accumulated[in_words(count)] = Score.pooled(
             [
                 Score.of(
                     probe,
@@ -147,7 +131,7 @@ def _content_scores(
                 for number, sets in enumerate(passes)
             ]
         )
-        unaccumulated[name(count)] = Score.pooled(
+        unaccumulated[in_words(count)] = Score.pooled(
             [alone[sets.rows] for sets in passes]
         )
     return accumulated, unaccumulated

@@ -53,11 +53,11 @@ def discriminants(
     """
     several = np.bincount(group_index)[group_index] > 1
     points = points[several].astype(np.float64)
-    _, index = np.unique(group_index[several], return_inverse=True)
-    if len(points) == 0 or index.max() == 0:
+    _, numbers = np.unique(group_index[several], return_inverse=True)
+    if len(points) == 0 or numbers.max() == 0:
         return None
-    sizes, centers = np.bincount(index), group_means(points, index)
-    deviations = points - centers[index]
+    sizes, centers = np.bincount(numbers), group_means(points, numbers)
+    deviations = points - centers[numbers]
     if not deviations.any():
         return None
     within = LedoitWolf(assume_centered=True).fit(deviations).covariance_
@@ -111,9 +111,9 @@ def content_directions(learned: Posteriors) -> np.ndarray | None:
     Returns:
         Directions `[content_dim, dim]` as `discriminants` finds them.
     """
-    _, index = np.unique(learned.group_ids, return_inverse=True)
+    _, group_index = np.unique(learned.group_ids, return_inverse=True)
     unit = np.mean(learned.content.scale.numpy() ** -2.0, axis=0) ** -0.5
-    found = discriminants(learned.content.loc.numpy() / unit, index)
+    found = discriminants(learned.content.loc.numpy() / unit, group_index)
     return None if found is None else found / unit[:, np.newaxis]
 
 

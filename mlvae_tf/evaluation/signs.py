@@ -59,15 +59,15 @@ class Signs:
     Latents are the levels that are drawn, and the style.
 
     Attributes:
-        kl: By latent, the mean KL of each dimension, nats. Of a level that of
-            the content of a few observations of a group: of many, even those
-            that say next to nothing add up to something. Of the style before a
-            flow, which makes much of what is next to nothing.
-        mean_share: By latent, likewise, of each dimension the share of its
-            variance that is of the posteriors' means, not of what they leave
-            open; before a flow.
-        drawn: By latent, the share of the observations' variance by which
-            what is drawn changes with that of another observation.
+        kl: By latent, the mean KL of each dimension, nats. A level's is of
+            contents of a few observations, since many that say next to nothing
+            add up to something; the style's is of the style before a flow,
+            which makes much of next to nothing.
+        mean_share: By latent, of each dimension the share of its variance that
+            lies between the posteriors' means, not within the posteriors;
+            likewise before a flow.
+        drawn: By latent, by which share of the observations' variance what is
+            drawn changes once another observation's takes its place.
         accuracy: By level and latent, how often a linear probe names the
             level's group of a held-out observation by that latent; what cannot
             be asked is left out.
@@ -147,16 +147,16 @@ def probe(
         it by.
     """
     groups, counts = np.unique(train[1], return_counts=True)
-    known = np.isin(test[1], groups[counts > 1])
+    learned = np.isin(test[1], groups[counts > 1])
     spread = np.ptp(train[0], axis=0).max()
-    if not 2 <= len(groups) < len(train[1]) or not known.any() or not spread:
+    if not 2 <= len(groups) < len(train[1]) or not learned.any() or not spread:
         return None
     # Without noise, groups of one point each have no linear discriminants.
     noisy = np.random.default_rng(0).normal(train[0], JITTER * spread)
     fitted = LinearDiscriminantAnalysis().fit(noisy, train[1])
-    accuracy = np.mean(fitted.predict(test[0][known]) == test[1][known])
-    most = np.unique(test[1][known], return_counts=True)[1].max()
-    return float(accuracy), float(most / np.count_nonzero(known))
+    accuracy = np.mean(fitted.predict(test[0][learned]) == test[1][learned])
+    most = np.unique(test[1][learned], return_counts=True)[1].max()
+    return float(accuracy), float(most / np.count_nonzero(learned))
 
 
 def _accuracies(

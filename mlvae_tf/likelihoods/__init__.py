@@ -66,9 +66,9 @@ def get(identifier: str | Likelihood, **arguments: Any) -> Likelihood:
     if isinstance(identifier, Likelihood):
         return identifier
     if identifier not in NAMES:
-        known = ", ".join(map(repr, NAMES))
+        names = ", ".join(map(repr, NAMES))
         raise InputError(
-            f"likelihood must be one of {known}, or an object of "
+            f"likelihood must be one of {names}, or an object of "
             f"mlvae_tf.likelihoods: got {identifier!r}."
         )
     kind = NAMES[identifier]

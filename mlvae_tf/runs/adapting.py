@@ -15,7 +15,7 @@ CONTENT_DIM, STYLE_DIM = 32, 10
 STEPS, MAX_STEPS = 3000, 10_000
 EPOCHS = 30, 400  # At least, of large data; at most, of small.
 LEAST_STEPS = 500
-BATCH = 256  # Observations.
+BATCH_SIZE = 256  # Observations.
 LEAST_BATCHES = 8  # Of an epoch, as far as ...
 LEAST_GROUPS = 16  # ... they have so many groups.
 VALIDATIONS = 20
@@ -112,7 +112,7 @@ def batching(training: TrainingConfig, group_sizes: np.ndarray) -> Choice:
         return Choice({})
     pieces = -(-group_sizes // training.observations_per_group)
     per_piece = group_sizes.sum() / pieces.sum()
-    count = min(BATCH / per_piece, pieces.sum() / LEAST_BATCHES)
+    count = min(BATCH_SIZE / per_piece, pieces.sum() / LEAST_BATCHES)
     return Choice(
         {"groups_per_batch": max(round(count), LEAST_GROUPS)},
         f"of {per_piece:.3g} observations each, at the mean",

@@ -1,4 +1,4 @@
-"""What `identify.py` answers: whom observations are of."""
+"""What `identify.py` answers: which groups observations are of."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def write(
             writer.writerow([*asked.columns, *COLUMNS])
         for name, *answer in zip(names, *answers):
             writer.writerow([*name, *_cells(*answer)])
-        counts += len(names), np.count_nonzero(~answers.known)
+        counts += len(names), np.count_nonzero(~answers.accepted)
     return int(counts[0]), int(counts[1])
 
 
@@ -128,9 +128,9 @@ def _watched(asked: Asked, stream: TextIO) -> Iterator[Lot]:
             bar.update(len(lot[1]))
 
 
-def _cells(groups: np.ndarray, scores: np.ndarray, known: bool) -> list[str]:
+def _cells(groups: np.ndarray, scores: np.ndarray, accepted: bool) -> list[str]:
     names = [str(group) for group in groups.tolist()]
-    if not known:
+    if not accepted:
         names[0] = UNKNOWN
     cells = [
         cell

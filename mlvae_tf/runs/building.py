@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from mlvae_tf import likelihoods
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.errors import InputError
 from mlvae_tf.levels import Level, as_levels, drawn
 from mlvae_tf.likelihoods import Likelihood, WithMissing
@@ -148,10 +148,10 @@ def _averaging(steps: float) -> dict[str, Any]:
     return {"use_ema": True, "ema_momentum": 1 - 1 / steps} if steps > 1 else {}
 
 
-def make_batches(training: TrainingConfig) -> Batches:
+def make_batching(training: TrainingConfig) -> Batching:
     """How a configuration batches."""
-    return Batches(
-        training.groups_per_batch or Batches.groups_per_batch,
+    return Batching(
+        training.groups_per_batch or Batching.groups_per_batch,
         training.observations_per_group,
         training.batch_size,
     )

@@ -17,7 +17,7 @@ import tqdm
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import reason
-from mlvae_tf.evaluation import figures
+from mlvae_tf.evaluation import drawings
 
 GROUPS = 6  # In a picture.
 
@@ -75,7 +75,7 @@ class Progress(keras.callbacks.Callback):
             total=self._steps_per_epoch * self.params["epochs"],
             initial=self._first_step,
             unit="step",
-            # Log files get a line a half-minute, terminals a live bar.
+            # Log files get a line every half-minute, terminals a live bar.
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )
 
@@ -232,7 +232,7 @@ class Pictures(keras.callbacks.Callback):
         several = len(self.model.levels) > 1
         for level in self.model.codec.drawn:
             data = self._data.on(level.name) if several else self._data
-            draw = figures.of_control(self.model, data, GROUPS)
+            draw = drawings.of_control(self.model, data, GROUPS)
             for kind in draw:
                 if kinds is None or kind in kinds:
                     # One section, since TensorBoard opens no more than two.

@@ -23,14 +23,14 @@ class ModelConfig:
 
     content_dim: int | None = option(
         None,
-        "Dimensions of the content, of several levels those of each. Default: "
+        "Dimensions of the content; with several levels, of each. Default: "
         "32, or as many as an observation has values.",
         minimum=1,
     )
     level_dims: tuple[str, ...] = option(
         (),
-        "Other dimensions of some of several levels, comma-separated, such as "
-        "character:16,font:24.",
+        "With several levels, the dimensions of those that differ, "
+        "comma-separated, such as character:16,font:24.",
     )
     style_dim: int | None = option(
         None,
@@ -160,14 +160,14 @@ class TrainingConfig:
     steps: int | None = option(
         None,
         "Steps of the training, up to a whole pass. Default: 3000, more where "
-        "these are no 30 passes, fewer where they are more than 400.",
+        "that is less than 30 passes, fewer where it is more than 400.",
         minimum=1,
     )
     keep: str = option(
         "best",
         "The weights to keep: the best by the ELBO of held-out observations, "
-        "once the KLs have their final weights, or the last. The training "
-        "stops where a quarter of it has gained nothing, for the best.",
+        "once the KLs have their final weights, or the last. With best, the "
+        "training stops once a quarter of it has gained nothing.",
         choices=("best", "last"),
     )
     init_from: str | None = option(

@@ -20,7 +20,8 @@ from mlvae_tf.runs import building, exports, workdir
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.store import encoding
 from mlvae_tf.store.embeddings import Part
-from mlvae_tf.store.table import ContentStore, check_rule
+from mlvae_tf.store.table import check_rule
+from mlvae_tf.store.tables import LevelStores
 
 SPLITS = "train", "validation", "test", "unseen"
 
@@ -43,7 +44,7 @@ class Task:
         likelihood: Knows which values observations may have.
         split: The only part of it to encode, of `SPLITS`; None is all.
         batch_size: Observations to encode at once.
-        without: A stored table whose observations `parts` leaves out.
+        without: Stored tables whose observations `parts` leaves out.
     """
 
     workdir: pathlib.Path
@@ -103,7 +104,7 @@ class Task:
         parts = [part.data for part in self.open().parts]
         if self.without is None:
             return parts
-        return encoding.without_held(ContentStore.load(self.without), parts)
+        return encoding.without_held(LevelStores.load(self.without), parts)
 
     def open(self) -> Opened:
         """Open the dataset, of which all or a split is to be encoded."""
@@ -115,7 +116,7 @@ class Task:
             _numbered(source),
             self.data,
             self.seed,
-            workdir.trained_on_if_known(self.workdir),
+            workdir.trained_on_or_none(self.workdir),
         )
         chosen = getattr(splits, self.split)
         if chosen is None:

@@ -17,21 +17,15 @@ from mlvae_tf.data import config as data_config
 from mlvae_tf.data import loading
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import (
-    crossed,
-    doubts,
-    measure,
-    probes,
-    report,
-    tables,
-)
+from mlvae_tf.evaluation import crossed, doubts, measure, report, tables
 from mlvae_tf.evaluation.measure import Measured
-from mlvae_tf.evaluation.posteriors import Counts
+from mlvae_tf.evaluation.posteriors import Counts, in_words
 from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.guards import as_input_error
+from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import config as config_module
 from mlvae_tf.runs import several, workdir
-from mlvae_tf.runs.building import make_batches
+from mlvae_tf.runs.building import make_batching
 from mlvae_tf.runs.command_line import format_value
 from mlvae_tf.runs.config import Config
 from mlvae_tf.runs.planning import training_groups
@@ -113,7 +107,7 @@ def evaluate(
     for doubt in measured.doubts:
         print(f"doubt: {doubt.text}.", flush=True)
     flags = {
-        "evidence_counts": tuple(map(probes.name, counts)),
+        "evidence_counts": tuple(map(in_words, counts)),
         "importance_samples": importance_samples,
         **settings,
     }
@@ -127,19 +121,31 @@ def evaluate(
     _write(folder / "evaluation", measured, page)
     if num_seeds == 1:
         return tables.one(measured.results)
-    results = [measured.results]
-    first = run.training.seed
-    for seed in range(first + 1, first + num_seeds):
-        other = folder / "seeds" / str(seed)
-        _train_again(other, run.replace({"seed": seed}))
-        evaluate(other, counts, importance_samples, settings)
-        text = (other / "evaluation" / "metrics.json").read_text()
-        results.append(json.loads(text))
-    spread = tables.several(results)
+    seeds = range(run.training.seed + 1, run.training.seed + num_seeds)
+    others = [
+        _measure_seed(folder, run, seed, counts, importance_samples, settings)
+        for seed in seeds
+    ]
+    spread = tables.several([measured.results, *others])
     again = commands(folder, run, {**flags, "seeds": num_seeds})
     page = report.html(measured, record, run.flat(), again, spread)
     _write(folder / "evaluation", measured, page)
     return spread
+
+
+def _measure_seed(
+    folder: pathlib.Path,
+    run: Config,
+    seed: int,
+    counts: Counts,
+    importance_samples: int,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """What the run in `folder` comes to with another seed."""
+    other = folder / "seeds" / str(seed)
+    _train_again(other, run.replace({"seed": seed}))
+    evaluate(other, counts, importance_samples, settings)
+    return json.loads((other / "evaluation" / "metrics.json").read_text())
 
 
 def _measure_run(
@@ -152,29 +158,19 @@ def _measure_run(
     """Measure a run, and the configuration that it was measured with."""
     model = workdir.load_model(folder)
     config = _evaluated(run, settings)
-    splits = loading.load(
-        config.data,
-        config.training.seed,
-        model.codec.likelihood,
-        workdir.trained_on_if_known(folder),
-    )
-    for note in splits.notes:
-        print(note, flush=True)
-    check_shapes(splits.train.observations, model.observation_shape)
-    several.check_levels(model, splits.train)
-    splits, notes = _measurable(splits, config.data.dataset)
-    batches, seed = make_batches(config.training), config.training.seed
+    splits, notes = _load(folder, config, model)
+    batching, seed = make_batching(config.training), config.training.seed
     with as_input_error():
         if len(model.levels) > 1:
             measured = crossed.measure(
-                model, splits, batches, counts, importance_samples, seed
+                model, splits, batching, counts, importance_samples, seed
             )
         else:
             measured = measure.measure(
                 model,
                 splits,
                 training_groups(splits.train, config.training),
-                batches,
+                batching,
                 counts,
                 importance_samples,
                 seed,
@@ -188,6 +184,23 @@ def _measure_run(
     for note in measured.results["notes"]:
         print(note, flush=True)
     return measured, config
+
+
+def _load(
+    folder: pathlib.Path, config: Config, model: MLVAE
+) -> tuple[Splits, list[str]]:
+    """What to measure a run on, and what is to be said of it."""
+    splits = loading.load(
+        config.data,
+        config.training.seed,
+        model.codec.likelihood,
+        workdir.trained_on_or_none(folder),
+    )
+    for note in splits.notes:
+        print(note, flush=True)
+    check_shapes(splits.train.observations, model.observation_shape)
+    several.check_levels(model, splits.train)
+    return _measurable(splits, config.data.dataset)
 
 
 def _train_again(folder: pathlib.Path, config: Config) -> None:

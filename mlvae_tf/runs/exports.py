@@ -13,7 +13,7 @@ import numpy as np
 from mlvae_tf import files, serving
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
-from mlvae_tf.fingerprint import Model
+from mlvae_tf.fingerprint import HasConfig
 
 
 def newest(workdir: pathlib.Path) -> pathlib.Path:
@@ -34,7 +34,7 @@ def newest(workdir: pathlib.Path) -> pathlib.Path:
 
 def write(
     workdir: pathlib.Path,
-    model: Model,
+    model: HasConfig,
     keep: int,
     train: GroupedData | None = None,
 ) -> pathlib.Path:
@@ -53,13 +53,13 @@ def write(
     folder = workdir / "export"
     numbers = _numbers(folder)
     new = folder / str(max(numbers, default=0) + 1)
-    serving.export(model, new, *_known(train))
+    serving.export(model, new, *_learned(train))
     for number in numbers[: max(len(numbers) + 1 - keep, 0)]:
         files.remove(folder / str(number))
     return new
 
 
-def _known(train: GroupedData | None) -> tuple[serving.Groups, bool]:
+def _learned(train: GroupedData | None) -> tuple[serving.Groups, bool]:
     """The groups that were learned from, and whether from pixels."""
     if train is None:
         return None, False

@@ -16,7 +16,7 @@ from mlvae_tf.model import MLVAE
 from mlvae_tf.replicas import ALONE, Replicas
 from mlvae_tf.runs import trouble
 from mlvae_tf.runs.best import Best
-from mlvae_tf.runs.building import make_batches
+from mlvae_tf.runs.building import make_batching
 from mlvae_tf.runs.callbacks import (
     BadSteps,
     Beside,
@@ -72,30 +72,18 @@ def fit(
         What draws the last picture, once the model has been saved.
     """
     epoch, initial_step = divmod(step, steps_per_epoch)
-    if not training.chunk_size:  # TensorFlow has no loop over datasets.
-        model.steps_per_execution = steps_at_once(
-            steps_per_epoch, initial_step, training.checkpoint_steps or 0
-        )
     _expect_batches(model, splits, training)
+    _return_seldom(model, training, steps_per_epoch, initial_step)
     train, held_out = _datasets(splits, training, epoch, initial_step, replicas)
     progress = Progress(steps_per_epoch, step)
     tensorboard = TensorBoard(logs, len(splits.train), training.profile)
-    train = timed(train, tensorboard.waited)
     shown = splits.evaluation or splits.train
     pictures = Pictures(logs, shown, validated(training))
-    shows = {
-        "showing the progress": progress,
-        "counting steps that are not taken": BadSteps(
-            _amiss(model, splits, training)
-        ),
-        "writing for TensorBoard": tensorboard,
-        "drawing pictures": pictures,
-        "looking for what fails": watch,
-    }
-    looks = [Beside(*shown) for shown in shows.items()]
+    bad_steps = BadSteps(_amiss(model, splits, training))
+    looks = _beside(progress, bad_steps, tensorboard, pictures, watch)
     with contextlib.closing(progress), checkpoints.at_interrupt():
         model.fit(
-            train,
+            timed(train, tensorboard.waited),
             epochs=training.length,
             initial_epoch=epoch,
             initial_step=initial_step,
@@ -115,13 +103,31 @@ def fit(
     return pictures
 
 
+def _beside(
+    progress: Progress,
+    bad_steps: BadSteps,
+    tensorboard: TensorBoard,
+    pictures: Pictures,
+    watch: Watch,
+) -> list[Beside]:
+    """What looks at a training, of which no failure ends it."""
+    shows = {
+        "showing the progress": progress,
+        "counting steps that are not taken": bad_steps,
+        "writing for TensorBoard": tensorboard,
+        "drawing pictures": pictures,
+        "looking for what fails": watch,
+    }
+    return [Beside(*shown) for shown in shows.items()]
+
+
 def _amiss(
     model: MLVAE, splits: Splits, training: TrainingConfig
 ) -> Callable[[int], str]:
     """What says what is amiss in the batch of a step, given its number."""
 
     def describe(step: int) -> str:
-        how, seed = make_batches(training), training.seed
+        how, seed = make_batching(training), training.seed
         rows = trouble.rows_of_step(splits.train, how, seed, step)
         return trouble.describe(model, splits.train, rows)
 
@@ -137,11 +143,26 @@ def validated(training: TrainingConfig) -> list[int]:
 def _expect_batches(
     model: MLVAE, splits: Splits, training: TrainingConfig
 ) -> None:
-    batches, held_out = make_batches(training), splits.monitored
+    batching, held_out = make_batching(training), splits.monitored
     model.expect_batches(
-        crossing.sampler(batches, splits.train.index).largest,
-        crossing.sampler(batches, held_out.index).largest if held_out else (),
+        crossing.sampler(batching, splits.train.group_indices).largest,
+        crossing.sampler(batching, held_out.group_indices).largest
+        if held_out
+        else (),
     )
+
+
+def _return_seldom(
+    model: MLVAE,
+    training: TrainingConfig,
+    steps_per_epoch: int,
+    initial_step: int,
+) -> None:
+    """Let several steps be taken between two returns to Python."""
+    if not training.chunk_size:  # TensorFlow has no loop over datasets.
+        model.steps_per_execution = steps_at_once(
+            steps_per_epoch, initial_step, training.checkpoint_steps or 0
+        )
 
 
 def _datasets(
@@ -152,10 +173,10 @@ def _datasets(
     replicas: Replicas,
 ) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
     """The batches to train on, and those to validate with."""
-    batches = make_batches(training)
+    batching = make_batching(training)
     train = make_dataset(
         splits.train,
-        batches,
+        batching,
         training.seed,
         training.length,
         first_epoch,
@@ -169,7 +190,7 @@ def _datasets(
         return train, None
     return train, make_dataset(
         held_out,
-        batches,
+        batching,
         training.seed,
         chunk_size=training.chunk_size,
         replicas=replicas,

@@ -1,4 +1,4 @@
-"""What a run has learned of telling groups apart, in its folder."""
+"""What a run has learned about telling groups apart, in its folder."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs import adapting, building, several, starting, workdir
 from mlvae_tf.runs import config as config_module
-from mlvae_tf.runs.building import make_batches
+from mlvae_tf.runs.building import make_batching
 from mlvae_tf.runs.config import Config, TrainingConfig
 
 # What may differ between a run and its continuation.
@@ -80,7 +80,7 @@ def describe(config: Config) -> Table:
     training, train = config.training, splits.train
     steps = per_epoch * training.length
     model = make_model(config, splits, steps)
-    sampler = crossing.sampler(make_batches(training), train.index)
+    sampler = crossing.sampler(make_batching(training), train.group_indices)
     about = f"about {len(train) // per_epoch}"
     if sampler.largest:
         about = f"up to {max(sampler.largest)}"
@@ -194,7 +194,7 @@ def _as_learned(splits: Splits, training: TrainingConfig) -> Splits:
 
 
 def _steps_per_epoch(train: GroupedData, training: TrainingConfig) -> int:
-    return len(crossing.sampler(make_batches(training), train.index))
+    return len(crossing.sampler(make_batching(training), train.group_indices))
 
 
 def make_model(config: Config, splits: Splits, steps: int) -> MLVAE:

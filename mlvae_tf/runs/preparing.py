@@ -85,7 +85,7 @@ def prepare(
             {"groups": tuple(data.levels), "parents": within}
         )
         ids = {name: level.groups for name, level in data.levels.items()}
-        Design.of(data.index, ids, config.data.parent_of).check()
+        Design.of(data.group_indices, ids, config.data.parent_of).check()
     several.check(config)
     choices = [adapting.values(config.model, observations)]
     choices.append(adapting.sizes(config.model, data))
@@ -93,8 +93,8 @@ def prepare(
     choices.append(adapting.batching(config.training, sizes))
     for choice in choices:
         config = config.replace(choice.settings)
-    batches = building.make_batches(config.training)
-    per_epoch = len(crossing.sampler(batches, data.index))
+    batching = building.make_batching(config.training)
+    per_epoch = len(crossing.sampler(batching, data.group_indices))
     choices.append(adapting.length(config.training, per_epoch))
     config = config.replace(choices[-1].settings)
     epochs = config.training.length
@@ -102,7 +102,7 @@ def prepare(
     model = building.make_model(
         config, observations.shape[1:], epochs * per_epoch
     )
-    dataset = one_epoch(data, batches, seed, itertools.count())
+    dataset = one_epoch(data, batching, seed, itertools.count())
     chosen = tuple(choice for choice in choices if choice.settings)
     fitting = {"x": dataset, "epochs": epochs, "shuffle": False}
     return Prepared(model, fitting, chosen)
@@ -110,10 +110,10 @@ def prepare(
 
 def _config(seed: int, settings: dict[str, Any]) -> Config:
     config = Config()
-    known = {*vars(config.model), *vars(config.training)} - {*_OF_WORKDIRS}
+    settable = {*vars(config.model), *vars(config.training)} - {*_OF_WORKDIRS}
     for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+        if name not in settable:
+            near = difflib.get_close_matches(name, settable, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise InputError(
                 f"prepare takes settings of model and training: got {name}."

@@ -69,7 +69,7 @@ def look(train: GroupedData, parents: dict[str, str]) -> None:
     """
     levels = train.levels
     ids = {name: level.groups for name, level in levels.items()}
-    design = Design.of(train.index, ids, parents)
+    design = Design.of(train.group_indices, ids, parents)
     for table in (design.table(), design.crossing_table()):
         _print(table)
     design.check()

@@ -9,12 +9,12 @@ from mlvae_tf import batches, noise, whole
 from mlvae_tf.batches import Part
 from mlvae_tf.data import crossing
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.data.sampling import Batches
+from mlvae_tf.data.sampling import Batching
 from mlvae_tf.model import MLVAE
 
 
 def rows_of_step(
-    data: GroupedData, how: Batches, seed: int, step: int
+    data: GroupedData, how: Batching, seed: int, step: int
 ) -> np.ndarray:
     """Which observations the batch of a step has.
 
@@ -24,7 +24,7 @@ def rows_of_step(
         seed: Seed of every epoch's order.
         step: Number of the step, from 0.
     """
-    sampler = crossing.sampler(how, data.index)
+    sampler = crossing.sampler(how, data.group_indices)
     epoch, batch = divmod(step, len(sampler))
     order = sampler.order(seed, epoch)
     return sampler.plan(order, batch, batch + 1).rows
@@ -38,9 +38,12 @@ def describe(model: MLVAE, data: GroupedData, rows: np.ndarray) -> str:
         data: What it is trained on.
         rows: Which of it the batch has.
     """
-    names = [level.name for level in model.levels]
-    index = [data.group_index] if len(names) == 1 else data.index.values()
-    ids = {n: tf.constant(of[rows]) for n, of in zip(names, index, strict=True)}
+    ids = {
+        level.name: tf.constant(group_index[rows])
+        for level, group_index in zip(
+            model.levels, data.group_indices.values(), strict=True
+        )
+    }
     segment_ids = batches.number(ids, model.codec.parents)
     values = data.values(rows)
     part = Part(tf.cast(values, model.variable_dtype), segment_ids)
@@ -55,7 +58,7 @@ def describe(model: MLVAE, data: GroupedData, rows: np.ndarray) -> str:
     )
     low, high = np.nanmin(values[worst]), np.nanmax(values[worst])
     return (
-        f"with the weights of now, the terms of its batch are {named} (nats "
+        f"with the present weights, the terms of its batch are {named} (nats "
         f"per group), and of its {len(rows)} observations {np.sum(amiss)} have "
         f"terms that are not finite. The worst is observation {rows[worst]}, "
         f"of group {data.group_ids[rows[worst]]}, with values from {low:.4g} "

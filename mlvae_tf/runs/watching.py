@@ -23,8 +23,8 @@ Logs = dict[str, float]
 class Watch(keras.callbacks.Callback):
     """Show the signs of how a training goes in TensorBoard.
 
-    What they let doubt is said once, as soon as the KLs have their final
-    weights, and again at the end if it is so then.
+    What they give reason to doubt is said once, as soon as the KLs have their
+    final weights, and again at the end if it is so then.
 
     Args:
         log_dir: Where the event files go.
@@ -82,7 +82,7 @@ class Watch(keras.callbacks.Callback):
         self._say(found)
 
     def finish(self) -> list[Doubt]:
-        """Look at the trained model, and say all that is to be doubted."""
+        """Look at the trained model, and say every doubt."""
         found = [
             *doubts.doubts(
                 self.model, self._splits, self._seed, self._settings

@@ -100,7 +100,7 @@ def trained_on(folder: pathlib.Path) -> np.ndarray:
         ) from None
 
 
-def trained_on_if_known(folder: pathlib.Path) -> np.ndarray | None:
+def trained_on_or_none(folder: pathlib.Path) -> np.ndarray | None:
     """The same; None, with a warning, where there is no such file."""
     if (folder / _TRAINED_ON).exists():
         return trained_on(folder)

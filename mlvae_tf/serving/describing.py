@@ -9,7 +9,7 @@ import numpy as np
 
 from mlvae_tf import version
 from mlvae_tf.codec import Codec
-from mlvae_tf.fingerprint import Model, fingerprint
+from mlvae_tf.fingerprint import HasConfig, fingerprint
 from mlvae_tf.levels import Level
 from mlvae_tf.likelihoods import Likelihood, WithMissing
 from mlvae_tf.serving.signatures import BY_ROW, Signatures
@@ -20,7 +20,7 @@ _COLOURS = {1: "grey", 3: "rgb"}
 
 
 def describe(
-    model: Model, signatures: Signatures, groups: Groups = None
+    model: HasConfig, signatures: Signatures, groups: Groups = None
 ) -> dict[str, Any]:
     """What `assets/model.json` holds.
 

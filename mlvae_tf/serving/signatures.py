@@ -13,9 +13,9 @@ from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import batches, control, evidence, guards, rounding
 from mlvae_tf.batches import SegmentIds
-from mlvae_tf.codec import Groups, Latents, Totals
 from mlvae_tf.comparison import log_ratio
 from mlvae_tf.evidence import Evidence
+from mlvae_tf.latents import Groups, Latents, Totals
 from mlvae_tf.levels import Level
 from mlvae_tf.serving import inputs
 from mlvae_tf.serving.inputs import IMAGES, OWN, Called, Specs, Tensors
@@ -38,7 +38,7 @@ _OF_EVIDENCE = ("accumulate", "identify")  # What averages do not have.
 BY_ROW = ("encode", "encode_images", "decode")
 
 
-def _names(model: control.Model, pictures: bool) -> tuple[str, ...]:
+def _names(model: control.HasCodec, pictures: bool) -> tuple[str, ...]:
     lacking: set[str] = set()
     # Averaged contents are of no evidence that could be stored.
     if any(level.accumulation == "average" for level in model.codec.levels):
@@ -77,7 +77,7 @@ class Signatures:
         names: Those that are served, `serving_default` aside.
     """
 
-    def __init__(self, model: control.Model, pictures: bool = False) -> None:
+    def __init__(self, model: control.HasCodec, pictures: bool = False) -> None:
         self.names = _names(model, pictures)
         self._codec = TracedOnce.of(model.codec)
         self._model = types.SimpleNamespace(codec=self._codec)
@@ -206,8 +206,8 @@ class Signatures:
         """
         observations = self._cast(given["observations"])
         latents = self._codec.propose(observations).latents
-        rows = tf.zeros(tf.shape(observations)[:1], tf.int32)
-        heard = self._heard(observations, dict.fromkeys(latents, rows))
+        zeros = tf.zeros(tf.shape(observations)[:1], tf.int32)
+        heard = self._heard(observations, dict.fromkeys(latents, zeros))
         answers: list[Tensors] = []
         totals: Totals = {}
         for name, new in self._evidence(latents, heard, 1).items():
@@ -325,14 +325,15 @@ def _normal(latent: str, normal: tfd.Normal) -> Tensors:
     return {f"{latent}_loc": normal.loc, f"{latent}_scale": normal.scale}
 
 
-def _counts(rows: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+def _counts(segment_ids: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """How many observations each group has, int64."""
-    ones = tf.ones_like(rows, tf.int64)
-    return tf.math.unsorted_segment_sum(ones, rows, size)
+    ones = tf.ones_like(segment_ids, tf.int64)
+    return tf.math.unsorted_segment_sum(ones, segment_ids, size)
 
 
-def _of_groups(group_ids: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def _of_groups(group_ids: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
     """The id of each group: that of its first observation."""
-    count, places = tf.reduce_max(rows) + 1, tf.range(tf.size(rows))
-    first = tf.math.unsorted_segment_min(places, rows, count)
+    count = tf.reduce_max(segment_ids) + 1
+    places = tf.range(tf.size(segment_ids))
+    first = tf.math.unsorted_segment_min(places, segment_ids, count)
     return tf.gather(group_ids, first)

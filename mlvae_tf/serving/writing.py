@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from mlvae_tf import files
-from mlvae_tf.fingerprint import Model
+from mlvae_tf.fingerprint import HasConfig
 from mlvae_tf.serving import warmup
 from mlvae_tf.serving.describing import Groups, describe
 from mlvae_tf.serving.signatures import Signatures
@@ -20,7 +20,7 @@ _DESCRIPTION = pathlib.PurePath("assets", "model.json")
 
 
 def export(
-    model: Model,
+    model: HasConfig,
     folder: pathlib.Path,
     groups: Groups = None,
     pictures: bool = False,
@@ -69,7 +69,7 @@ class _Saved(tf.Module):
     """
 
     def __init__(
-        self, model: Model, signatures: Signatures, served: dict[str, Any]
+        self, model: HasConfig, signatures: Signatures, served: dict[str, Any]
     ) -> None:
         super().__init__()
         # For programs that check observations themselves: without checks, so

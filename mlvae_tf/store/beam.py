@@ -1,12 +1,13 @@
-"""The content store by Apache Beam: the same job on a cluster.
+"""The content stores by Apache Beam: the same job on a cluster.
 
     ranges of rows -> batches, read where they are encoded
                    -> RunInference with the exported model
-                   -> evidence by group -> CombinePerKey -> the table
+                   -> evidence by level and group -> CombinePerKey -> the tables
 
-What travels is small: row numbers on the way in, on the way out two vectors per
-group and batch and a key per observation. Each worker opens the dataset and the
-SavedModel itself, so that both have to lie where all workers reach them.
+What travels is small: row numbers on the way in; on the way out, for each
+level, two vectors per group and batch and a key per observation. Each worker
+opens the dataset and the SavedModel itself, so that both have to lie where all
+workers reach them.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from mlvae_tf import evidence, serving
+from mlvae_tf import evidence, files, serving
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouping import Grouping
 from mlvae_tf.errors import InputError
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import encoding
-from mlvae_tf.store.encoding import Proposal, ReadBatch, Step
-from mlvae_tf.store.table import ContentStore, as_ids, check_one_level
+from mlvae_tf.store.encoding import Proposals, ReadBatch, Step
+from mlvae_tf.store.ids import as_stored
+from mlvae_tf.store.layout import Layout
+from mlvae_tf.store.tables import LevelStores, Parts
 
 
 class Range(NamedTuple):
@@ -51,7 +55,10 @@ class Share:
     evidence: Evidence
 
 
-KeyedShare = tuple[int | str, Share]
+KeyedShare = tuple[tuple[str, int | str], Share]  # By level and group.
+
+
+Parents = tuple[tuple[str, str | None], ...]  # Of `Layout`, with a hash.
 
 
 class Opener(Protocol):
@@ -73,11 +80,25 @@ def _opened(opener: Opener) -> list[GroupedData]:
     return opener.parts()
 
 
-def read(rows: Range, opener: Opener, likelihood: Likelihood) -> ReadBatch:
+@functools.lru_cache(1)
+def _stored(opener: Opener, parents: Parents) -> list[GroupedData]:
+    """The same with ids as tables have them."""
+    return [as_stored(part, dict(parents)) for part in _opened(opener)]
+
+
+def read(
+    rows: Range, opener: Opener, parents: Parents, likelihood: Likelihood
+) -> ReadBatch:
     """Read a batch, on the worker that encodes it; its groups are ids."""
-    part = _opened(opener)[rows.part]
+    part = _stored(opener, parents)[rows.part]
     batch = encoding.read_batch(part, rows.start, rows.stop, likelihood)
-    return batch._replace(groups=as_ids(part.groups[batch.groups]))
+    levels = {
+        name: Grouping(
+            part.levels[name].groups[level.groups], level.group_index
+        )
+        for name, level in batch.levels.items()
+    }
+    return batch._replace(levels=levels)
 
 
 class EncoderHandler(ModelHandler[ReadBatch, list[KeyedShare], Step]):
@@ -87,20 +108,22 @@ class EncoderHandler(ModelHandler[ReadBatch, list[KeyedShare], Step]):
         export: Folder of the SavedModel.
         batch_size: The size of the largest batch.
         likelihood: What makes values of 8-bit observations.
+        level: What the model's level is called, if it is the only one.
     """
 
     def __init__(
-        self, export: str, batch_size: int, likelihood: Likelihood
+        self, export: str, batch_size: int, likelihood: Likelihood, level: str
     ) -> None:
         super().__init__(max_batch_size=1)  # An example is a batch already.
         self._export, self._batch_size = export, batch_size
-        self._likelihood = likelihood
+        self._likelihood, self._level = likelihood, level
 
     def load_model(self) -> Step:
         saved = tf.saved_model.load(self._export)
 
-        def propose(observations: tf.Tensor) -> Proposal:
-            return saved.propose(observations)
+        def propose(observations: tf.Tensor) -> Proposals:
+            found = saved.propose(observations)
+            return found if isinstance(found, dict) else {self._level: found}
 
         return encoding.compile_step(
             propose, self._batch_size, self._likelihood
@@ -113,9 +136,18 @@ class EncoderHandler(ModelHandler[ReadBatch, list[KeyedShare], Step]):
         inference_args: dict[str, Any] | None = None,
     ) -> Iterator[list[KeyedShare]]:
         for one in batch:
-            keys = np.split(one.keys_by_group(), np.cumsum(one.counts())[:-1])
-            parts = map(Evidence, *model(one))
-            yield list(zip(one.groups.tolist(), map(Share, keys, parts)))
+            found: list[KeyedShare] = []
+            for name, total in model(one).items():
+                level = one.levels[name]
+                counts, keys = encoding.told(level, one.keys)
+                shares = map(
+                    Share,
+                    np.split(keys, np.cumsum(counts)[:-1]),
+                    map(Evidence, *total),
+                )
+                ids = ((name, group) for group in level.groups.tolist())
+                found += zip(ids, shares)
+            yield found
 
 
 def add_up(shares: Iterable[Share]) -> Share:
@@ -125,14 +157,25 @@ def add_up(shares: Iterable[Share]) -> Share:
     return Share(np.concatenate(keys), functools.reduce(evidence.add, parts))
 
 
-def write(known: list[KeyedShare], rule: str, model: str, path: str) -> None:
-    """Write the table, on the one worker that has all groups."""
-    groups, shares = zip(*known)
-    counts = np.array([len(share.keys) for share in shares])
-    total = Evidence(*map(np.stack, zip(*(v.evidence for v in shares))))
-    keys = np.concatenate([share.keys for share in shares])
-    store = ContentStore.of(np.array(groups), counts, total, keys, rule, model)
-    store.save(pathlib.Path(path))
+def write(found: list[KeyedShare], layout: Layout, path: str) -> None:
+    """Write the tables, on the one worker that has all groups."""
+    of_levels: dict[str, list[tuple[int | str, Share]]] = {
+        name: [] for name in layout.rules
+    }
+    for (name, group), share in found:
+        of_levels[name].append((group, share))
+    parts = {name: _together(shares) for name, shares in of_levels.items()}
+    LevelStores.of(layout, parts).save(pathlib.Path(path))
+
+
+def _together(found: list[tuple[int | str, Share]]) -> Parts:
+    groups, shares = zip(*found)
+    return Parts(
+        np.array(groups),
+        np.array([len(share.keys) for share in shares]),
+        Evidence(*map(np.stack, zip(*(share.evidence for share in shares)))),
+        np.concatenate([share.keys for share in shares]),
+    )
 
 
 def _all_ranges(parts: list[GroupedData], size: int) -> Iterator[Range]:
@@ -148,7 +191,7 @@ def encode(
     batch_size: int,
     output: pathlib.Path,
     arguments: list[str],
-) -> ContentStore:
+) -> LevelStores:
     """Run the pipeline.
 
     Args:
@@ -156,40 +199,41 @@ def encode(
         model: The model.
         export: Its SavedModel, which the workers load.
         batch_size: Observations to encode at once.
-        output: A path that the workers reach too; the table is passed on in
-            a file beside it.
+        output: A path that the workers reach too; the tables are passed on in
+            a folder beside it.
         arguments: Flags of Beam and its runner.
 
     Returns:
-        The store of all groups.
+        The stores of all groups, by level.
 
     Raises:
         InputError: If the SavedModel is another model's, if Beam does not take
             the arguments, or a worker not the observations.
     """
-    check_one_level(model)
-    rule = model.levels[0].accumulation
-    identity, likelihood = encoding.fingerprint(model), model.codec.likelihood
-    _check_export(export, identity)
-    handler = EncoderHandler(str(export), batch_size, likelihood)
-    parts = _opened(opener)
-    table = output.absolute().with_name(f".beam-{output.name}.parquet")
+    layout, likelihood = Layout.of(model), model.codec.likelihood
+    parents = tuple(layout.parents.items())
+    _check_export(export, layout.fingerprint)
+    handler = EncoderHandler(
+        str(export), batch_size, likelihood, model.levels[0].name
+    )
+    parts = _stored(opener, parents)
+    tables = output.absolute().with_name(f".beam-{output.name}-tables")
     with _pipeline(arguments) as pipeline:
         (
             pipeline
             | beam.Create(_all_ranges(parts, batch_size))
             | beam.Reshuffle()
-            | beam.Map(read, opener, likelihood)
+            | beam.Map(read, opener, parents, likelihood)
             | RunInference(handler)
             | beam.FlatMap(lambda shares: shares)
             | beam.CombinePerKey(add_up)
             | beam.combiners.ToList()
-            | beam.Map(write, rule, identity, str(table))
+            | beam.Map(write, layout, str(tables))
         )
     try:
-        return ContentStore.load(table)
+        return LevelStores.load(tables)
     finally:
-        table.unlink(missing_ok=True)
+        files.remove(tables)
 
 
 def _check_export(export: pathlib.Path, identity: str) -> None:

@@ -99,15 +99,15 @@ def _about(schema: pa.Schema, path: pathlib.Path) -> dict[str, str]:
         dim = schema.field("precision").type.list_size
         ids = schema.field("group").type
         expected = _schema(ids, dim)
-        known = ids in (pa.int64(), pa.string())
+        ours = ids in (pa.int64(), pa.string())
     except (TypeError, KeyError, ValueError, AttributeError):
-        known = False
-    if known and schema.equals(expected.remove(len(expected) - 1)):
+        ours = False
+    if ours and schema.equals(expected.remove(len(expected) - 1)):
         raise InputError(
             f"{path} is of version 0.1.0, whose tables do not say which "
             "observations they have. Encode its observations again."
         )
-    if not known or not schema.equals(expected):
+    if not ours or not schema.equals(expected):
         raise InputError(
             f"{path} is no store of encode.py: expected group, count, "
             f"{', '.join(_VECTORS)}, {_KEYS} and the identity of their model: "

@@ -15,7 +15,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.observations import Stored
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import columns
-from mlvae_tf.store.table import as_ids
+from mlvae_tf.store.ids import as_ids
 
 
 class Part(NamedTuple):
@@ -92,7 +92,9 @@ def _encode(
         if part.split is not None:
             table["split"] = pa.array([part.split] * len(values))
         for name, level in levels.items():
-            table[name] = columns.ids(groups[name][level.index[start:stop]])
+            table[name] = columns.ids(
+                groups[name][level.group_index[start:stop]]
+            )
         yield pa.table({**table, **_vectors(model, values)})
 
 

@@ -1,4 +1,4 @@
-"""From observations to a content store: encode, add up, forget.
+"""From observations to content stores: encode, add up, forget.
 
 Observations stream through the encoder batch by batch, in whatever order
 they lie, and leave the evidence of their groups. Of each its key is kept, by
@@ -18,12 +18,13 @@ import tqdm
 
 from mlvae_tf import checks, evidence, progress
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.grouping import Grouping
 from mlvae_tf.evidence import Evidence
-from mlvae_tf.fingerprint import fingerprint
 from mlvae_tf.likelihoods import Likelihood
 from mlvae_tf.model import MLVAE
-from mlvae_tf.store import multiset
-from mlvae_tf.store.table import ContentStore, check_one_level, check_rule
+from mlvae_tf.store.ids import as_stored
+from mlvae_tf.store.layout import Layout
+from mlvae_tf.store.tables import LevelStores, Parts
 
 
 class ReadBatch(NamedTuple):
@@ -31,84 +32,106 @@ class ReadBatch(NamedTuple):
 
     Attributes:
         observations: `[n, ...]`, uint8 or float32.
-        groups: The distinct groups `[g]`, ids or row numbers.
-        segment_ids: int32 `[n]`, where in `groups` each has its own; negative
-            for none.
+        levels: By level, the distinct groups, ids or row numbers, and where
+            among them each has its own; negative for none.
         keys: uint64 `[n]`: which observation is which.
     """
 
     observations: np.ndarray
-    groups: np.ndarray
-    segment_ids: np.ndarray
+    levels: dict[str, Grouping]
     keys: np.ndarray
 
-    def counts(self) -> np.ndarray:
-        """How many of the observations each of the groups has, `[g]`."""
-        ids = self.segment_ids[self.segment_ids >= 0]
-        return np.bincount(ids, minlength=len(self.groups))
-
-    def keys_by_group(self) -> np.ndarray:
-        """Their keys, uint64 `[counts().sum()]`, group after group."""
-        return by_group(self.keys, self.segment_ids)
+    @property
+    def heard(self) -> np.ndarray:
+        """bool `[n]`: which ones tell of groups."""
+        first, *_ = self.levels.values()
+        return first.group_index >= 0
 
 
-def by_group(keys: np.ndarray, segment_ids: np.ndarray) -> np.ndarray:
-    """Keys `[N]` group after group, without those of a negative segment id."""
-    order = np.argsort(segment_ids, kind="stable")
-    none = np.count_nonzero(segment_ids < 0)
-    return keys[order[none:]]
+Proposals = dict[str, tuple[tf.Tensor, tf.Tensor]]  # By level, loc and scale.
+Step = Callable[[ReadBatch], dict[str, Evidence]]
 
 
-Proposal = tuple[tf.Tensor, tf.Tensor]
-Step = Callable[[ReadBatch], Evidence]
+def told(level: Grouping, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many observations tell of each group, and which.
+
+    Args:
+        level: The groups; those with a negative `group_index` tell of none.
+        keys: uint64 `[n]`: which observation is which.
+
+    Returns:
+        `(counts, keys)`, of shape `[g]` and `[counts.sum()]`, group after
+        group.
+    """
+    group_index = level.group_index
+    counts = np.bincount(
+        group_index[group_index >= 0], minlength=len(level.groups)
+    )
+    order = np.argsort(group_index, kind="stable")
+    return counts, keys[order[len(group_index) - counts.sum() :]]
 
 
-def propose(model: MLVAE, observations: tf.Tensor) -> Proposal:
-    """The `loc` and `scale` that observations propose for their content."""
+def propose(model: MLVAE, observations: tf.Tensor) -> Proposals:
+    """What observations propose for the latents of each level."""
     observations = tf.cast(observations, model.variable_dtype)
-    content = model.codec.propose(observations).latents[model.levels[0].name]
-    return content.loc, content.scale
+    latents = model.codec.propose(observations).latents
+    return {
+        name: (normal.loc, normal.scale) for name, normal in latents.items()
+    }
 
 
 def compile_step(
-    propose: Callable[[tf.Tensor], Proposal],
+    propose: Callable[[tf.Tensor], Proposals],
     batch_size: int,
     likelihood: Likelihood,
 ) -> Step:
     """The work of a batch, compiled: its observations to its groups' evidence.
 
     XLA wants one shape: as many rows of groups as observations, and a smaller
-    batch padded. What the encoder computes besides the content it leaves out.
+    batch padded. What the encoder computes besides it leaves out.
 
     Args:
         propose: From observations, float32 `[n, ...]`, to the `(loc, scale)`
-            that each proposes for its group's content, `[n, content_dim]`.
+            that each proposes for its groups' latents, `[n, dim]`.
         batch_size: The size of the largest batch.
         likelihood: What makes values of 8-bit observations.
 
     Returns:
-        From a `ReadBatch` to `Evidence`, float64 `[g, content_dim]`.
+        From a `ReadBatch` to `Evidence` by level, float64 `[g, dim]`.
     """
 
     @tf.function(jit_compile=True)
     def evidence_of(
-        observations: tf.Tensor, segment_ids: tf.Tensor
-    ) -> Evidence:
-        proposal = propose(likelihood.values(observations))
-        loc, deviation = (tf.cast(part, tf.float64) for part in proposal)
-        return evidence.accumulate(
-            evidence.from_normal(loc, deviation), segment_ids, batch_size
-        )
+        observations: tf.Tensor, segment_ids: dict[str, tf.Tensor]
+    ) -> dict[str, Evidence]:
+        found = {}
+        proposals = propose(likelihood.values(observations))
+        for name, proposal in proposals.items():
+            loc, deviation = (tf.cast(part, tf.float64) for part in proposal)
+            found[name] = evidence.accumulate(
+                evidence.from_normal(loc, deviation),
+                segment_ids[name],
+                batch_size,
+            )
+        return found
 
-    def step(batch: ReadBatch) -> Evidence:
-        observations, segment_ids = batch.observations, batch.segment_ids
-        lacking = batch_size - len(observations)
+    def step(batch: ReadBatch) -> dict[str, Evidence]:
+        observations, lacking = batch.observations, batch_size - len(batch.keys)
+        segment_ids = {
+            k: level.group_index for k, level in batch.levels.items()
+        }
         if lacking:
             widths = [(0, lacking)] + [(0, 0)] * (observations.ndim - 1)
             observations = np.pad(observations, widths)
-            segment_ids = np.pad(segment_ids, (0, lacking), constant_values=-1)
-        total = evidence_of(observations, segment_ids)
-        return Evidence(*(part.numpy()[: len(batch.groups)] for part in total))
+            segment_ids = {
+                name: np.pad(ids, (0, lacking), constant_values=-1)
+                for name, ids in segment_ids.items()
+            }
+        found = {}
+        for name, total in evidence_of(observations, segment_ids).items():
+            size = len(batch.levels[name].groups)
+            found[name] = Evidence(*(part.numpy()[:size] for part in total))
+        return found
 
     return step
 
@@ -125,14 +148,17 @@ def read_batch(
     """
     observations = np.asarray(part.observations[start:stop])
     checks.check_stored(observations, likelihood)
-    groups, segment_ids = np.unique(
-        part.group_index[start:stop], return_inverse=True
-    )
     known = likelihood.known(observations)
-    if known is not None:
-        segment_ids = np.where(known, segment_ids, -1)
-    segment_ids = segment_ids.astype(np.int32)
-    return ReadBatch(observations, groups, segment_ids, part.keys[start:stop])
+    levels = {}
+    for name, level in part.levels.items():
+        some = Grouping.of(level.group_index[start:stop])
+        group_index = (
+            some.group_index
+            if known is None
+            else np.where(known, some.group_index, -1)
+        )
+        levels[name] = Grouping(some.groups, group_index.astype(np.int32))
+    return ReadBatch(observations, levels, part.keys[start:stop])
 
 
 def ranges(num_observations: int, size: int) -> Iterator[tuple[int, int]]:
@@ -143,11 +169,11 @@ def ranges(num_observations: int, size: int) -> Iterator[tuple[int, int]]:
 
 def encode(
     model: MLVAE, parts: list[GroupedData], batch_size: int = 1024
-) -> ContentStore:
-    """The content store of observations, which stream through the encoder.
+) -> LevelStores:
+    """The stores of observations, which stream through the encoder.
 
     Memory does not grow with the number of observations, but for the key and
-    the row number of the group of each.
+    the row numbers of the groups of each.
 
     Args:
         model: The model.
@@ -156,14 +182,13 @@ def encode(
         batch_size: Observations to encode at once.
 
     Returns:
-        The store of all groups.
+        The stores of all groups, by level.
 
     Raises:
-        InputError: If the observations do not fit the model, or if its rule
-            does not add evidence up.
+        InputError: If the observations do not fit the model, or if a level's
+            rule does not add evidence up.
     """
-    check_one_level(model)
-    check_rule(model.levels[0].accumulation)
+    layout = Layout.of(model)
     for part in parts:
         checks.check_shapes(part.observations, model.observation_shape)
     step = compile_step(
@@ -172,40 +197,50 @@ def encode(
     total = sum(map(len, parts))
     with progress.bar(total, "encoding", "obs") as bar:
         stores = [
-            encode_part(model, part, step, batch_size, bar) for part in parts
+            encode_part(model, part, layout, step, batch_size, bar)
+            for part in parts
         ]
     return functools.reduce(
-        functools.partial(ContentStore.merge, twice=True), stores
+        functools.partial(LevelStores.merge, twice=True), stores
     )
 
 
 def encode_part(
     model: MLVAE,
     part: GroupedData,
+    layout: Layout,
     step: Step,
     batch_size: int,
     bar: tqdm.tqdm,
-) -> ContentStore:
-    """The content store of one part, with a step that `compile_step` gave."""
-    groups = part.groups
-    counts = np.zeros(len(groups), np.int64)
-    shape = len(groups), model.content_dim
-    total = Evidence(np.zeros(shape), np.zeros(shape))
+) -> LevelStores:
+    """The stores of one part, with a step that `compile_step` gave."""
+    part = as_stored(part, layout.parents)
+    totals = {
+        level.name: Evidence(
+            *np.zeros((2, len(part.levels[level.name].groups), level.dim))
+        )
+        for level in model.codec.drawn
+    }
     heard = []
     for batch in _ahead(_read(part, batch_size, model.codec.likelihood)):
-        rows = batch.groups
-        known = Evidence(*(column[rows] for column in total))
-        for column, values in zip(total, evidence.add(known, step(batch))):
-            column[rows] = values
-        counts[rows] += batch.counts()
-        heard.append(batch.segment_ids >= 0)
+        for name, new in step(batch).items():
+            rows = batch.levels[name].groups
+            before = Evidence(*(column[rows] for column in totals[name]))
+            for column, values in zip(totals[name], evidence.add(before, new)):
+                column[rows] = values
+        heard.append(batch.heard)
         bar.update(len(batch.observations))
-    index = np.where(np.concatenate(heard), part.group_index, -1)
-    keys = by_group(part.keys, index)
-    rule = model.levels[0].accumulation
-    return ContentStore.of(
-        groups, counts, total, keys, rule, fingerprint(model)
-    )
+    all_heard = np.concatenate(heard)
+    parts = {}
+    for name, total in totals.items():
+        groups, group_index = (
+            part.levels[name].groups,
+            part.levels[name].group_index,
+        )
+        group_index = np.where(all_heard, group_index, -1)
+        counts, keys = told(Grouping(groups, group_index), part.keys)
+        parts[name] = Parts(groups, counts, total, keys)
+    return LevelStores.of(layout, parts)
 
 
 def _read(
@@ -224,17 +259,8 @@ def _ahead(batches: Iterator[ReadBatch]) -> Iterator[ReadBatch]:
             yield batch
 
 
-def check_adds_up(
-    stored: ContentStore, model: MLVAE, parts: list[GroupedData]
-) -> None:
-    """Raise `InputError` if a store is of another model or kind of ids."""
-    stored.check_model(model.levels[0].accumulation, fingerprint(model))
-    for part in parts:
-        stored.check_ids(part.groups)
-
-
 def check_held(
-    stored: ContentStore, parts: list[GroupedData], likelihood: Likelihood
+    stored: LevelStores, parts: list[GroupedData], likelihood: Likelihood
 ) -> None:
     """Raise `InputError` unless a store has all these observations.
 
@@ -242,12 +268,12 @@ def check_held(
     """
     for part, held in zip(parts, stored.held(parts)):
         for batch in _read(part[~held], 1024, likelihood):
-            if batch.counts().any():
-                multiset.check_held(parts, stored)
+            if batch.heard.any():
+                stored.check_held(parts)
 
 
 def without_held(
-    stored: ContentStore, parts: list[GroupedData]
+    stored: LevelStores, parts: list[GroupedData]
 ) -> list[GroupedData]:
     """The parts without what a store has already, as far as any is left."""
     masks = stored.held(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -42,16 +42,47 @@ def contained(
     Returns:
         A mask `[N]` for every part.
     """
-    keys = np.concatenate([_in_groups(part) for part in parts])
-    order = np.argsort(keys, kind="stable")
-    ordered, among = keys[order], np.sort(_in_groups(whole))
-    # The how manieth of its like each one is, and how many the whole has.
-    number = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
-    found = np.searchsorted(among, ordered, "right")
-    found -= np.searchsorted(among, ordered)
-    mask = np.empty(len(keys), bool)
-    mask[order] = number < found
-    return np.split(mask, np.cumsum([len(part.keys) for part in parts])[:-1])
+    return _split(_found(_keys(parts), _in_groups(whole)), parts)
+
+
+def contained_in_all(
+    parts: Mapping[str, Sequence[Identified]], wholes: Mapping[str, Identified]
+) -> list[np.ndarray]:
+    """The same of several levels: which ones each level's whole has.
+
+    Args:
+        parts: By level, some observations in its groups; the same ones, with
+            the same keys, on every level.
+        wholes: By level, what they are looked for in.
+
+    Raises:
+        InputError: If some have other groups of one level than the whole, but
+            not of another.
+    """
+    first, *_ = parts.values()
+    rows = np.arange(sum(len(part.keys) for part in first))
+    found = {}
+    # Equal ones share their group of the first level, which is a part of their
+    # keys: asked first, it would choose among them whatever the others are.
+    for name in reversed(list(wholes)):
+        keys, among = _keys(parts[name]), _in_groups(wholes[name])
+        found[name] = _found(keys, among)
+        rows = rows[_found(keys[rows], among)]
+    mask = np.zeros(len(keys), bool)
+    mask[rows] = True
+    least, most = (
+        pick(found, key=lambda name: np.count_nonzero(found[name]))
+        for pick in (min, max)
+    )
+    if np.count_nonzero(found[most]) > len(rows):
+        other = _split(found[most] & ~mask, first)
+        raise InputError(
+            f"{_count(other)} observations are in the store, in the same "
+            f"groups of {most}, but in others of {least} than now, "
+            f"{named(_groups_of(parts[least], other))}. Take them out with "
+            "the ids that they had, and add them anew."
+        )
+    return _split(mask, first)
 
 
 def check_new(parts: Sequence[Identified], stored: Identified) -> None:
@@ -98,6 +129,28 @@ def _groups_of(
         for part, mask in zip(parts, masks)
     ]
     return np.unique(np.concatenate(groups))
+
+
+def _split(mask: np.ndarray, parts: Sequence[Identified]) -> list[np.ndarray]:
+    """A mask of all observations by part."""
+    return np.split(mask, np.cumsum([len(part.keys) for part in parts])[:-1])
+
+
+def _found(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """A mask of keys: the first ones, as many of each as are among others."""
+    order = np.argsort(keys, kind="stable")
+    ordered, among = keys[order], np.sort(among)
+    # Which of its like each one is, from 0, and how many the whole has.
+    number = np.arange(len(keys)) - np.searchsorted(ordered, ordered)
+    found = np.searchsorted(among, ordered, "right")
+    found -= np.searchsorted(among, ordered)
+    mask = np.empty(len(keys), bool)
+    mask[order] = number < found
+    return mask
+
+
+def _keys(parts: Sequence[Identified]) -> np.ndarray:
+    return np.concatenate([_in_groups(part) for part in parts])
 
 
 def _in_groups(part: Identified) -> np.ndarray:

@@ -19,12 +19,12 @@ class Answers(NamedTuple):
     Attributes:
         groups: Ids `[N, best]`, of all groups where there are fewer.
         scores: How like each they are, `[N, best]`.
-        known: bool `[N]`: whether the best score reaches the threshold.
+        accepted: bool `[N]`: whether the best score reaches the threshold.
     """
 
     groups: np.ndarray
     scores: np.ndarray
-    known: np.ndarray
+    accepted: np.ndarray
 
 
 def evidence_of(

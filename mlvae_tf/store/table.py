@@ -27,6 +27,7 @@ from mlvae_tf.layers import RULES, EvidenceAccumulation
 from mlvae_tf.levels import Level
 from mlvae_tf.model import MLVAE
 from mlvae_tf.store import disk, multiset
+from mlvae_tf.store.ids import as_ids
 from mlvae_tf.store.multiset import Identified
 from mlvae_tf.store.queries import Answers, evidence_of
 
@@ -47,8 +48,8 @@ class ContentStore:
             have equal keys.
         rule: How evidence makes the content: `"product"` or
             `"product_with_prior"`.
-        model: Identity of the model that encoded the observations; evidence
-            of two models does not add up.
+        fingerprint: Identity of the model that encoded the observations;
+            evidence of two models does not add up. Files call it `model`.
     """
 
     groups: np.ndarray
@@ -56,7 +57,7 @@ class ContentStore:
     evidence: Evidence
     keys: np.ndarray
     rule: str
-    model: str
+    fingerprint: str
 
     @classmethod
     def of(
@@ -66,7 +67,7 @@ class ContentStore:
         parts: Evidence,
         keys: np.ndarray,
         rule: str,
-        model: str,
+        fingerprint: str,
     ) -> ContentStore:
         """Add up parts of groups.
 
@@ -77,22 +78,26 @@ class ContentStore:
             keys: uint64 `[counts.sum()]`: which observations they are, those
                 of the first part, then those of the second, ...
             rule: As the attribute.
-            model: As the attribute.
+            fingerprint: As the attribute.
 
         Returns:
             The store of all groups that have observations.
         """
         check_rule(rule)
         heard = counts > 0
-        groups, rows = np.unique(as_ids(group_ids[heard]), return_inverse=True)
+        groups, group_index = np.unique(
+            as_ids(group_ids[heard]), return_inverse=True
+        )
         sums = np.zeros(len(groups), np.int64)
-        np.add.at(sums, rows, counts[heard])
+        np.add.at(sums, group_index, counts[heard])
         total = evidence.accumulate(
-            Evidence(*(part[heard] for part in parts)), rows, len(groups)
+            Evidence(*(part[heard] for part in parts)),
+            group_index,
+            len(groups),
         )
         total = Evidence(*(part.numpy() for part in total))
-        order = np.lexsort((keys, np.repeat(rows, counts[heard])))
-        return cls(groups, sums, total, keys[order], rule, model)
+        order = np.lexsort((keys, np.repeat(group_index, counts[heard])))
+        return cls(groups, sums, total, keys[order], rule, fingerprint)
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -164,7 +169,7 @@ class ContentStore:
             Evidence(*map(np.concatenate, zip(*(s.evidence for s in stores)))),
             np.concatenate([store.keys for store in stores]),
             self.rule,
-            self.model,
+            self.fingerprint,
         )
 
     def remove(self, part: ContentStore) -> ContentStore:
@@ -191,7 +196,12 @@ class ContentStore:
         for column, values in zip(total, left):
             column[rows] = values
         return ContentStore.of(
-            self.groups, counts, total, self.keys[~gone], self.rule, self.model
+            self.groups,
+            counts,
+            total,
+            self.keys[~gone],
+            self.rule,
+            self.fingerprint,
         )
 
     def held(self, parts: Sequence[Identified]) -> list[np.ndarray]:
@@ -203,16 +213,17 @@ class ContentStore:
 
     def check_compatible(self, other: ContentStore) -> None:
         """Raise `InputError` unless the evidence of both adds up."""
-        self.check_model(other.rule, other.model)
+        self.check_model(other.rule, other.fingerprint)
         self.check_ids(other.groups)
 
-    def check_model(self, rule: str, model: str) -> None:
+    def check_model(self, rule: str, fingerprint: str) -> None:
         """Raise `InputError` unless the store is of this model and rule."""
-        if (self.rule, self.model) != (rule, model):
+        if (self.rule, self.fingerprint) != (rule, fingerprint):
             raise InputError(
-                f"the store is of model {self.model} with rule {self.rule}: "
-                f"got evidence of model {model} with rule {rule}, which does "
-                "not add up with it. Encode all observations with one model."
+                f"the store is of model {self.fingerprint} with rule "
+                f"{self.rule}: got evidence of model {fingerprint} with rule "
+                f"{rule}, which does not add up with it. Encode all "
+                "observations with one model."
             )
 
     def check_ids(self, group_ids: np.ndarray) -> None:
@@ -241,7 +252,7 @@ class ContentStore:
             posterior: What to write as that of every group; by default
                 `posterior()`.
         """
-        about = {"model": self.model, "rule": self.rule}
+        about = {"model": self.fingerprint, "rule": self.rule}
         loc, scale = posterior or self.posterior()
         vectors = {**self.evidence._asdict(), "loc": loc, "scale": scale}
         contents = disk.Contents(
@@ -285,27 +296,16 @@ def level_of(model: MLVAE, name: str | None = None) -> Level:
     Raises:
         InputError: If observations tell of no such level.
     """
-    known = {level.name: level for level in model.codec.drawn}
+    levels = {level.name: level for level in model.codec.drawn}
     if name is None and len(model.levels) == 1:
         return model.levels[0]
-    if name not in known:
+    if name not in levels:
         got = "none" if name is None else repr(name)
         raise InputError(
-            f"level must be one that observations tell of, {', '.join(known)}: "
-            f"got {got}."
+            f"level must be one that observations tell of, "
+            f"{', '.join(levels)}: got {got}."
         )
-    return known[name]
-
-
-def check_one_level(model: MLVAE) -> None:
-    """Raise `InputError` where a model has a table per level."""
-    if len(model.levels) > 1:
-        names = ", ".join(level.name for level in model.levels)
-        raise InputError(
-            f"the model has several levels, {names}, and a table for each: "
-            "encode with encode.py, or in Python with "
-            "mlvae_tf.store.levels.encode(model, observations, group_ids)."
-        )
+    return levels[name]
 
 
 def check_rule(rule: str) -> None:
@@ -316,24 +316,6 @@ def check_rule(rule: str) -> None:
             f"product_with_prior: got {rule}. Train with "
             "--accumulation=product."
         )
-
-
-def as_ids(group_ids: np.ndarray) -> np.ndarray:
-    """Group ids as the table holds them: int64, or strings.
-
-    Raises:
-        InputError: If they are neither, or too large.
-    """
-    if group_ids.dtype.kind == "U":
-        return group_ids
-    limit = np.iinfo(np.int64).max
-    small = group_ids.dtype.kind in "iu" and not np.any(group_ids > limit)
-    if not small:
-        raise InputError(
-            "group ids must be strings, or integers within 64 bits with a "
-            f"sign: got {group_ids.dtype}. Save them as strings."
-        )
-    return group_ids.astype(np.int64)
 
 
 def _check_left(

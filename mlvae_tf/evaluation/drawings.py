@@ -102,7 +102,7 @@ def contents_of(
     """The content means of groups, one per row."""
     donors = data[np.concatenate([rows[:evidence_count] for rows in members])]
     if len(model.levels) > 1:
-        _, content = model.infer_content(donors.values(), donors.index)[
+        _, content = model.infer_content(donors.values(), donors.group_indices)[
             data.level
         ]
     else:
@@ -244,8 +244,8 @@ def generation_grid(
 
     rows = len(members) + 3
     style = tf.tile(prior(columns, model.style_dim), [rows, 1])
-    known = contents_of(model, data, members, evidence_count)
-    content = tf.concat([known, prior(3, dims.pop(own))], axis=0)
+    seen = contents_of(model, data, members, evidence_count)
+    content = tf.concat([seen, prior(3, dims.pop(own))], axis=0)
     contents: Any = tf.repeat(content, columns, axis=0)
     if dims:
         contents = {own: contents} | {
@@ -292,7 +292,7 @@ def reconstruction_grid(
     observations = data.values(flat)
     groups: Any = tf.constant(data.group_index[flat])
     if len(model.levels) > 1:
-        groups = {name: of[flat] for name, of in data.index.items()}
+        groups = {name: of[flat] for name, of in data.group_indices.items()}
     rows = [
         observations[shown],
         *(

@@ -8,7 +8,7 @@ from PIL import Image
 
 import mlvae_tf
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.evaluation import figures
+from mlvae_tf.evaluation import drawings
 from mlvae_tf.evaluation.names import Labels
 
 
@@ -16,7 +16,7 @@ def test_swap_grid_of_many_groups(make_model, generator):
     data = GroupedData.of(
         generator.uniform(size=(60, 4, 4, 1)), np.repeat(np.arange(20), 3)
     )
-    picture = figures.swap_grid(make_model(), data, max_groups=4)
+    picture = drawings.swap_grid(make_model(), data, max_groups=4)
     size = Image.open(io.BytesIO(picture)).size
     assert 0.8 < size[0] / size[1] < 1.25
 
@@ -25,12 +25,12 @@ def test_a_sample_shows_the_data(generator):
     images = generator.uniform(size=(9, 4, 4, 1)).astype(np.float32)
     data = GroupedData.of(images, np.array([*"aaaabbbcd"]))
     wide, narrow = (
-        Image.open(io.BytesIO(figures.sample_grid(data, columns=columns))).size
+        Image.open(io.BytesIO(drawings.sample_grid(data, columns=columns))).size
         for columns in (8, 2)
     )
     assert wide[0] > 1.6 * narrow[0]  # Four columns: as many as a group has.
     assert wide[1] == pytest.approx(narrow[1], rel=0.1)
-    colours = framed(figures.sample_grid(data))
+    colours = framed(drawings.sample_grid(data))
     assert colours.min(0).max() < 0.2
     assert colours.max(0).min() > 0.9
 
@@ -49,18 +49,18 @@ def test_pictures_of_control_mark_the_originals(shape, generator):
         generator.uniform(size=(24, *shape)).astype(np.float32),
         np.repeat(["ann", "bob", "eve", "joe"], 6),
     )
-    swap = framed(figures.swap_grid(model, data))
+    swap = framed(drawings.swap_grid(model, data))
     assert (swap.min(0) < 0.2).all()
     assert (swap.max(0) > 0.8).all()
     # Interpolation: two originals on each margin, none in the middle of one.
-    ends = framed(figures.interpolation_grid(model, data, steps=6))
+    ends = framed(drawings.interpolation_grid(model, data, steps=6))
     assert len(ends)
     middle = (ends > 0.45) & (ends < 0.6)
     assert not middle.any()
-    left = framed(figures.generation_grid(model, data))
+    left = framed(drawings.generation_grid(model, data))
     assert left[:, 1].max() < 0.3
     assert left[:, 0].max() < 0.7  # The last rows are from the prior.
-    above = framed(figures.reconstruction_grid(model, data))
+    above = framed(drawings.reconstruction_grid(model, data))
     assert above[:, 0].max() < 0.6
     assert above[:, 1].max() > 0.9
 
@@ -83,7 +83,7 @@ def test_a_swap_may_take_the_content_of_one_observation(make_model, generator):
     other = images.copy()
     other[1::3] = 0  # Neither the first of a group, nor the last: its style.
     pictures = [
-        figures.swap_grid(
+        drawings.swap_grid(
             model,
             GroupedData.of(observations, np.repeat(np.arange(3), 3)),
             evidence_count=count,
@@ -99,10 +99,10 @@ def test_a_swap_may_take_the_content_of_one_observation(make_model, generator):
 @pytest.mark.parametrize(
     ("draw", "count"),
     [
-        (functools.partial(figures.swap_grid, max_groups=11), 11),
-        (figures.interpolation_grid, 2),
-        (figures.generation_grid, 5),
-        (figures.reconstruction_grid, 6),
+        (functools.partial(drawings.swap_grid, max_groups=11), 11),
+        (drawings.interpolation_grid, 2),
+        (drawings.generation_grid, 5),
+        (drawings.reconstruction_grid, 6),
     ],
 )
 def test_any_name_is_drawn_as_it_stands(
@@ -125,8 +125,8 @@ def test_pictures_share_what_is_drawn_for_a_name(make_model, generator, texts):
         generator.uniform(size=(6, 4, 4, 1)), np.repeat(["b" * 99, "b" * 98], 3)
     )
     labels = Labels({"b" * 99: "bbb", "b" * 98: "bb"})
-    figures.swap_grid(make_model(), data, labels=labels)
-    figures.swap_grid(make_model(), data[3:], labels=labels)
+    drawings.swap_grid(make_model(), data, labels=labels)
+    drawings.swap_grid(make_model(), data[3:], labels=labels)
     drawn = [text.get_text() for text in texts]
     assert sorted(text for text in drawn if text[0] == "b") == [
         "bb",

@@ -1,0 +1,137 @@
+"""Few-shot identification: who is it, of groups that showed a few."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlvae_tf import noise, progress
+from mlvae_tf.comparison import Normals, pairs
+from mlvae_tf.data.sampling import by_group
+from mlvae_tf.evaluation.posteriors import Posteriors
+from mlvae_tf.evaluation.representations import Gather, contents
+
+MAX_GROUPS = 50  # In an episode.
+SHOTS = 1, 3, 5
+EPISODES = 1000
+
+# Whether each query of each episode is named right, and its group.
+Named = tuple[np.ndarray, np.ndarray]
+
+
+def identification(
+    gather: dict[str, Gather],
+    group_ids: np.ndarray,
+    shots: tuple[int, ...] = SHOTS,
+    episodes: int = EPISODES,
+    seed: int = 0,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Few-shot identification: whether each query is named right.
+
+    In an episode every group (at most `MAX_GROUPS`, drawn at random) shows
+    `shots` observations, its gallery, and is asked for with another one. The
+    query goes to the group whose gallery it resembles most. All
+    representations see the same episodes.
+
+    Returns:
+        For every representation, by the number of shots, the fraction of its
+        queries that each episode named right, `[episodes]`. Numbers of shots
+        that fewer than two groups have observations for are left out.
+    """
+    named = identify(gather, group_ids, shots, episodes, seed)
+    return {
+        name: {
+            count: right.mean(axis=1) for count, (right, _) in column.items()
+        }
+        for name, column in named.items()
+    }
+
+
+def identify(
+    gather: dict[str, Gather],
+    group_ids: np.ndarray,
+    shots: tuple[int, ...],
+    episodes: int,
+    seed: int,
+) -> dict[str, dict[str, Named]]:
+    """The same query by query: which are named right, and their groups."""
+    result: dict[str, dict[str, Named]] = {name: {} for name in gather}
+    for count in shots:
+        drawn = draw(group_ids, count, 0, episodes, seed)
+        if drawn is None:
+            continue
+        for name, represent in gather.items():
+            sets = drawn.reshape(-1, count + 1)
+            gallery = represent(sets[:, :count])
+            queries = represent(sets[:, count:])
+            numbers = np.arange(len(sets)).reshape(drawn.shape[:2])
+            shown = progress.track(numbers, len(numbers), f"telling by {name}")
+            right = [_name(queries[rows], gallery[rows]) for rows in shown]
+            groups = group_ids[drawn[..., count]]
+            result[name][str(count)] = np.array(right), groups
+    return result
+
+
+def draw(
+    group_ids: np.ndarray,
+    count: int,
+    spare: int,
+    episodes: int,
+    seed: int,
+) -> np.ndarray | None:
+    """Draw `count` and one more of each group, `[episodes, groups, count + 1]`.
+
+    Of groups that have `spare` others; None if these are fewer than two.
+    """
+    groups, sizes = np.unique(group_ids, return_counts=True)
+    able = groups[sizes > count + spare]
+    if len(able) < 2:
+        return None
+    group_index = np.searchsorted(groups, group_ids).astype(np.int32)
+    order, offsets = by_group(group_index, len(groups))
+    of_groups = dict(zip(groups.tolist(), np.split(order, offsets[1:-1])))
+    generator = noise.generator(seed, noise.Stream.EPISODES, count)
+    ways = min(len(able), MAX_GROUPS)
+    return np.array(
+        [
+            [
+                generator.permutation(of_groups[group])[: count + 1]
+                for group in generator.permutation(able)[:ways].tolist()
+            ]
+            for _ in range(episodes)
+        ]
+    )
+
+
+def _name(queries: Normals, gallery: Normals) -> np.ndarray:
+    """Whether each query resembles its own gallery most."""
+    nearest = pairs(queries, gallery).argmax(axis=1)
+    return nearest == np.arange(len(nearest))
+
+
+def best_comparison(learned: Posteriors, seed: int) -> str:
+    """Which way to compare contents serves best, as training groups tell.
+
+    One half of them are identified, the discriminants being those of the
+    other half.
+
+    Args:
+        learned: Posteriors of training observations.
+        seed: Seed of the halves and the episodes.
+
+    Returns:
+        A name of `representations.contents`.
+    """
+    generator = noise.generator(seed, noise.Stream.HALVES)
+    groups = generator.permutation(np.unique(learned.group_ids))
+    half = np.isin(learned.group_ids, groups[: len(groups) // 2])
+    asked = learned[np.flatnonzero(~half)]
+    ways = {}
+    if half.any():
+        ways = contents(asked, learned[np.flatnonzero(half)])
+    found = identification(ways, asked.group_ids, episodes=100, seed=seed)
+    scores = {
+        name: np.mean([right.mean() for right in column.values()])
+        for name, column in found.items()
+        if column
+    }
+    return max(scores, key=scores.__getitem__, default="content_posteriors")
