@@ -21,7 +21,7 @@ TESTS := $(addprefix tests/test_,$(addsuffix .py,errors evidence exports \
 	hierarchy likelihoods model objective run serving several_levels sources \
 	store workdir))
 
-test-lowest test-highest: test-%: .venv-%/installed  ## In the oldest, the newest versions; TESTS=tests for all.
+test-lowest test-highest: test-%: .venv-%/installed  ## In the oldest, the newest versions: four minutes each; TESTS=tests for all.
 	.venv-$*/bin/python -m pytest $(PARALLEL) $(TESTS)
 
 test-slow: .venv/installed  ## The tests that take longer.
