@@ -265,8 +265,8 @@ def test_all_damaged_pictures_are_named(here, tmp_path):
         (["--store="], ["--store=PATH is required"]),
         (["--store={here}/no.parquet"], ["no such table"]),
         (["--store={here}/run/config.json"], ["no Parquet table"]),
-        (["--images="], ["--images=PATH, or else --dataset=SPEC"]),
-        (["--dataset=mnist_5k"], ["--images=PATH, or else --dataset=SPEC"]),
+        (["--images="], ["--images=PATH or --dataset=SPEC, one of the two"]),
+        (["--dataset=mnist_5k"], ["--images=PATH or --dataset=SPEC, one of the two"]),
         (["--images={here}/no"], ["no such file or folder"]),
         (["--image_size=8"], ["--image_size is for --dataset"]),
         (["--threshold=nan"], ["--threshold must be a number"]),
@@ -405,7 +405,7 @@ def test_what_was_learned_is_kept(known, tmp_path, way):
     model, found, _ = known
     if way == "means":
         found = dataclasses.replace(found, comparison=Comparison("means"))
-    identification.save(tmp_path, {"content": found}, known[2].model)
+    identification.save(tmp_path, {"content": found}, known[2].fingerprint)
     again = identification.load(tmp_path, model)
     for name in ("threshold", "rejected", "accepted", "observations", "groups"):
         assert getattr(again, name) == getattr(found, name)
