@@ -3,8 +3,8 @@
     python benchmarks/watching.py --workdir=DIR [train.py's flags]
 
 trains as train.py does, by default the demo, and prints a Markdown table of the
-seconds that each callback took, and their share of the seconds from the first
-step to the end of the export. What is written for TensorBoard counts whenever
+seconds that each callback took, and their share of all that the training took,
+TensorFlow's start included. What is written for TensorBoard counts whenever
 it is written: scalars, pictures on the way and at the end, the projector.
 """
 
@@ -23,16 +23,14 @@ from shared import print_table
 BOARD = "writing for TensorBoard", "drawing pictures"
 
 seconds: collections.defaultdict[str, float] = collections.defaultdict(float)
-began: list[float] = []
 
 
 @contextlib.contextmanager
 def counted(what: str) -> Iterator[None]:
     """Add the time that something takes to what it is for."""
-    before = time.perf_counter()
-    began.append(before)
+    began = time.perf_counter()
     yield
-    seconds[what] += time.perf_counter() - before
+    seconds[what] += time.perf_counter() - began
 
 
 def counting(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,10 +69,11 @@ def main() -> None:
 
     if not any(flag.startswith("--dataset") for flag in sys.argv):
         sys.argv.append("--preset=mnist_5k")
+    began = time.perf_counter()
     watch()
     with contextlib.suppress(SystemExit):
         train.run()
-    total = time.perf_counter() - began[0]
+    total = time.perf_counter() - began
     of_board = sum(seconds[what] for what in BOARD)
     rows = [*seconds.items(), ("all of TensorBoard", of_board)]
     print_table(

@@ -266,7 +266,10 @@ def test_all_damaged_pictures_are_named(here, tmp_path):
         (["--store={here}/no.parquet"], ["no such table"]),
         (["--store={here}/run/config.json"], ["no Parquet table"]),
         (["--images="], ["--images=PATH or --dataset=SPEC, one of the two"]),
-        (["--dataset=mnist_5k"], ["--images=PATH or --dataset=SPEC, one of the two"]),
+        (
+            ["--dataset=mnist_5k"],
+            ["--images=PATH or --dataset=SPEC, one of the two"],
+        ),
         (["--images={here}/no"], ["no such file or folder"]),
         (["--image_size=8"], ["--image_size is for --dataset"]),
         (["--threshold=nan"], ["--threshold must be a number"]),

@@ -217,26 +217,38 @@ def test_evaluation_says_what_each_latent_tells(run):
     )
 
 
-@pytest.mark.slow
-def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
+@pytest.fixture(scope="module")
+def stored(run, tmp_path_factory):
+    """The run's flag, and the folder of its data's tables."""
     _, folder = run
-    output = tmp_path / "stores"
     run_of = f"--workdir={folder}"
+    output = tmp_path_factory.mktemp("stored") / "stores"
     process = script("encode.py", run_of, f"--output={output}")
     assert process.returncode == 0, process.stderr
     assert "person: 144 observations, 12 groups" in process.stdout
-    stores = LevelStores.load(output)
-    model = keras.saving.load_model(folder / "model.keras")
+    return run_of, output
+
+
+@pytest.mark.slow
+def test_encoding_leaves_a_table_for_every_level(run, crossed, stored):
+    _, output = stored
+    model = keras.saving.load_model(run[1] / "model.keras")
     with np.load(crossed) as arrays:
         ids = {name: arrays[name] for name in ("person", "light")}
         contents = model.infer_content(
             arrays["observations"].astype(np.float32), ids
         )
-    found = stores.posteriors()["light"]
+    found = LevelStores.load(output).posteriors()["light"]
     groups, content = contents["light"]
     order = np.argsort(groups)
     np.testing.assert_allclose(found.loc, content.loc.numpy()[order], rtol=1e-4)
 
+
+@pytest.mark.slow
+def test_who_it_is_is_asked_of_a_level(run, crossed, stored):
+    _, folder = run
+    run_of, output = stored
+    model = keras.saving.load_model(folder / "model.keras")
     asked = (
         *(run_of, f"--store={output}", f"--dataset=npz:{crossed}"),
         "--groups=person,light",
@@ -247,7 +259,8 @@ def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
     by = identification.load(folder, model, "light").comparison
     with np.load(crossed) as arrays:
         values = arrays["observations"].astype(np.float32)
-    expected = stores.tables["light"].identify(model, values, by, level="light")
+    table = LevelStores.load(output).tables["light"]
+    expected = table.identify(model, values, by, level="light")
     rows = [line.split(",") for line in answers.stdout.splitlines()[1:]]
     named = [row[1] for row in rows if row[1] != "unknown"]
     told = [row[1] != "unknown" for row in rows]
@@ -258,8 +271,11 @@ def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
         "level must be one that observations tell of, person, light: got none",
     )
 
-    again = f"--output={tmp_path / 'more'}"
-    update = f"--update={output}"
+
+@pytest.mark.slow
+def test_tables_of_levels_take_out_and_join(stored, tmp_path):
+    run_of, output = stored
+    again, update = f"--output={tmp_path / 'more'}", f"--update={output}"
     assert_fails(
         script("encode.py", run_of, again, update), "--stored=add to count"
     )
@@ -272,33 +288,42 @@ def test_encoding_leaves_a_table_for_every_level(run, crossed, tmp_path):
     assert "person: 288 observations, 12 groups" in process.stdout
     process = script("encode.py", run_of, again, update, "--stored=skip")
     assert_fails(process, "exists already. Pass --overwrite")
-    beam = (
-        "--beam",
-        "--overwrite",
-        "--",
-        "--direct_running_mode=multi_threading",
-    )
-    less = f"npz:{tmp_path / 'less.npz'}"
+
+
+@pytest.mark.slow
+def test_beam_encodes_what_is_new_on_levels(crossed, stored, tmp_path):
+    run_of, output = stored
+    beam = ("--beam", "--", "--direct_running_mode=multi_threading")
+    less, some = f"npz:{tmp_path / 'less.npz'}", tmp_path / "some"
     with np.load(crossed) as arrays:
         np.savez(less[4:], **{name: arrays[name][:140] for name in arrays})
-    process = script("encode.py", run_of, again, f"--dataset={less}", *beam)
+    process = script(
+        "encode.py", run_of, f"--output={some}", f"--dataset={less}", *beam
+    )
     assert process.stdout.startswith("person: 140 observations, 12 groups")
-    update = f"--update={tmp_path / 'more'}"
-    whole = f"--output={tmp_path / 'whole'}"
-    process = script("encode.py", run_of, whole, update, "--stored=skip", *beam)
+    whole = tmp_path / "whole"
+    process = script(
+        *("encode.py", run_of, f"--output={whole}", f"--update={some}"),
+        *("--stored=skip", *beam),
+    )
     assert process.stdout.startswith(
         "4 of 144 observations are new\nperson: 144"
     )
-    by_beam = LevelStores.load(tmp_path / "whole").posteriors()
-    for name, posterior in stores.posteriors().items():
+    by_beam = LevelStores.load(whole).posteriors()
+    for name, posterior in LevelStores.load(output).posteriors().items():
         for one, other in zip(by_beam[name][1:], posterior[1:]):
             np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_mistakes_about_tables_of_levels(stored, tmp_path):
+    run_of, output = stored
     for arguments, words in (
-        ([run_of, f"--output={output}"], "exists already. Pass --overwrite"),
-        ([run_of, f"--output={output}.parquet"], "Name a folder"),
+        ([f"--output={output}"], "exists already. Pass --overwrite"),
+        ([f"--output={output}.parquet"], "Name a folder"),
         (
-            [run_of, again, "--overwrite", "--groups=person"],
+            [f"--output={tmp_path / 'one'}", "--groups=person"],
             "the model has the levels person, light, the data content",
         ),
     ):
-        assert_fails(script("encode.py", *arguments), words)
+        assert_fails(script("encode.py", run_of, *arguments), words)

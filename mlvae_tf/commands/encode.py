@@ -158,8 +158,9 @@ def _stores(output: pathlib.Path, beam_flags: list[str]) -> LevelStores:
     stored = given.stored or "refuse"
     if given.merge:
         return storing.merged(given.merge, twice=stored == "add")
-    by_beam = given.beam and storing.by_beam(output, beam_flags)
-    encode = by_beam or storing.stream
+    encode = (
+        storing.by_beam(output, beam_flags) if given.beam else storing.stream
+    )
     return storing.encoded(_task(), encode, given.update, given.remove, stored)
 
 

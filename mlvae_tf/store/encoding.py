@@ -92,7 +92,7 @@ def compile_step(
 
     Args:
         propose: From observations, float32 `[n, ...]`, to the `(loc, scale)`
-            that each proposes for its groups' latents, `[n, dim]`.
+            that each proposes for its groups' latents, by level `[n, dim]`.
         batch_size: The size of the largest batch.
         likelihood: What makes values of 8-bit observations.
 
@@ -233,13 +233,10 @@ def encode_part(
     all_heard = np.concatenate(heard)
     parts = {}
     for name, total in totals.items():
-        groups, group_index = (
-            part.levels[name].groups,
-            part.levels[name].group_index,
-        )
-        group_index = np.where(all_heard, group_index, -1)
-        counts, keys = told(Grouping(groups, group_index), part.keys)
-        parts[name] = Parts(groups, counts, total, keys)
+        level = part.levels[name]
+        group_index = np.where(all_heard, level.group_index, -1)
+        counts, keys = told(Grouping(level.groups, group_index), part.keys)
+        parts[name] = Parts(level.groups, counts, total, keys)
     return LevelStores.of(layout, parts)
 
 
