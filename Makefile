@@ -73,7 +73,8 @@ clean:
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@# Of every editable installation setuptools warns.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 %-lowest %-lowest/installed: INTERPRETER = $(PYTHON_LOWEST)
