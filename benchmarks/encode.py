@@ -18,6 +18,7 @@ import contextlib
 import functools
 import json
 import time
+from collections.abc import Callable
 
 import numpy as np
 from absl import app, flags
@@ -81,9 +82,14 @@ def throughput() -> dict[str, np.ndarray]:
             encoding.encode_part(model, data, layout, step, size, bar)
         return len(data)
 
-    rates: dict[str, list[float]] = {"encoder alone": [], "encode.py": []}
+    return by_turns({"encoder alone": encode_ready, "encode.py": stream})
+
+
+def by_turns(works: dict[str, Callable[[], int]]) -> dict[str, np.ndarray]:
+    """Per second of each, how many observations it says that it did."""
+    rates: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(-1, _TURNS.value):  # The first one compiles.
-        for name, work in zip(rates, (encode_ready, stream)):
+        for name, work in works.items():
             began = time.perf_counter()
             count = work()
             if turn >= 0:

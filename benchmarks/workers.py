@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import app, flags
@@ -24,6 +25,9 @@ from turns import Worker, answer, next_turn
 from mlvae_tf import cluster
 from mlvae_tf.runs.devices import free_ports
 
+if TYPE_CHECKING:
+    from mlvae_tf.replicas import Replicas
+
 _TURNS = flags.DEFINE_integer("turns", 9, "Turns of each.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 40, "Steps of a turn.", lower_bound=10)
 _WORKERS = flags.DEFINE_integer("workers", 2, "That train together.")
@@ -32,14 +36,19 @@ _AS_WORKER = flags.DEFINE_bool("as_worker", False, "Be one of them.")
 
 
 def work() -> None:
-    """Train, a turn whenever it is told."""
+    """Train, then sum gradients, a turn whenever it is told."""
+    from mlvae_tf.replicas import ALONE, Workers
+
+    replicas = Workers.join() if "TF_CONFIG" in os.environ else ALONE
+    sum_up(replicas, train(replicas))
+
+
+def train(replicas: Replicas) -> int:
+    """Train in turns; how many weights there are."""
     import keras
     import tensorflow as tf
 
     from mlvae_tf import MLVAE
-    from mlvae_tf.replicas import ALONE, Sum, Workers
-
-    replicas = Workers.join() if "TF_CONFIG" in os.environ else ALONE
 
     class Turns(keras.callbacks.Callback):
         def on_epoch_begin(
@@ -65,7 +74,16 @@ def work() -> None:
         dataset, epochs=_TURNS.value + 1, steps_per_epoch=_STEPS.value,
         verbose=0, callbacks=[Turns()], replicas=replicas,
     )  # fmt: skip
-    gradient = tf.zeros([model.count_params()])
+    return model.count_params()
+
+
+def sum_up(replicas: Replicas, size: int) -> None:
+    """Sum gradients of so many weights in turns."""
+    import tensorflow as tf
+
+    from mlvae_tf.replicas import Sum
+
+    gradient = tf.zeros([size])
 
     @tf.function
     def sums(count: int) -> tf.Tensor:

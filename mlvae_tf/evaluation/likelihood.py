@@ -202,10 +202,7 @@ def importance_weighted_bound(
     """
     codec = model.codec
     targets = tf.cast(observations, model.variable_dtype)
-    names = tuple(level.name for level in codec.levels)
-    ids = checks.by_level(group_ids, names)
-    tensors = {name: tf.constant(of_level) for name, of_level in ids.items()}
-    segment_ids = batches.number(tensors, codec.parents)
+    segment_ids = _number(codec, group_ids)
     latents, features = codec.propose(targets)
     count = batches.most_groups(segment_ids)
     totals = codec.evidence(targets, latents, segment_ids, count)
@@ -235,6 +232,14 @@ def importance_weighted_bound(
     draws = [log_weights(tf.constant(i)).numpy() for i in numbers]
     weights = np.array(draws, np.float64)
     return np.logaddexp.reduce(weights, axis=0) - np.log(num_samples)
+
+
+def _number(codec: Codec, group_ids: Any) -> batches.SegmentIds:
+    """The segment ids of group ids as a user has them."""
+    names = tuple(level.name for level in codec.levels)
+    ids = checks.by_level(group_ids, names)
+    tensors = {name: tf.constant(of_level) for name, of_level in ids.items()}
+    return batches.number(tensors, codec.parents)
 
 
 def _draw_groups(
