@@ -68,7 +68,7 @@ class Replicas:
         return value if self.is_first else tf.zeros_like(value)
 
     def sum(self, what: Sum, values: Any) -> Any:
-        """The sum over all workers, with its gradient.
+        """The sum over all workers, of which no gradient is taken.
 
         Args:
             what: What the values are.
@@ -143,24 +143,13 @@ class Workers(Replicas):
         for places in _by_dtype(leaves):
             some = [leaves[place] for place in places]
             flat = tf.concat([tf.reshape(one, [-1]) for one in some], axis=0)
-            total = self._differentiable(flat, what)
+            total = self._sum(flat, what)
             parts = tf.split(total, [tf.size(one) for one in some])
             for place, one, part in zip(places, some, parts, strict=True):
                 summed[place] = tf.reshape(part, tf.shape(one))
                 summed[place].set_shape(one.shape)
         ordered = [summed[place] for place in range(len(leaves))]
         return tf.nest.pack_sequence_as(values, ordered)
-
-    def _differentiable(self, flat: tf.Tensor, what: Sum) -> tf.Tensor:
-        # What a worker adds to a sum changes what all make of it.
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return self._sum(upstream, Sum.OF_EVIDENCE)
-
-        @tf.custom_gradient
-        def total(flat: tf.Tensor) -> Any:
-            return self._sum(flat, what), gradient
-
-        return total(flat)
 
     def _sum(self, flat: tf.Tensor, what: Sum) -> tf.Tensor:
         # TensorFlow holds a key to the first dtype and shape that come with it.

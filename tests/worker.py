@@ -38,19 +38,25 @@ CASES = {
     "levels": (1, "float64", {"levels": LEVELS}),
     "chunks": (1, "float64", ALL_AT_ONCE),
     "compiled": (2, "float32", ALL_AT_ONCE),
-    "statistics": (1, "float64", {"networks": True}),
+    "statistics": (1, "float64", {"networks": "statistics"}),
+    "penalties": (1, "float64", {"networks": "penalties"}),
     "long": (100, "float32", ALL_AT_ONCE),
 }
 UNEQUAL = 17  # Rows of the first worker's, of two.
 
 
-def networks():
-    """An encoder with moving statistics, and a decoder."""
+def networks(kind):
+    """An encoder and a decoder: with moving statistics, or with penalties."""
     layers = keras.layers
-    encoder = keras.Sequential(
-        [layers.Flatten(), layers.BatchNormalization(), layers.Dense(8, "tanh")]
-    )
-    decoder = keras.Sequential([layers.Dense(12), layers.Reshape((4, 3))])
+    if kind == "statistics":
+        hidden = [layers.BatchNormalization(), layers.Dense(8, "tanh")]
+        last = layers.Dense(12)
+    else:
+        penalties = {"activity_regularizer": "l2", "kernel_regularizer": "l2"}
+        hidden = [layers.Dense(8, "tanh", **penalties)]
+        last = layers.Dense(12, **penalties)
+    encoder = keras.Sequential([layers.Flatten(), *hidden])
+    decoder = keras.Sequential([last, layers.Reshape((4, 3))])
     return {"encoder": encoder, "decoder": decoder}
 
 
@@ -58,8 +64,8 @@ def make_model(case):
     _, dtype, settings = CASES[case]
     settings = dict(settings)
     keras.utils.set_random_seed(3)
-    if settings.pop("networks", False):
-        settings |= networks()
+    if "networks" in settings:
+        settings |= networks(settings.pop("networks"))
     if "levels" not in settings:
         settings["content_dim"] = 3
     return MLVAE(
