@@ -22,19 +22,23 @@ class Reader:
 
     Args:
         codec: What encodes.
+        own_networks: Whether networks are the user's, which may have what
+            Autograph is to convert. It takes a second to see that there is
+            nothing.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, own_networks: bool) -> None:
         self.codec = codec
         batch = tf.TensorSpec((None, *codec.observation_shape), codec.dtype)
         width = sum(level.dim for level in codec.drawn)
         content = tf.TensorSpec((None, width), codec.dtype)
-        self._encode = tf.function(self._encoded, input_signature=[batch])
+
+        def compiled(function: Callable[..., Any], *given: Any) -> Any:
+            return tf.function(function, given, autograph=own_networks)
+
+        self._encode = compiled(self._encoded, batch)
         self._given_style, self._learned_style = (
-            tf.function(
-                functools.partial(self._styled, read),
-                input_signature=[batch, content],
-            )
+            compiled(functools.partial(self._styled, read), batch, content)
             for read in (codec.given_style, codec.learned_style)
         )
 

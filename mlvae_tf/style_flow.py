@@ -101,13 +101,22 @@ class StyleFlow(NoStyleFlow):
 
     def __init__(self, flow: ConditionalFlow) -> None:
         self._flow = flow
+        signature = [
+            tf.TensorSpec((None, dim), flow.compute_dtype)
+            for dim in (flow.dim, flow.condition_dim)
+        ]
+        # Dozens of small layers, which one by one take longer than a decoder.
+        self._forward, self._inverse = (
+            tf.function(function, signature, autograph=False)
+            for function in (flow.forward, flow.inverse)
+        )
 
     def after(self, style: tfd.Normal, content: tf.Tensor) -> tfd.Normal:
-        loc, _ = self._flow.forward(style.loc, self._flow.near(content))
+        loc, _ = self._forward(style.loc, self._flow.near(content))
         return tfd.Normal(loc, style.scale * self._flow.shrink)
 
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
-        return self._flow.inverse(style, self._flow.near(content))
+        return self._inverse(style, self._flow.near(content))
 
     def log_prior(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         near = self._flow.near(content)

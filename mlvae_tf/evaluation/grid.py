@@ -6,12 +6,13 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -20,8 +21,11 @@ from PIL import Image
 
 from mlvae_tf.evaluation.names import as_it_stands
 
-CELL = 0.8  # Inches.
-GAP = 0.3  # Between the originals and the grid, in cells.
+DPI = 110
+CELL = 88  # Pixels from one to the next.
+SIZE = 84  # Of them are drawn into.
+GAP = 22  # Pixels between the originals and the grid.
+PADDING = 0.1  # Inches around a figure.
 FEW, MANY = colormaps["tab10"], colormaps["tab20"]  # Colours of channels.
 ORIGINAL = "#d1571b"  # The frame of what was not decoded.
 IMAGE, SERIES = 64, 192  # Pixels of a sprite's cell, its longer side at most.
@@ -32,12 +36,34 @@ Limits = tuple[Any, Any]  # Numbers, or arrays of one per channel.
 Margin = Sequence[np.ndarray | None] | np.ndarray | None
 
 
+class Cell(NamedTuple):
+    """An observation to draw.
+
+    Attributes:
+        row: Of the grid; -1 is the margin's.
+        column: Likewise.
+        observation: As the model sees it.
+        original: Whether to frame it.
+    """
+
+    row: int
+    column: int
+    observation: np.ndarray
+    original: bool = False
+
+
 def png(figure: Figure) -> bytes:
     """A figure as a PNG picture, its texts drawn as they stand."""
     for text in figure.findobj(Text):
         as_it_stands(text)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    box: Any = "tight"
+    if figure.get_layout_engine() is None:
+        # Nothing is to be laid out, for which all would be drawn once more.
+        figure.set_dpi(DPI)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        box = figure.get_tightbbox(renderer).padded(PADDING)
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches=box)
     return buffer.getvalue()
 
 
@@ -48,39 +74,75 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 def _offset(index: int) -> float:
     """Where a row or column begins, in cells; -1 is the margin's."""
-    return 0 if index < 0 else index + 1 + GAP
+    return 0 if index < 0 else index + 1 + GAP / CELL
 
 
-def _draw(
-    axes: Axes,
-    row: int,
-    column: int,
-    observation: np.ndarray | None,
-    limits: Limits,
-    original: bool = False,
-) -> None:
-    """Draw an observation into its cell: an image, or a line per channel."""
-    if observation is None or np.isnan(observation).all():
+def _draw(axes: Axes, cells: list[Cell], limits: Limits) -> None:
+    """Draw observations into their cells: images, or a line per channel.
+
+    All at once: an artist for each would take most of the time.
+    """
+    cells = [cell for cell in cells if np.isfinite(cell.observation).any()]
+    if not cells:
         return
-    left, top, size = _offset(column), _offset(row), 0.96
-    if original:
-        frame = Rectangle(
-            (left, top), size, size, fill=False, edgecolor=ORIGINAL, lw=1.5
+    draw = _draw_images if is_image(cells[0].observation.shape) else _draw_lines
+    draw(axes, cells, limits)
+    size = SIZE / CELL
+    frames = [
+        Rectangle((_offset(cell.column), _offset(cell.row)), size, size)
+        for cell in cells
+        if cell.original
+    ]
+    axes.add_collection(
+        PatchCollection(
+            frames, facecolor="none", edgecolor=ORIGINAL, lw=1.5, zorder=3
         )
-        axes.add_patch(frame).set_zorder(3)
-    if is_image(observation.shape):
-        image = np.clip((observation - limits[0]) / np.ptp(limits), 0, 1)
-        if image.shape[-1] == 1:
-            image = np.repeat(image, 3, axis=-1)
-        axes.imshow(image, extent=(left, left + size, top + size, top))
-        return
-    series = _series(observation)
-    series = (series - limits[0]) / (limits[1] - limits[0])
-    series = np.clip(series, 0, 1)  # What leaves the cell runs along its edge.
-    steps = left + size * (0.04 + 0.92 * np.linspace(0, 1, len(series)))
-    heights = top + size * (0.96 - 0.92 * series)
-    for line, color in zip(heights.T, _colors(series.shape[1])):
-        axes.plot(steps, line, linewidth=0.8, color=color)
+    )
+
+
+def _draw_images(axes: Axes, cells: list[Cell], limits: Limits) -> None:
+    """Draw images, what is not known of them left as it is."""
+    width = _offset(max(cell.column for cell in cells)) + 1
+    height = _offset(max(cell.row for cell in cells)) + 1
+    pixels = round(height * CELL), round(width * CELL)
+    canvas = np.zeros((*pixels, 4), np.uint8)
+    for cell in cells:
+        left, top = (
+            round(_offset(at) * CELL) for at in (cell.column, cell.row)
+        )
+        drawn = _pixels(cell.observation, limits)
+        canvas[top : top + SIZE, left : left + SIZE] = drawn
+    extent = 0, width, height, 0
+    axes.imshow(canvas, extent=extent, interpolation="nearest")
+
+
+def _pixels(image: np.ndarray, limits: Limits) -> np.ndarray:
+    """An image in the size of a cell, uint8 `[SIZE, SIZE, 4]`."""
+    known = np.isfinite(image).all(axis=-1, keepdims=True)
+    values = np.where(known, (image - limits[0]) / np.ptp(limits), 0)
+    colors = np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
+    values = np.concatenate([colors, known], axis=-1).clip(0, 1)
+    small = Image.fromarray((255 * values).round().astype(np.uint8))
+    # As matplotlib: pixels stay squares where they are large.
+    large = all(SIZE % size == 0 or 3 * size < SIZE for size in small.size)
+    how = Image.Resampling.NEAREST if large else Image.Resampling.HAMMING
+    return np.asarray(small.resize((SIZE, SIZE), how))
+
+
+def _draw_lines(axes: Axes, cells: list[Cell], limits: Limits) -> None:
+    """Draw series."""
+    size = SIZE / CELL
+    lines, colors = [], []
+    for cell in cells:
+        series = _series(cell.observation)
+        series = (series - limits[0]) / (limits[1] - limits[0])
+        series = np.clip(series, 0, 1)  # Beyond, it runs along the edge.
+        left, top = _offset(cell.column), _offset(cell.row)
+        steps = left + size * (0.04 + 0.92 * np.linspace(0, 1, len(series)))
+        heights = top + size * (0.96 - 0.92 * series)
+        lines += [np.stack([steps, line], axis=-1) for line in heights.T]
+        colors += _colors(series.shape[1])
+    axes.add_collection(LineCollection(lines, colors=colors, linewidths=0.8))
 
 
 def _series(observation: np.ndarray) -> np.ndarray:
@@ -112,18 +174,19 @@ def _name_channels(axes: Axes, channels: int) -> None:
     )
 
 
+def _there(margin: Margin) -> list[tuple[int, np.ndarray]]:
+    """The places and observations of a margin, empty cells left out."""
+    parts = enumerate(() if margin is None else margin)
+    return [(place, part) for place, part in parts if part is not None]
+
+
 def _limits(*margins: Margin) -> Limits:
     """What is drawn at either end of a scale that all cells share.
 
     Of images 0 and 1, or as far as originals go; of each channel of series as
     far as those go.
     """
-    originals = [
-        part
-        for margin in margins
-        for part in (() if margin is None else margin)
-        if part is not None
-    ]
+    originals = [part for margin in margins for _, part in _there(margin)]
     if originals and not is_image(originals[0].shape):
         channels = zip(*(_series(part).T for part in originals))
         ranges = np.array([_range(list(parts)) for parts in channels])
@@ -163,30 +226,29 @@ def grid(
         A PNG picture.
     """
     rows, columns = cells.shape[:2]
-    width, height = _offset(columns), _offset(rows)
-    figure = Figure(figsize=(CELL * width, CELL * height))
-    axes = figure.add_axes((0, 0, 1, 1))
     if framed is None:
         framed = np.zeros((rows, columns), bool)
-    limits = _limits(top, left, cells[framed])
-    for column in range(columns):
-        if top is not None:
-            _draw(axes, -1, column, top[column], limits, original=True)
-        for row in range(rows):
-            original = bool(framed[row, column])
-            _draw(axes, row, column, cells[row, column], limits, original)
-    if left is not None:
-        for row in range(rows):
-            _draw(axes, row, -1, left[row], limits, original=True)
-    axes.set(
-        xlim=(0 if left is not None else _offset(0), width),
-        ylim=(height, 0 if top is not None else _offset(0)),
-        aspect="equal",
+    shown = [
+        Cell(row, column, cells[row, column], bool(framed[row, column]))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    shown += [Cell(-1, n, part, True) for n, part in _there(top)]
+    shown += [Cell(n, -1, part, True) for n, part in _there(left)]
+    begin = (
+        _offset(0 if left is None else -1),
+        _offset(0 if top is None else -1),
     )
+    end = _offset(columns), _offset(rows)
+    width, height = np.subtract(end, begin) * CELL / DPI
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    _draw(axes, shown, _limits(top, left, cells[framed]))
+    axes.set(xlim=(begin[0], end[0]), ylim=(end[1], begin[1]), aspect="equal")
     _write_names(axes, names, labels)
     if not is_image(cells.shape[2:]):
         _name_channels(axes, math.prod(cells.shape[3:]))
-    _turn(axes.get_xticklabels(), CELL * figure.dpi)
+    _turn(axes.get_xticklabels(), CELL / DPI * figure.dpi)
     return png(figure)
 
 
@@ -256,8 +318,11 @@ def _lines(cells: np.ndarray, columns: int, limits: Limits) -> bytes:
     rows = math.ceil(len(cells) / columns)
     figure = Figure(figsize=(columns, rows), dpi=SERIES)
     axes = figure.add_axes((0, 0, 1, 1), frame_on=False)
-    for number, observation in enumerate(cells):
-        _draw(axes, *divmod(number, columns), observation, limits)
+    shown = [
+        Cell(*divmod(number, columns), observation)
+        for number, observation in enumerate(cells)
+    ]
+    _draw(axes, shown, limits)
     axes.set(
         xlim=(_offset(0), _offset(columns)),
         ylim=(_offset(rows), _offset(0)),

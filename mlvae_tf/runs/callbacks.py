@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import pathlib
 import sys
 import time
@@ -14,6 +15,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 import tqdm
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import reason
@@ -168,6 +171,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._began, self._trained = time.perf_counter(), None
         self.waited.assign(0)
 
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        super().on_train_batch_end(batch)  # Keras would prepare its logs.
+
     def on_test_begin(self, logs: Logs | None = None) -> None:
         super().on_test_begin(logs)
         self._trained = time.perf_counter()
@@ -190,6 +196,29 @@ class TensorBoard(keras.callbacks.TensorBoard):
             extra[f"{name}_kl_weight"] = float(weight)
         super().on_epoch_end(epoch, {**logs, **extra})
 
+    def _log_epoch_metrics(self, epoch: int, logs: Logs) -> None:
+        # Keras's own writes every number by an operation, which takes five
+        # times as long.
+        held_out = {k[4:]: v for k, v in logs.items() if k.startswith("val_")}
+        train = {k: v for k, v in logs.items() if not k.startswith("val_")}
+        self._collect_learning_rate(train)
+        _write_scalars(self._train_writer, train, epoch)
+        if held_out:
+            _write_scalars(self._val_writer, held_out, epoch)
+
+
+def _write_scalars(
+    writer: tf.summary.SummaryWriter, values: Logs, epoch: int
+) -> None:
+    """Write numbers at once, under the names that Keras gives them."""
+    summary = Summary()
+    for name, value in values.items():
+        summary.MergeFrom(scalar_pb(f"epoch_{name}", float(value)))
+    with writer.as_default():
+        tf.summary.experimental.write_raw_pb(
+            summary.SerializeToString(), step=epoch
+        )
+
 
 class Pictures(keras.callbacks.Callback):
     """Draw for TensorBoard what the model makes of some observations.
@@ -199,8 +228,8 @@ class Pictures(keras.callbacks.Callback):
     Args:
         log_dir: Where the event files go.
         data: Observations, of fixed groups of which pictures are drawn.
-        epochs: Counted from 1. After the first of these, the second, the
-            fourth, the eighth and so on, and after the last, some are drawn.
+        epochs: Counted from 1. After the first of these, the fourth, the
+            sixteenth and so on, and after the last, some are drawn.
     """
 
     def __init__(
@@ -208,8 +237,9 @@ class Pictures(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._log_dir, self._data = log_dir, data
-        doublings = range(len(epochs[:-1]).bit_length())
-        self._epochs = {epochs[2**doubling - 1] for doubling in doublings}
+        powers = (4**power for power in itertools.count())
+        places = itertools.takewhile(lambda place: place < len(epochs), powers)
+        self._epochs = {epochs[place - 1] for place in places}
         self._left: int | None = None
 
     @functools.cached_property
