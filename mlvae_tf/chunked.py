@@ -109,7 +109,7 @@ class Chunked:
         )
         with _unchanged(step.states):
             totals = self._totals(batch, step.seed, training=True)
-        kl, gradients = self._of_groups(batch, step, totals)
+        kl, crossed, gradients = self._of_groups(batch, step, totals)
         before = [tf.identity(state) for state in step.states]
         sums, gradients = self._of_observations(batch, step, totals, gradients)
         self.replicas.agree(step.states, before)
@@ -118,17 +118,18 @@ class Chunked:
         sums, gradients = self.replicas.sum(Sum.GRADIENTS, (sums, gradients))
         reconstruction, style_kl, extra = sums
         terms = self._mean(reconstruction, style_kl, kl, batch)
-        loss = objective.loss(terms, step.kl_weights) + extra
+        loss = objective.loss(terms, step.kl_weights) + extra + crossed
         return loss + step.weight_penalty(), terms, list(gradients)
 
     def _of_groups(
         self, batch: Batch, step: Step, totals: Totals
-    ) -> tuple[dict[str, tf.Tensor], Tensors]:
-        """The KLs of the groups, and the gradient of what they cost.
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, Tensors]:
+        """What the groups cost, and its gradient.
 
         Returns:
-            `(kl, gradients)`: sums by level, and the gradients for the
-            variables, then for the totals.
+            `(kl, crossed, gradients)`: sums by level; what contents of one
+            level tell of another's groups, per group; and the gradients for
+            the variables, then for the totals.
         """
         elbo = self.elbo
         with tf.GradientTape() as tape:
@@ -136,11 +137,13 @@ class Chunked:
             groups = elbo.codec.groups(totals, batch.segment_ids)
             kl = _sums(elbo.codec.kl(groups))
             weighted = objective.weighted(kl, step.kl_weights)
-            cost = weighted / _as(num_groups(batch.segment_ids), weighted)
+            count = _as(num_groups(batch.segment_ids), weighted)
+            crossed = elbo.crossed(totals, batch.segment_ids) / count
+            cost = weighted / count + crossed
             scaled = step.scale_loss(cost + step.weight_penalty())
             scaled = self.replicas.once(scaled)
         leaves = *step.variables, *tf.nest.flatten(totals)
-        return kl, tuple(_gradient(tape, scaled, leaves))
+        return kl, crossed, tuple(_gradient(tape, scaled, leaves))
 
     def _of_observations(
         self,
@@ -218,18 +221,13 @@ class Chunked:
         num_rows = padded(most_groups(batch.segment_ids), GROUP_PARTS)
 
         def add_evidence(totals: Totals, part: Part) -> Totals:
-            latents, _ = elbo.propose(part, seed, training)
-            more = elbo.codec.evidence(
-                part.observations, latents, part.evident, num_rows
-            )
+            proposals = elbo.propose(part, seed, training)
+            more = elbo.sums(part, proposals, num_rows, training)
             return {
                 name: evidence.add(totals[name], more[name]) for name in totals
             }
 
-        zero = {
-            level.name: level.sums.zero(num_rows, level.dim)
-            for level in elbo.codec.drawn
-        }
+        zero = elbo.zero_sums(num_rows, training)
         own = self._fold(add_evidence, zero, batch)
         return self.replicas.sum(Sum.EVIDENCE, own)
 
@@ -253,10 +251,8 @@ class Chunked:
 
         def add(sums: Tensors, part: Part) -> Tensors:
             with tf.GradientTape() as tape:
-                latents, _ = elbo.propose(part, step.seed, training=True)
-                parts = elbo.codec.evidence(
-                    part.observations, latents, part.evident, num_rows
-                )
+                proposals = elbo.propose(part, step.seed, training=True)
+                parts = elbo.sums(part, proposals, num_rows, training=True)
             leaves = tf.nest.flatten(parts)
             return _add(
                 sums, _gradient(tape, leaves, step.variables, of_totals)

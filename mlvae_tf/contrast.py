@@ -1,4 +1,4 @@
-"""What an observation lacks to tell its group from the others of a batch.
+"""What contents lack to tell their own groups, and no others.
 
 The ELBO asks of a content no more than what helps to draw the observations:
 that a single one names its group is worth few nats beside those of its values.
@@ -14,6 +14,18 @@ plus log G, bounds the information that observation and group share from below
 (Poole et al. 2019, arXiv 1905.06922, Eq. 10). Groups never seen are told apart
 by the same distances. Its weight puts it beside the ELBO; the two no longer add
 up to a bound of the evidence, which is what is reported.
+
+With several levels a content may tell of another level's groups, too: what is
+read of a font from one letter depends on the letter. What an observation lacks
+or has beyond its own group's mean should then be the same, nothing, at the mean
+over each group of the other level, in which own groups take turns. With m the
+contents of level a, n_h the size of a group h of level b,
+
+    crossed = sum_h n_h |shift_h|^2 / 2,
+    shift_h = 1/n_h sum_{i in h} ( m_i - mean of m over i's group of level a )
+
+are the nats by which N(shift_h, I) diverges from N(0, I), for every
+observation. It depends on sums over the batch alone.
 """
 
 from __future__ import annotations
@@ -72,6 +84,34 @@ def nats(
     # Of the own group and all others: log (1 + sum of exp of differences).
     ratio = tf.reduce_logsumexp(scores, axis=-1) - own_score
     return tf.where(enough, tf.math.softplus(ratio), 0)
+
+
+def crossed(
+    own: Evidence,
+    other: Evidence,
+    own_ids: tf.Tensor,
+    other_ids: tf.Tensor,
+) -> tf.Tensor:
+    """What contents of a level tell of the groups of another one.
+
+    Args:
+        own: Sums over the groups of the contents' level, of the contents' means
+            as if their scales were 1: counts and sums, `[G, dim]`.
+        other: The same over the groups of the other level.
+        own_ids: int32 `[N]`, the group of each observation of the batch on the
+            contents' level; negative for padding.
+        other_ids: The same on the other level.
+
+    Returns:
+        A scalar, nats, summed over the observations.
+    """
+    num_groups = tf.shape(other.precision)[0]
+    means = own.weighted_loc / tf.maximum(own.precision, 1)
+    of_rows = tf.gather(means, tf.maximum(own_ids, 0))
+    expected = tf.math.unsorted_segment_sum(of_rows, other_ids, num_groups)
+    count = tf.maximum(other.precision, 1)
+    shifts = (other.weighted_loc - expected) / count
+    return 0.5 * tf.reduce_sum(other.precision * tf.square(shifts))
 
 
 def _score(difference: tf.Tensor) -> tf.Tensor:

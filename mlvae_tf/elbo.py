@@ -11,6 +11,8 @@ Nothing here knows of Keras's `fit`, and nothing is checked.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import NamedTuple, cast
 
 import tensorflow as tf
 
@@ -19,6 +21,23 @@ from mlvae_tf.batches import Part, SegmentIds
 from mlvae_tf.codec import Codec, Proposals
 from mlvae_tf.evidence import Evidence
 from mlvae_tf.latents import Groups, Totals
+
+
+class Crossing(NamedTuple):
+    """A sum of the contents of one level over the groups of another.
+
+    Attributes:
+        content: The level whose contents are added up.
+        groups: The level over whose groups they are; it may be the same.
+    """
+
+    content: str
+    groups: str
+
+    @property
+    def name(self) -> str:
+        """Among the sums; no level has such a name."""
+        return f"{self.content} by {self.groups}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +124,85 @@ class Elbo:
         log_prob = codec.likelihood.log_prob(parameters, part.observations)
         axes = range(1, len(log_prob.shape))
         return tf.reduce_sum(log_prob, axis=axes), style_kl
+
+    def sums(
+        self,
+        part: Part,
+        proposals: Proposals,
+        num_rows: int | tf.Tensor,
+        training: bool,
+        dtype: str = "float64",
+    ) -> Totals:
+        """The first sum: what a part's observations say of every group.
+
+        Args:
+            part: Rows of a batch.
+            proposals: What `propose` gave for the part.
+            num_rows: Rows of the sums, at least the number of groups.
+            training: Whether `crossed` is to be computed of them, too.
+            dtype: Of the sums.
+
+        Returns:
+            `Codec.evidence`, and sums for every pair of `crossings`.
+        """
+        latents = proposals.latents
+        totals = self.codec.evidence(
+            part.observations, latents, part.evident, num_rows, dtype
+        )
+        for crossing in self.crossings if training else ():
+            loc = tf.cast(latents[crossing.content].loc, dtype)
+            parts = evidence.from_normal(loc, tf.ones_like(loc))
+            ids = part.segment_ids[crossing.groups]
+            totals[crossing.name] = evidence.accumulate(parts, ids, num_rows)
+        return totals
+
+    def zero_sums(self, num_rows: int | tf.Tensor, training: bool) -> Totals:
+        """`sums` of no observation."""
+        zeros: Totals = {
+            level.name: level.sums.zero(num_rows, level.dim)
+            for level in self.codec.drawn
+        }
+        for crossing in self.crossings if training else ():
+            of_content = zeros[crossing.content]
+            zeros[crossing.name] = type(of_content)(
+                *map(tf.zeros_like, of_content)
+            )
+        return zeros
+
+    @functools.cached_property
+    def crossings(self) -> list[Crossing]:
+        """The sums that `crossed` takes: of each content, over all levels."""
+        drawn = self.codec.drawn
+        contrasted = [level for level in drawn if level.contrast]
+        if len(drawn) == 1:
+            return []
+        return [Crossing(a.name, b.name) for a in contrasted for b in drawn]
+
+    def crossed(self, totals: Totals, segment_ids: SegmentIds) -> tf.Tensor:
+        """What contents tell of other levels' groups, with its weights.
+
+        Args:
+            totals: From `sums`, over the whole batch.
+            segment_ids: Of the whole batch.
+
+        Returns:
+            A scalar, nats, summed over the observations.
+        """
+        cost = tf.zeros((), self.codec.dtype)
+        weights = {level.name: level.contrast for level in self.codec.drawn}
+        for crossing in self.crossings:
+            content, groups = crossing.content, crossing.groups
+            if content == groups:
+                continue
+            own = totals[Crossing(content, content).name]
+            nats = contrast.crossed(
+                cast(Evidence, own),
+                cast(Evidence, totals[crossing.name]),
+                segment_ids[content],
+                segment_ids[groups],
+            )
+            cost += weights[content] * tf.cast(nats, cost.dtype)
+        return cost
 
     def contrasts(
         self, part: Part, proposals: Proposals, totals: Totals

@@ -41,7 +41,8 @@ class Level:
         evidence_dropout: Probability of leaving an observation's evidence out
             of its group's posterior in a training step; one at least stays.
         contrast: Weight in the loss, for every observation, of the nats that
-            it lacks to tell its group from the others of the batch
+            it lacks to tell its group from the others of the batch, and of
+            those that it tells of other levels' groups
             (`mlvae_tf.contrast`); 0 for none.
         kl_weight: Factor of the level's KL in the loss, a number or a schedule
             of the step.

@@ -194,7 +194,7 @@ class Replicated:
         kl = {name: once(tf.reduce_sum(of)) for name, of in rows.kl.items()}
         kl[self.elbo.codec.style.name] = part.sum(rows.style_kl)
         sums = Terms(part.sum(rows.log_likelihood), kl)
-        return sums, tf.reduce_sum(rows.contrast)
+        return sums, tf.reduce_sum(rows.contrast) + once(rows.crossed)
 
     def _output_penalty(self, part: Part, step: Step) -> tf.Tensor:
         """This worker's share of what `add_loss` adds to the loss."""

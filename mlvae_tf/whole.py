@@ -24,12 +24,14 @@ class Rows(NamedTuple):
         kl: By level, of every group, nats; as many rows as there are
             observations, since XLA wants a static number, and zeros beyond.
         contrast: What training minimises beside the ELBO, `[N]`.
+        crossed: Likewise, a scalar, of the whole batch.
     """
 
     log_likelihood: tf.Tensor
     style_kl: tf.Tensor
     kl: dict[str, tf.Tensor]
     contrast: tf.Tensor
+    crossed: tf.Tensor
 
 
 def rows(elbo: Elbo, part: Part, seed: tf.Tensor, training: bool) -> Rows:
@@ -67,9 +69,7 @@ def evidence(
     num_rows = tf.shape(first(part.all_ids))[0]
     # What is trained in one piece has too few rows for its sums to drift.
     dtype = elbo.codec.dtype if training else "float64"
-    totals = elbo.codec.evidence(
-        part.observations, proposals.latents, part.evident, num_rows, dtype
-    )
+    totals = elbo.sums(part, proposals, num_rows, training, dtype)
     return part, proposals, totals
 
 
@@ -95,10 +95,12 @@ def terms(
     log_likelihood, style_kl = elbo.observation_terms(
         part, groups, proposals, seed, training
     )
-    contrast = tf.zeros_like(style_kl)
+    contrast, crossed = tf.zeros_like(style_kl), tf.zeros((), style_kl.dtype)
     if training:
         contrast = elbo.contrasts(part, proposals, totals)
-    return Rows(log_likelihood, style_kl, elbo.codec.kl(groups), contrast)
+        crossed = elbo.crossed(totals, part.all_ids)
+    kl = elbo.codec.kl(groups)
+    return Rows(log_likelihood, style_kl, kl, contrast, crossed)
 
 
 def _mean(elbo: Elbo, part: Part, of_rows: Rows) -> Terms:
@@ -157,7 +159,8 @@ def loss(elbo: Elbo, part: Part, step: Step) -> tuple[tf.Tensor, Terms]:
     terms = _mean(elbo, part, of_rows)
     value = objective.loss(terms, step.kl_weights)
     count = tf.cast(num_groups(part.segment_ids), value.dtype)
-    return value + tf.reduce_sum(of_rows.contrast) / count, terms
+    contrast = tf.reduce_sum(of_rows.contrast) + of_rows.crossed
+    return value + contrast / count, terms
 
 
 def loss_and_gradients(

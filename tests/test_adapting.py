@@ -104,11 +104,11 @@ def test_what_is_chosen_is_said(capsys):
     assert not capsys.readouterr().out
 
 
-def test_several_levels_are_kept_free_of_each_other():
+def test_what_is_chosen_of_several_levels():
     ids = {"person": np.arange(6) // 2, "light": np.arange(6) % 2}
     data = GroupedData.of(np.zeros((6, 4), np.float32), ids)
     chosen = adapting.sizes(ModelConfig(), data).settings
-    assert chosen["content_contrast"] == 300
+    assert chosen["content_contrast"] == 30
     assert "style_flow" not in chosen
     none = adapting.sizes(ModelConfig(style_dim=0), data).settings
     assert none["style_flow"] == 0

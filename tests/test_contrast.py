@@ -1,4 +1,4 @@
-"""What an observation lacks to tell its group, by loops in float64."""
+"""What contents lack to tell their own groups and no others, by loops."""
 
 import numpy as np
 import pytest
@@ -49,6 +49,52 @@ def nats(loc, scale, whole_ids=None, num_groups=4):
     if whole_ids is not None:
         whole_ids = tf.constant([*whole_ids, -5, -5, -5, -5])
     return contrast.nats(loc, scale, total, rows, heard_rows, whole_ids)
+
+
+OWN = [0, 1, 0, 2, 0, 1, -1]
+OTHER = [0, 0, 1, 1, 1, 3, -1]  # There is no 2.
+
+
+def crossed(loc, own_ids=OWN, other_ids=OTHER, num_groups=5):
+    loc = tf.convert_to_tensor(loc)
+    ids = tf.constant(own_ids), tf.constant(other_ids)
+    parts = evidence.from_normal(loc, tf.ones_like(loc))
+    sums = [evidence.accumulate(parts, of, num_groups) for of in ids]
+    return contrast.crossed(*sums, *ids).numpy()
+
+
+def test_what_is_told_of_another_level_is_that_of_loops(proposed):
+    loc, _ = proposed
+    expected = 0.0
+    for group in {*OTHER} - {-1}:
+        rows = [i for i in range(7) if OTHER[i] == group]
+        beyond = [
+            loc[i] - np.mean([loc[j] for j in range(7) if OWN[j] == OWN[i]], 0)
+            for i in rows
+        ]
+        expected += len(rows) * np.sum(np.mean(beyond, 0) ** 2) / 2
+    assert expected > 0.1
+    np.testing.assert_allclose(crossed(loc), expected, 1e-12)
+
+
+def test_own_groups_tell_of_no_others(proposed, generator):
+    """Neither what they are, nor where they are within others."""
+    loc, _ = proposed
+    moved = loc + generator.normal(size=(4, 3))[OWN]
+    np.testing.assert_allclose(crossed(moved), crossed(loc), 1e-10)
+    within = [0, 1, 0, 0, 0, 1, -1]  # All of an own group in one of these.
+    np.testing.assert_allclose(crossed(loc, other_ids=within), 0, atol=1e-12)
+
+
+def test_what_depends_on_the_other_level_alone_is_told(generator):
+    """In a complete grid, all of it but its mean."""
+    own, other = map(np.ravel, np.indices((3, 4)))
+    effects = generator.normal(size=(4, 2))
+    loc = effects[other] + generator.normal(size=(3, 2))[own]
+    expected = 3 * np.sum((effects - effects.mean(0)) ** 2) / 2
+    np.testing.assert_allclose(
+        crossed(loc, list(own), list(other)), expected, 1e-10
+    )
 
 
 @pytest.mark.parametrize("whole_ids", [(0, 1, 2), (0, 1, 0), (0, 0, 0)])

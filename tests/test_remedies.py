@@ -28,7 +28,7 @@ ALL = {
 VARIED = {
     "style_flow": (0, 6),
     "style_given_content": (False, True),
-    "content_contrast": (0.0, 0.5, 300.0),
+    "content_contrast": (0.0, 0.5, 30.0),
     "accumulation": ("product", "average"),
     "likelihood": ("bernoulli", "normal"),
     "level_dims": ((), ("font:16", "character:24")),
@@ -101,8 +101,8 @@ def test_no_advice_is_what_the_run_has_already(kind):
         ("ignored", {}, "--epochs=100"),
         (
             "content_tells",
-            {"level_dims": ("character:24",), "content_contrast": 300.0},
-            "--content_contrast=900, --level_dims=character:24,font:16 or "
+            {"level_dims": ("character:24",), "content_contrast": 30.0},
+            "--content_contrast=90, --level_dims=character:24,font:16 or "
             "data of more combinations",
         ),
         ("overfit", {}, "--epochs=25, --hidden_units=250 or more data"),
@@ -113,11 +113,6 @@ def test_no_advice_is_what_the_run_has_already(kind):
 )
 def test_advice_in_words(kind, changed, text):
     assert ALL[kind](settings(**changed)) == text
-
-
-def test_several_levels_begin_with_their_own_contrast():
-    of = settings(groups=("font", "character"), content_contrast=0.0)
-    assert "--content_contrast=300" in remedies.style_tells(of)
 
 
 def test_a_flag_ends_before_what_follows_it():

@@ -13,7 +13,7 @@ from typing import Any
 
 FLAG = re.compile(r"--[a-z]\w*(?:=\w+(?:[:.,]\w+)*)?")  # As written here.
 LAYERS = 6  # Of a flow on the style.
-CONTRAST = 30, 300  # By default: with one level, with several.
+CONTRAST = 30  # By default.
 MORE_CONTRAST = 3  # Times.
 
 Settings = Mapping[str, Any]  # Of a run, resolved, by the names of its flags.
@@ -149,6 +149,5 @@ def _more_contrast(settings: Settings) -> list[str]:
     """More of it, where content is made of evidence that it can weigh."""
     if settings["accumulation"] == "average":
         return []
-    default = CONTRAST[len(settings["groups"] or ()) > 1]
-    weight = MORE_CONTRAST * (settings["content_contrast"] or 0) or default
+    weight = MORE_CONTRAST * (settings["content_contrast"] or 0) or CONTRAST
     return [f"--content_contrast={weight:g}"]

@@ -12,6 +12,7 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
 CONTENT_DIM, STYLE_DIM = 32, 10
+CONTRAST = 30.0
 STEPS, MAX_STEPS = 3000, 10_000
 EPOCHS = 30, 400  # At least, of large data; at most, of small.
 LEAST_STEPS = 500
@@ -82,10 +83,8 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
     }
     chosen = {k: v for k, v in chosen.items() if getattr(model, k) is None}
     if model.content_contrast is None:
-        # With several levels each has to be free of the others as well.
-        contrast = 300.0 if train.others else 30.0
         averages = model.accumulation == "average"
-        chosen["content_contrast"] = 0.0 if averages else contrast
+        chosen["content_contrast"] = 0.0 if averages else CONTRAST
     if model.style_dim == 0 and model.style_flow:
         chosen["style_flow"] = 0
     return Choice(chosen, f"of {count} values per observation")

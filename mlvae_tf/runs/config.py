@@ -115,8 +115,9 @@ class ModelConfig:
     content_contrast: float | None = option(
         None,
         "Weight, for every observation, of the nats that its content lacks to "
-        "tell its group from the others of the batch; 0 for none. Default: 30, "
-        "with several levels 300, or 0 where --accumulation=average.",
+        "tell its group from the others of the batch, and with several levels "
+        "of those that it tells of another level's groups; 0 for none. "
+        "Default: 30, or 0 where --accumulation=average.",
         minimum=0.0,
     )
     content_samples: str = option(
