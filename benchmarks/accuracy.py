@@ -110,7 +110,10 @@ def trade_off(results: dict[str, list[dict[str, Any]]]) -> Figure:
     axes.margins(0.14)
     chance = next(iter(results.values()))[0]["chance_accuracy"]
     axes.axvline(chance, ls="--", color="#888888", lw=0.8)
-    axes.text(chance, axes.get_ylim()[0], " chance", color="#888888", size=7)
+    axes.annotate(
+        "chance", (chance, 0), (4, 6), xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points", color="#888888", size=7,
+    )  # fmt: skip
     axes.set(
         xlabel="what a probe names right by the style (less is better)",
         ylabel="reconstruction, nats per observation (more is better)",
