@@ -57,6 +57,7 @@ class Stepping(Loop):
         self._gradient_norm = self._means.gradient_norm
         self._train_sizes, self._test_sizes = Sizes(), Sizes()
         self._share_sizes = Sizes()
+        self._expected: tuple[int, ...] = ()
         self._replicas: Replicas = ALONE
         self._bad_steps = BadSteps()
 
@@ -84,6 +85,13 @@ class Stepping(Loop):
         """
         self._train_sizes.expect(largest)
         self._test_sizes.expect(largest_tested)
+        self._expected = *largest, *largest_tested
+
+    def _expect_shares(self, count: int) -> None:
+        """Say the same of the shares that so many workers have of them."""
+        if self._expected:
+            shares = [-(-size // count) for size in self._expected]
+            self._share_sizes.expect(shares)
 
     def kl_weights(self) -> Weights:
         """By level, the weight of its KL at the current step."""

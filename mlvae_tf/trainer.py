@@ -166,6 +166,7 @@ class GroupedTrainer(Stepping):
         replicas.check_alike([v for v in state if v.dtype != "string"])
         self.train_function = self.test_function = None
         self._replicas = replicas
+        self._expect_shares(replicas.count)
         try:
             yield
         finally:

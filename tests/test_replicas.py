@@ -4,12 +4,15 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scripts import SMALL, environment, new_script, script, weights
 from together import ROOT, finish, start
 from worker import CASES, make_model, run
 
 from mlvae_tf import cluster
 from mlvae_tf.errors import InputError
+from mlvae_tf.model import MLVAE
+from mlvae_tf.replicas import Replicas
 
 
 def results(folder, count, cases):
@@ -137,6 +140,37 @@ def test_a_worker_that_is_gone_ends_the_training_and_loses_nothing(
 
 ALONE = '{"cluster": {"worker": ["a:1"]}'
 EXPECTED = "TF_CONFIG must name all workers and which one this is"
+
+
+class Half(Replicas):
+    """One of two, whose sums are its own."""
+
+    def check_alike(self, variables):
+        pass
+
+
+@pytest.mark.parametrize("sizes", [(36, 40, 38), (40, 38, 36)])
+def test_shares_are_padded_alike_whatever_batch_comes_first(sizes, generator):
+    """Or a run that is taken up would round otherwise."""
+    model = MLVAE((4,), content_dim=2, style_dim=2, hidden_units=4)
+    model.compile("sgd", jit_compile=True)
+    model.expect_batches([40])
+
+    def batches():
+        for size in sizes:
+            yield {
+                "observations": generator.uniform(size=(size, 4)),
+                "group_ids": np.arange(size) % 4,
+            }
+
+    spec = {
+        "observations": tf.TensorSpec((None, 4), "float32"),
+        "group_ids": tf.TensorSpec((None,), "int64"),
+    }
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    model.fit(dataset, verbose=0, replicas=Half(2, 0))
+    # Of 40 rows 20, and their halves; no size was added on the way.
+    assert model._share_sizes._sizes.numpy().tolist() == [2, 3, 5, 10, 20]
 
 
 @pytest.mark.parametrize(
