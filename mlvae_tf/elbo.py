@@ -163,10 +163,7 @@ class Elbo:
             for level in self.codec.drawn
         }
         for crossing in self.crossings if training else ():
-            of_content = zeros[crossing.content]
-            zeros[crossing.name] = type(of_content)(
-                *map(tf.zeros_like, of_content)
-            )
+            zeros[crossing.name] = zeros[crossing.content]
         return zeros
 
     @functools.cached_property
@@ -174,7 +171,7 @@ class Elbo:
         """The sums that `crossed` takes: of each content, over all levels."""
         drawn = self.codec.drawn
         contrasted = [level for level in drawn if level.contrast]
-        if len(drawn) == 1:
+        if len(drawn) == 1:  # There is no other one.
             return []
         return [Crossing(a.name, b.name) for a in contrasted for b in drawn]
 

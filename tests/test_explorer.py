@@ -9,7 +9,7 @@ from PIL import Image
 import mlvae_tf
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.evaluation import explorer
-from mlvae_tf.evaluation.grid import SERIES, cell_size
+from mlvae_tf.evaluation.sprites import SERIES, cell_size
 
 
 def opened(png):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlvae_tf.evaluation import grid as grid_module
+from mlvae_tf.evaluation.cells import colors_of
 from mlvae_tf.evaluation.grid import grid
 
 
@@ -104,4 +104,4 @@ def test_names_do_not_run_into_each_other(texts, names, rotation):
 
 @pytest.mark.parametrize("channels", [2, 10, 12, 20])
 def test_each_channel_has_a_colour_of_its_own(channels):
-    assert len(set(grid_module._colors(channels))) == channels
+    assert len(set(colors_of(channels))) == channels

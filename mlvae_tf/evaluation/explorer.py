@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.evaluation.cells import is_image
 from mlvae_tf.evaluation.drawings import choose_groups, contents_of
-from mlvae_tf.evaluation.grid import cell_size, is_image, sprite
 from mlvae_tf.evaluation.names import written
+from mlvae_tf.evaluation.sprites import cell_size, sprite
 from mlvae_tf.model import MLVAE
 
 # Originals along a slider, and steps from one to the next: the finest of them

@@ -13,7 +13,7 @@ from typing import Any
 
 FLAG = re.compile(r"--[a-z]\w*(?:=\w+(?:[:.,]\w+)*)?")  # As written here.
 LAYERS = 6  # Of a flow on the style.
-CONTRAST = 30  # By default.
+CONTRAST = 30.0  # By default.
 MORE_CONTRAST = 3  # Times.
 
 Settings = Mapping[str, Any]  # Of a run, resolved, by the names of its flags.

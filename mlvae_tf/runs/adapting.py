@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.evaluation.remedies import CONTRAST
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
 CONTENT_DIM, STYLE_DIM = 32, 10
-CONTRAST = 30.0
 STEPS, MAX_STEPS = 3000, 10_000
 EPOCHS = 30, 400  # At least, of large data; at most, of small.
 LEAST_STEPS = 500

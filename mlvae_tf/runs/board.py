@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from mlvae_tf import files
 from mlvae_tf.data.grouped import GroupedData
-from mlvae_tf.evaluation.grid import is_image
+from mlvae_tf.evaluation.cells import is_image
 from mlvae_tf.evaluation.names import written
 from mlvae_tf.model import MLVAE
 from mlvae_tf.runs.command_line import format_value
