@@ -59,7 +59,7 @@ class ConditionalFlow(layers.Layer):
         self,
         dim: int,
         condition_dim: int | tuple[int, ...],
-        num_layers: int = 6,
+        num_layers: int = 10,
         units: int = 64,
         **kwargs: Any,
     ) -> None:

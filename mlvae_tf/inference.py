@@ -16,7 +16,7 @@ from mlvae_tf.errors import InputError
 from mlvae_tf.latents import Latents
 from mlvae_tf.levels import Level
 from mlvae_tf.reading import BATCH_SIZE, Reader
-from mlvae_tf.style_flow import STEPS, StyleFlow
+from mlvae_tf.style_flow import StyleFlow
 from mlvae_tf.trainer import GroupedTrainer
 
 
@@ -195,7 +195,7 @@ class GroupedModel(GroupedTrainer):
         observations: Any,
         group_ids: Any,
         seed: int = 0,
-        steps: int = STEPS,
+        steps: int | None = None,
     ) -> float:
         """Learn to take out of the style what the content tells, after `fit`.
 
@@ -210,7 +210,8 @@ class GroupedModel(GroupedTrainer):
                 enough.
             group_ids: `[N]`, integers or strings, in any order.
             seed: Of its draws.
-            steps: How many to take.
+            steps: How many to take; by default one for ten observations, 1,000
+                at least and 6,000 at most.
 
         Returns:
             What is left of -log p(style | content) at the end, nats.
@@ -223,7 +224,7 @@ class GroupedModel(GroupedTrainer):
         if not isinstance(flow, StyleFlow):
             raise InputError(
                 "fit_style_flow needs a model with a flow: make it with "
-                "style_flow=6."
+                "style_flow=10."
             )
         ids = self._ids(group_ids)
         if getattr(observations, "dtype", None) == np.uint8:  # As `prepare`.

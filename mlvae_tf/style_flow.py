@@ -27,7 +27,9 @@ from mlvae_tf import noise, objective
 from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
 FLOW_NOISE = 0.005  # Of a posterior's scale, on what the flow learns from.
-STEPS, ROWS, RATE, WEIGHT_DECAY = 3000, 512, 1e-3, 0.1  # To fit it.
+ROWS, RATE, WEIGHT_DECAY = 256, 3e-3, 0.1  # To fit it.
+STEPS = 1000, 6000  # At least and at most, and in between ...
+PER_STEP = 10  # ... one for so many observations.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
 TOGETHER = 0.3  # Share of the contents that are of groups.
@@ -52,6 +54,15 @@ class Pairs(NamedTuple):
         rows = tf.cast(first * tf.cast(halves, first.dtype), tf.int32)
         rows += halves * tf.cast(half < share, tf.int32)
         return Pairs(tf.gather(self.style, rows), tf.gather(self.content, rows))
+
+
+def steps_for(observations: int) -> int:
+    """In how many steps a flow learns from so many observations.
+
+    Few are soon learned by heart.
+    """
+    least, most = STEPS
+    return min(max(observations // PER_STEP, least), most)
 
 
 class NoStyleFlow:
@@ -135,7 +146,7 @@ class StyleFlow(NoStyleFlow):
         scale: tf.Tensor,
         groups: list[tf.Tensor],
         seed: int = 0,
-        steps: int = STEPS,
+        steps: int | None = None,
     ) -> float:
         """Learn p(style | content) from what trained networks say.
 
@@ -147,11 +158,13 @@ class StyleFlow(NoStyleFlow):
             groups: By level, contents of groups, `[G, dim]`; of more than the
                 flow remembers, some at random.
             seed: Of the draws.
-            steps: Of AdamW, on as many rows as `ROWS` each.
+            steps: Of AdamW, on as many rows as `ROWS` each; by default as many
+                as `steps_for` says.
 
         Returns:
             The last steps' mean of -log p(style | content), nats.
         """
+        steps = steps or steps_for(len(alone.style))
         self._remember(groups, seed)
         style, content = (tf.concat(b, axis=0) for b in zip(alone, together))
         pairs = Pairs(style, self._flow.near(content))

@@ -251,7 +251,7 @@ def test_hands_are_of_one_group_and_as_large_as_can_be(generator):
 
 
 def test_only_a_flow_is_fitted(make_model, batch):
-    with pytest.raises(ValueError, match="style_flow=6"):
+    with pytest.raises(ValueError, match="style_flow=10"):
         make_model().fit_style_flow(**batch)
 
 

@@ -79,7 +79,7 @@ def test_no_advice_is_what_the_run_has_already(kind):
         (
             "style_tells",
             {"style_flow": 0, "style_dim": 1, "content_contrast": 0.0},
-            "--style_flow=6, --content_contrast=30 or --epochs=100",
+            "--style_flow=10, --content_contrast=30 or --epochs=100",
         ),
         (
             "style_tells",
@@ -88,7 +88,7 @@ def test_no_advice_is_what_the_run_has_already(kind):
                 "style_given_content": False,
                 "accumulation": "average",
             },
-            "--style_flow=6 and --style_given_content, --epochs=100 or "
+            "--style_flow=10 and --style_given_content, --epochs=100 or "
             "--style_dim=5",
         ),
         (
@@ -119,3 +119,7 @@ def test_a_flag_ends_before_what_follows_it():
     text = "Try --a_b=font:16,c:8, --d=0.5, --e or --f=7."
     found = remedies.FLAG.findall(text)
     assert found == ["--a_b=font:16,c:8", "--d=0.5", "--e", "--f=7"]
+
+
+def test_layers_are_the_default():
+    assert Config().flat()["style_flow"] == remedies.LAYERS

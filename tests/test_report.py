@@ -87,7 +87,7 @@ def test_each_picture_has_an_alternative_text_of_its_own():
 def test_doubts_are_said_with_what_to_try():
     doubts = [
         Doubt("style", "style has <b>collapsed</b>", "Try --steps=9, or more"),
-        Doubt("told", "style still tells", "Try --style_flow=6"),
+        Doubt("told", "style still tells", "Try --style_flow=10"),
     ]
     found = page(doubts=doubts)
     assert "style has <b>collapsed</b>. Try --steps=9, or more." in found.text

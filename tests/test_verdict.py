@@ -40,7 +40,7 @@ def test_of_one_level_in_two_sentences():
     )
     assert "--style_flow" not in style  # As it has one.
     plain = {**SETTINGS, "style_flow": 0}
-    assert "try --style_flow=6, " in verdict.sentences(ONE, plain)[1]
+    assert "try --style_flow=10, " in verdict.sentences(ONE, plain)[1]
     content, _ = verdict.sentences({**ONE, "unseen": UNSEEN}, SETTINGS)
     assert content.endswith(
         "(chance: 10); groups never seen in training are identified in 86 of "

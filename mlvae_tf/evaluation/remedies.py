@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 FLAG = re.compile(r"--[a-z]\w*(?:=\w+(?:[:.,]\w+)*)?")  # As written here.
-LAYERS = 6  # Of a flow on the style.
 CONTRAST = 30.0  # By default.
+LAYERS = 10  # Of the flow on the style, by default.
 MORE_CONTRAST = 3  # Times.
 
 Settings = Mapping[str, Any]  # Of a run, resolved, by the names of its flags.

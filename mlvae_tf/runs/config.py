@@ -107,7 +107,7 @@ class ModelConfig:
         "not say again what the content says.",
     )
     style_flow: int = option(
-        6,
+        10,
         "Coupling layers of a normalizing flow that takes out of the style "
         "what the content tells of it; 0 for none.",
         minimum=0,

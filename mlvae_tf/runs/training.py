@@ -7,7 +7,7 @@ import math
 import pathlib
 from typing import Any
 
-from mlvae_tf import files, version
+from mlvae_tf import files, style_flow, version
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
@@ -29,8 +29,6 @@ from mlvae_tf.runs.planning import make_model, plan
 from mlvae_tf.runs.watching import Watch
 
 FLOW_OBSERVATIONS = 60_000  # That the flow of the style learns from, at most.
-FLOW_STEPS = 3000  # At least, or as many as the training's.
-FLOW_PASS = 5  # Observations per step, where these are more.
 PATIENCE = 0.25  # Of the validations.
 
 
@@ -127,7 +125,7 @@ def _fit_style_flow(
     ids: Any = some.group_ids
     if some.others:
         ids = {name: level.ids for name, level in some.levels.items()}
-    steps = min(steps, max(FLOW_STEPS, len(some) // FLOW_PASS))
+    steps = min(steps, style_flow.steps_for(len(some)))
     model.fit_style_flow(some.values(), ids, seed, steps)
 
 
