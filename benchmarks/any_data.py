@@ -214,6 +214,8 @@ def main(argv: list[str]) -> None:
         names.append("mnist")
     if _FACES.value:
         names.append("faces")
+    if unknown := set(_DATA.value) - set(names):
+        sys.exit(f"--data must be of {names}: got {sorted(unknown)}.")
     header = ["data", "supervised", "content, k = 1", "style"]
     header += ["such a style by chance", "chance", "reconstruction"]
     if _PLAIN.value:
