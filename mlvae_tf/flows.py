@@ -40,7 +40,8 @@ class ConditionalFlow(layers.Layer):
     say that z knows nothing of c. Nothing is lost, since the map is
     invertible. A new flow is the identity. `adapt` has it read conditions as
     multiples of their deviations from their mean; `remember` and `near` replace
-    conditions by those of some prototypes.
+    conditions by those of some prototypes; `use` has it read and change some
+    dimensions of u only.
 
     Args:
         dim: Dimensions of u and z.
@@ -87,6 +88,7 @@ class ConditionalFlow(layers.Layer):
             "prototypes", "zeros", MAX_PROTOTYPES, self.condition_dim
         )
         self.shrink = self._state("shrink", "ones", dim)
+        self.used = self._state("used", "ones", dim)
         self.built = True
 
     def _state(self, name: str, initializer: str, *shape: int) -> Any:
@@ -111,6 +113,10 @@ class ConditionalFlow(layers.Layer):
             for part in prototypes
         ]
         self._prototypes.assign(tf.concat(padded, axis=-1))
+
+    def use(self, used: tf.Tensor) -> None:
+        """Say which dimensions are read and changed, bool `[dim]`."""
+        self.used.assign(tf.cast(used, self.used.dtype))
 
     def near(self, condition: tf.Tensor) -> tf.Tensor:
         """The mean of the prototypes that a condition is near, `[N, dim]`.
@@ -164,13 +170,18 @@ class ConditionalFlow(layers.Layer):
         )
 
     def _shift_and_log_stretch(
-        self, coupling: keras.Sequential, kept: tf.Tensor, condition: tf.Tensor
+        self,
+        coupling: keras.Sequential,
+        kept: tf.Tensor,
+        condition: tf.Tensor,
+        used: tf.Tensor,
     ) -> list[tf.Tensor]:
         condition = (condition - self._mean) / self._deviation
-        inputs = tf.concat([kept, condition], axis=-1)
+        read, changed = used[: self._kept], used[self._kept :]
+        inputs = tf.concat([kept * read, condition], axis=-1)
         shift, raw = tf.split(coupling(inputs), 2, axis=-1)
         bound = MAX_LOG_STRETCH
-        return [shift, bound * tf.tanh(raw / bound)]
+        return [shift * changed, bound * tf.tanh(raw / bound) * changed]
 
     def forward(
         self, u: tf.Tensor, condition: tf.Tensor
@@ -184,12 +195,12 @@ class ConditionalFlow(layers.Layer):
         Returns:
             `(z, log_det)`: `[N, dim]`, and log |det dz/du|, `[N]`.
         """
-        log_det = tf.zeros_like(u[:, 0])
+        log_det, used = tf.zeros_like(u[:, 0]), tf.convert_to_tensor(self.used)
         for order, coupling in zip(self._orders, self._couplings):
-            u = tf.gather(u, order, axis=-1)
+            u, used = (tf.gather(of, order, axis=-1) for of in (u, used))
             kept, changed = u[:, : self._kept], u[:, self._kept :]
             shift, log_stretch = self._shift_and_log_stretch(
-                coupling, kept, condition
+                coupling, kept, condition, used
             )
             changed = changed * tf.exp(log_stretch) + shift
             log_det += tf.reduce_sum(log_stretch, axis=-1)
@@ -198,16 +209,21 @@ class ConditionalFlow(layers.Layer):
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """From z to u, each `[N, dim]`; the inverse of `forward`."""
-        z = tf.gather(z, self._first, axis=-1)
+        z, used = (
+            tf.gather(of, self._first, axis=-1)
+            for of in (z, tf.convert_to_tensor(self.used))
+        )
         steps = reversed(list(zip(self._orders, self._couplings)))
         for order, coupling in steps:
             kept, changed = z[:, : self._kept], z[:, self._kept :]
             shift, log_stretch = self._shift_and_log_stretch(
-                coupling, kept, condition
+                coupling, kept, condition, used
             )
             changed = (changed - shift) * tf.exp(-log_stretch)
             z = tf.concat([kept, changed], axis=-1)
-            z = tf.gather(z, np.argsort(order), axis=-1)
+            z, used = (
+                tf.gather(of, np.argsort(order), axis=-1) for of in (z, used)
+            )
         return z
 
     def negative_log_likelihood(

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlvae_tf import checks, likelihoods, networks, principal
 from mlvae_tf.codec import Codec
+from mlvae_tf.directions import Directions
 from mlvae_tf.elbo import Elbo
 from mlvae_tf.errors import InputError
 from mlvae_tf.flows import ConditionalFlow
@@ -291,7 +292,8 @@ class MLVAE(GroupedModel):
             dtype=self.variable_dtype,
         )
         self.flow.trainable = False  # By `fit`.
-        return StyleFlow(self.flow)
+        self.directions = Directions(self.style_dim, dtype=self.variable_dtype)
+        return StyleFlow(self.flow, self.directions)
 
     @property
     def networks(self) -> dict[str, keras.layers.Layer]:

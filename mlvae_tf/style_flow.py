@@ -7,6 +7,8 @@ normal distribution whatever these are. Where an observation tells of its group
 what its content does, the style after the flow says nothing of the group. What
 else a content of a single observation tells, of its style, stays in the style.
 All styles have one scale, as they had before: a scale of its own would tell.
+So would means in directions of which the posterior is unsure: the flow works
+along principal directions, and leaves out those that say next to nothing.
 What users infer is the style after the flow; what they decode goes back through
 it.
 
@@ -24,6 +26,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import noise, objective
+from mlvae_tf.directions import Directions
 from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
 FLOW_NOISE = 0.005  # Of a posterior's scale, on what the flow learns from.
@@ -108,10 +111,11 @@ class StyleFlow(NoStyleFlow):
 
     Args:
         flow: The invertible map.
+        directions: From a style to what the map takes.
     """
 
-    def __init__(self, flow: ConditionalFlow) -> None:
-        self._flow = flow
+    def __init__(self, flow: ConditionalFlow, directions: Directions) -> None:
+        self._flow, self._directions = flow, directions
         signature = [
             tf.TensorSpec((None, dim), flow.compute_dtype)
             for dim in (flow.dim, flow.condition_dim)
@@ -123,15 +127,19 @@ class StyleFlow(NoStyleFlow):
         )
 
     def after(self, style: tfd.Normal, content: tf.Tensor) -> tfd.Normal:
-        loc, _ = self._forward(style.loc, self._flow.near(content))
-        return tfd.Normal(loc, style.scale * self._flow.shrink)
+        within = self._directions.posterior(style)
+        used = tf.convert_to_tensor(self._flow.used)
+        loc, _ = self._forward(within.loc * used, self._flow.near(content))
+        return tfd.Normal(loc, within.scale * self._flow.shrink)
 
     def before(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
-        return self._inverse(style, self._flow.near(content))
+        within = self._inverse(style, self._flow.near(content))
+        return self._directions.inverse(within)
 
     def log_prior(self, style: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+        within, log_det = self._directions.forward(style)
         near = self._flow.near(content)
-        return -self._flow.negative_log_likelihood(style, near)
+        return log_det - self._flow.negative_log_likelihood(within, near)
 
     def kl(
         self, learned: tfd.Normal, sample: tf.Tensor, content: tf.Tensor
@@ -166,8 +174,12 @@ class StyleFlow(NoStyleFlow):
         """
         steps = steps or steps_for(len(alone.style))
         self._remember(groups, seed)
+        self._flow.use(self._directions.find(alone.style, scale))
         style, content = (tf.concat(b, axis=0) for b in zip(alone, together))
-        pairs = Pairs(style, self._flow.near(content))
+        within, log_det = self._directions.forward(style)
+        pairs = Pairs(within, self._flow.near(content))
+        one = tfd.Normal(style[:1], scale[tf.newaxis])
+        scale = self._directions.posterior(one).scale[0]
         step = self._step(pairs, scale, steps)
         compiled = tf.function(step, autograph=False, jit_compile=True)
         seeds = (
@@ -176,7 +188,7 @@ class StyleFlow(NoStyleFlow):
         )
         losses = [compiled(next(seeds)) for _ in range(steps)]
         self._flow.fit_scale(*pairs.draw(next(seeds), MEASURED, 0.5), scale)
-        return float(tf.reduce_mean(losses[-100:]))
+        return float(tf.reduce_mean(losses[-100:]) - log_det)
 
     def _remember(self, groups: list[tf.Tensor], seed: int) -> None:
         """Let the flow know the contents of groups, by level, or of some."""

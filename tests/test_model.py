@@ -228,7 +228,8 @@ def test_the_flow_learns_from_each_observation_alone(flowing, batch):
     nats = flowing.codec.flow.nats(Pairs(style.loc, own), scale[0], SEED)
     np.testing.assert_allclose(nats, expected, rtol=1e-10)
     before = [w.numpy() for w in flowing.weights]
-    fitted = {id(w) for w in flowing.flow.weights}
+    parts = flowing.flow, flowing.directions
+    fitted = {id(weight) for part in parts for weight in part.weights}
     last = flowing.fit_style_flow(**batch, steps=150)
     assert last < np.mean(expected) - 1
     for weight, value in zip(flowing.weights, before, strict=True):
