@@ -26,7 +26,7 @@ class Directions(layers.Layer):
     each divided by what means and posterior spread together, so that all
     coordinates have a variance of one. Those in which means spread by less than
     `LEAST_SPREAD` of the posterior's scale, at most 0.11 nats each, are not to
-    be used. New ones are the identity.
+    be used. New ones are the identity, and remain so where all are.
 
     Args:
         dim: Dimensions.
@@ -65,6 +65,10 @@ class Directions(layers.Layer):
         variance, axes = variance[::-1], axes[:, ::-1]  # The largest first.
         variance = tf.maximum(variance, 0)
         spread = tf.sqrt(1 + variance)
+        used = (variance >= LEAST_SPREAD**2) | (tf.range(self.dim) == 0)
+        if tf.reduce_all(used):  # A flow does no better along others.
+            center, scale = tf.zeros_like(center), tf.ones_like(scale)
+            spread, axes = scale, tf.eye(self.dim, dtype=axes.dtype)
         found = (
             (self._center, center),
             (self._axes, axes / scale[:, tf.newaxis] / spread),
@@ -73,7 +77,7 @@ class Directions(layers.Layer):
         )
         for variable, value in found:
             variable.assign(tf.cast(value, variable.dtype))
-        return (variance >= LEAST_SPREAD**2) | (tf.range(self.dim) == 0)
+        return used
 
     def forward(self, style: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """To coordinates.

@@ -85,3 +85,11 @@ def test_what_is_not_used_is_neither_read_nor_changed(generator):
         other.numpy()[:, [0, 2, 3]], z.numpy()[:, [0, 2, 3]]
     )
     np.testing.assert_array_equal(other_log_det, log_det)
+
+
+def test_they_stay_where_all_are_used(directions, means, scale):
+    spread = means + np.random.default_rng(1).normal(size=means.shape)
+    assert np.all(directions.find(tf.constant(spread), tf.constant(scale)))
+    u, log_det = directions.forward(spread)
+    np.testing.assert_array_equal(u, spread)
+    assert log_det.numpy() == 0
