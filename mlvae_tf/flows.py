@@ -75,10 +75,11 @@ class ConditionalFlow(layers.Layer):
         self.num_layers, self.units = num_layers, units
         generator = np.random.default_rng(0)
         self._orders = [generator.permutation(dim) for _ in range(num_layers)]
-        # Where the permutations lead, so that the last can take it back.
-        place = np.arange(dim)
+        # Where each permutation leads, so that the last can take it back.
+        self._places, place = [], np.arange(dim)
         for order in self._orders:
             place = place[order]
+            self._places.append(place)
         self._last, self._first = np.argsort(place), place
         self._kept = dim // 2
         self._couplings = [self._coupling() for _ in range(num_layers)]
@@ -170,16 +171,14 @@ class ConditionalFlow(layers.Layer):
         )
 
     def _shift_and_log_stretch(
-        self,
-        coupling: keras.Sequential,
-        kept: tf.Tensor,
-        condition: tf.Tensor,
-        used: tf.Tensor,
+        self, number: int, kept: tf.Tensor, condition: tf.Tensor
     ) -> list[tf.Tensor]:
+        """What the coupling of this number does to the second half."""
         condition = (condition - self._mean) / self._deviation
+        used = tf.gather(self.used, self._places[number])
         read, changed = used[: self._kept], used[self._kept :]
         inputs = tf.concat([kept * read, condition], axis=-1)
-        shift, raw = tf.split(coupling(inputs), 2, axis=-1)
+        shift, raw = tf.split(self._couplings[number](inputs), 2, axis=-1)
         bound = MAX_LOG_STRETCH
         return [shift * changed, bound * tf.tanh(raw / bound) * changed]
 
@@ -195,12 +194,12 @@ class ConditionalFlow(layers.Layer):
         Returns:
             `(z, log_det)`: `[N, dim]`, and log |det dz/du|, `[N]`.
         """
-        log_det, used = tf.zeros_like(u[:, 0]), tf.convert_to_tensor(self.used)
-        for order, coupling in zip(self._orders, self._couplings):
-            u, used = (tf.gather(of, order, axis=-1) for of in (u, used))
+        log_det = tf.zeros_like(u[:, 0])
+        for number, order in enumerate(self._orders):
+            u = tf.gather(u, order, axis=-1)
             kept, changed = u[:, : self._kept], u[:, self._kept :]
             shift, log_stretch = self._shift_and_log_stretch(
-                coupling, kept, condition, used
+                number, kept, condition
             )
             changed = changed * tf.exp(log_stretch) + shift
             log_det += tf.reduce_sum(log_stretch, axis=-1)
@@ -209,21 +208,15 @@ class ConditionalFlow(layers.Layer):
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """From z to u, each `[N, dim]`; the inverse of `forward`."""
-        z, used = (
-            tf.gather(of, self._first, axis=-1)
-            for of in (z, tf.convert_to_tensor(self.used))
-        )
-        steps = reversed(list(zip(self._orders, self._couplings)))
-        for order, coupling in steps:
+        z = tf.gather(z, self._first, axis=-1)
+        for number, order in reversed(list(enumerate(self._orders))):
             kept, changed = z[:, : self._kept], z[:, self._kept :]
             shift, log_stretch = self._shift_and_log_stretch(
-                coupling, kept, condition, used
+                number, kept, condition
             )
             changed = (changed - shift) * tf.exp(-log_stretch)
             z = tf.concat([kept, changed], axis=-1)
-            z, used = (
-                tf.gather(of, np.argsort(order), axis=-1) for of in (z, used)
-            )
+            z = tf.gather(z, np.argsort(order), axis=-1)
         return z
 
     def negative_log_likelihood(
