@@ -11,7 +11,7 @@ from keras import layers
 
 from mlvae_tf.errors import InputError
 
-MAX_LOG_STRETCH = 2.0
+MAX_LOG_STRETCH = 5.0  # Of all couplings together.
 MAX_PROTOTYPES = 256
 _LEAST_DEVIATION = 1e-3
 _FAR = 1e6  # Where no condition is, nor a prototype.
@@ -61,7 +61,7 @@ class ConditionalFlow(layers.Layer):
         dim: int,
         condition_dim: int | tuple[int, ...],
         num_layers: int = 10,
-        units: int = 64,
+        units: int = 128,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -179,7 +179,7 @@ class ConditionalFlow(layers.Layer):
         read, changed = used[: self._kept], used[self._kept :]
         inputs = tf.concat([kept * read, condition], axis=-1)
         shift, raw = tf.split(self._couplings[number](inputs), 2, axis=-1)
-        bound = MAX_LOG_STRETCH
+        bound = MAX_LOG_STRETCH / self.num_layers
         return [shift * changed, bound * tf.tanh(raw / bound) * changed]
 
     def forward(

@@ -29,13 +29,13 @@ from mlvae_tf import noise, objective
 from mlvae_tf.directions import Directions
 from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
-FLOW_NOISE = 0.005  # Of a posterior's scale, on what the flow learns from.
-ROWS, RATE, WEIGHT_DECAY = 256, 3e-3, 0.1  # To fit it.
-STEPS = 1000, 6000  # At least and at most, and in between ...
-PER_STEP = 10  # ... one for so many observations.
+FLOW_NOISE = 0.05  # Of a posterior's scale, on what the flow learns from.
+ROWS, RATE, WEIGHT_DECAY = 512, 3e-3, 0.1  # To fit it.
+STEPS = 50, 6000  # At least and at most, and in between ...
+PER_STEP = 8  # ... one for so many observations.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
-TOGETHER = 0.3  # Share of the contents that are of groups.
+TOGETHER = 0.2  # Share of the contents that are of groups.
 _LEAST_VARIANCE = 0.01  # Of the means, in a dimension that is not used.
 
 
@@ -62,7 +62,8 @@ class Pairs(NamedTuple):
 def steps_for(observations: int) -> int:
     """In how many steps a flow learns from so many observations.
 
-    Few are soon learned by heart.
+    Few are soon learned by heart, and what has been gives no style of another
+    observation.
     """
     least, most = STEPS
     return min(max(observations // PER_STEP, least), most)

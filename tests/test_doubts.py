@@ -22,6 +22,7 @@ GOOD = Signs(
     chance={"content": 0.2},
     explained=0.8,
     explained_held_out=0.65,
+    reach=1.2,
 )
 
 
@@ -39,6 +40,11 @@ def test_of_a_good_training_nothing_is_said():
     assert not doubts.of_signs(GOOD, SETTINGS)
     nowhere = dataclasses.replace(GOOD, accuracy={}, explained_held_out=None)
     assert not doubts.of_signs(nowhere, SETTINGS)
+    nowhere = dataclasses.replace(GOOD, reach=None)
+    assert not doubts.of_signs(nowhere, SETTINGS)
+    without_a_flow = {**SETTINGS, "style_flow": 0}
+    far = dataclasses.replace(GOOD, reach=9.0)
+    assert not doubts.of_signs(far, without_a_flow)
     learned_nothing = dataclasses.replace(
         GOOD, explained=0.0, explained_held_out=-0.1
     )
@@ -83,6 +89,7 @@ def test_of_a_good_training_nothing_is_said():
             "overfit",
             "80% of what differs between them, and 40% of others",
         ),
+        ({"reach": 5.5}, "style_far", "others lie 5.5 times as far out"),
     ],
 )
 def test_each_failure_is_named_alone(changed, kind, words):

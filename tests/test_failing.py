@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mlvae_tf import style_flow
 from mlvae_tf.runs import evaluation, training, workdir
 from mlvae_tf.runs.config import Config
 
@@ -61,6 +62,15 @@ def test_a_failing_training_is_named(tmp_path, generator, kind, capsys):
     found = run(tmp_path, generator, kind, FAILING[kind])
     assert kind in found
     assert capsys.readouterr().out.count("doubt, at the end: ") == len(found)
+
+
+@pytest.mark.slow
+def test_a_flow_that_learned_by_heart_is_named(
+    tmp_path, generator, monkeypatch
+):
+    monkeypatch.setattr(style_flow, "STEPS", (1000, 6000))
+    settings = {"steps": 1000, "style_flow": 10, "style_dim": 8}
+    assert "style_far" in run(tmp_path, generator, "overfit", settings)
 
 
 @pytest.mark.slow

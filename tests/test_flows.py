@@ -104,7 +104,7 @@ def test_config_round_trip():
 
 
 def test_impossible_sizes():
-    with pytest.raises(ValueError, match="at least 1: got 2, 0, 10 and 64"):
+    with pytest.raises(ValueError, match="at least 1: got 2, 0, 10 and 128"):
         ConditionalFlow(2, 0)
 
 

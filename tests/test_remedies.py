@@ -21,6 +21,7 @@ ALL = {
     "ignored": remedies.ignored,
     "style_tells": remedies.style_tells,
     "content_tells": lambda of: remedies.content_tells(of, "font"),
+    "far": remedies.far,
     "overfit": remedies.overfit,
     "short": lambda of: remedies.short(of, 20, 1000),
     "still_gaining": remedies.still_gaining,
@@ -105,6 +106,7 @@ def test_no_advice_is_what_the_run_has_already(kind):
             "--content_contrast=90, --level_dims=character:24,font:16 or "
             "data of more combinations",
         ),
+        ("far", {}, "--style_flow=5, --style_dim=5 or more data"),
         ("overfit", {}, "--epochs=25, --hidden_units=250 or more data"),
         ("overfit", {"trunk": "linear"}, "--epochs=25 or more data"),
         ("short", {}, "--epochs=2500 or more"),

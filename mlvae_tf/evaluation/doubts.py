@@ -19,6 +19,7 @@ OVERFIT = 0.25  # Of what is drawn of training observations.
 LEAST_EXPLAINED = 0.1  # Of the variance, by a model that has learned any.
 LEAST_STEPS = 500  # Of a training.
 STILL_GAINING = 0.05  # Of what validations gained in all.
+FAR = 2.0  # Times as far as those it learned from, of styles by a flow.
 TELLING = 0.1  # Accuracy beyond chance, of a latent that names the group.
 STYLE = "style"
 
@@ -28,8 +29,9 @@ class Doubt(NamedTuple):
 
     Attributes:
         kind: Which: `"groups"`, `"content"`, `"style"`, `"told"`,
-            `"content_ignored"`, `"style_ignored"`, `"overfit"`, `"length"`;
-            of several levels with their names in the place of `"content"`.
+            `"content_ignored"`, `"style_ignored"`, `"style_far"`, `"overfit"`,
+            `"length"`; of several levels with their names in the place of
+            `"content"`.
         finding: In words.
         remedy: What to try, a sentence without its full stop.
     """
@@ -93,6 +95,7 @@ def of_signs(seen: Signs, settings: Settings) -> list[Doubt]:
         *_of_latents(seen, settings),
         *_of_decoder(seen.drawn, settings),
         *_of_style(seen, settings),
+        *_of_flow(seen, settings),
         *_of_contents(seen, settings),
         *_of_fit(seen, settings),
     ]
@@ -175,6 +178,17 @@ def _of_style(seen: Signs, settings: Settings) -> list[Doubt]:
         remedy = f"Try {remedies.style_tells(settings)}"
         found.append(Doubt("told", finding, remedy))
     return found
+
+
+def _of_flow(seen: Signs, settings: Settings) -> list[Doubt]:
+    """Whether the flow of the style fits what it did not learn from."""
+    if not settings["style_flow"] or not seen.reach or seen.reach <= FAR:
+        return []
+    finding = (
+        "the flow has learned the training styles by heart: those of others "
+        f"lie {seen.reach:.1f} times as far out, and in a swap may draw nothing"
+    )
+    return [Doubt("style_far", finding, f"Try {remedies.far(settings)}")]
 
 
 def _of_contents(seen: Signs, settings: Settings) -> list[Doubt]:

@@ -59,6 +59,15 @@ def style_tells(settings: Settings) -> str:
     )
 
 
+def far(settings: Settings) -> str:
+    """Of a flow that has learned by heart."""
+    return _either(
+        _times(settings, "style_flow", 0.5)
+        + _times(settings, "style_dim", 0.5)
+        + ["more data"]
+    )
+
+
 def content_tells(settings: Settings, level: str) -> str:
     """Of a level whose content names the groups of another.
 

@@ -75,6 +75,9 @@ class Signs:
         explained: The share of the variance of training observations that is
             drawn.
         explained_held_out: The same of held-out ones; None without any.
+        reach: How far the styles of held-out observations lie from where a
+            style most likely is, over how far those of training observations
+            do, by medians; None without either.
     """
 
     kl: dict[str, Array]
@@ -84,6 +87,7 @@ class Signs:
     chance: dict[str, float]
     explained: float
     explained_held_out: float | None
+    reach: float | None = None
 
     @property
     def active(self) -> dict[str, int]:
@@ -109,9 +113,10 @@ def look(model: MLVAE, sample: Sample) -> Signs:
         learned[style] = _learned_styles(model, train, posteriors)
     accuracy: dict[str, dict[str, float]] = {}
     chance: dict[str, float] = {}
-    explained_held_out = None
+    explained_held_out = reach = None
     if held_out is not None:
         others = _by_level(model, held_out)
+        reach = _reach(model, posteriors, others)
         accuracy, chance = _accuracies(model, posteriors, others)
         explained_held_out = _explained(model, held_out, others, variance)
     return Signs(
@@ -122,6 +127,7 @@ def look(model: MLVAE, sample: Sample) -> Signs:
         chance,
         _explained(model, train, posteriors, variance),
         explained_held_out,
+        reach,
     )
 
 
@@ -225,6 +231,19 @@ def _means(model: MLVAE, posteriors: dict[str, Posteriors]) -> dict[str, Array]:
     means = {name: of.content.loc.numpy() for name, of in posteriors.items()}
     style = next(iter(posteriors.values())).style.loc.numpy()
     return means | ({model.style.name: style} if model.style_dim else {})
+
+
+def _reach(
+    model: MLVAE, train: dict[str, Posteriors], test: dict[str, Posteriors]
+) -> float | None:
+    """How far held-out styles lie, over how far those learned from do."""
+    if not model.style_dim:
+        return None
+    near, far = (
+        np.median(np.linalg.norm(_means(model, of)[model.style.name], axis=-1))
+        for of in (train, test)
+    )
+    return _share(float(far), float(near))
 
 
 def _explained(
