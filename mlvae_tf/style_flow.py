@@ -31,7 +31,7 @@ from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
 FLOW_NOISE = 0.05  # Of a posterior's scale, on what the flow learns from.
 ROWS, RATE, WEIGHT_DECAY = 512, 3e-3, 0.1  # To fit it.
-STEPS = 50, 6000  # At least and at most, and in between ...
+STEPS = 100, 6000  # At least and at most, and in between ...
 PER_STEP = 8  # ... one for so many observations.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
