@@ -35,6 +35,9 @@ class ConditionalFlow(layers.Layer):
         u_1 -> u_1
         u_2 -> u_2 exp(a(u_1, c)) + b(u_1, c)
 
+    All together stretch by e^`MAX_LOG_STRETCH` at most: what a flow has not
+    seen may not end up anywhere.
+
     With `negative_log_likelihood` as its loss it learns the density of u given
     c: then z has one normal distribution whatever the condition, which is to
     say that z knows nothing of c. Nothing is lost, since the map is

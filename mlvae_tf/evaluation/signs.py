@@ -87,7 +87,7 @@ class Signs:
     chance: dict[str, float]
     explained: float
     explained_held_out: float | None
-    reach: float | None = None
+    reach: float | None
 
     @property
     def active(self) -> dict[str, int]:
