@@ -210,7 +210,7 @@ class GroupedModel(GroupedTrainer):
                 enough.
             group_ids: `[N]`, integers or strings, in any order.
             seed: Of its draws.
-            steps: How many to take; by default one for eight observations, 100
+            steps: How many to take; by default one for six observations, 100
                 at least and 6,000 at most.
 
         Returns:

@@ -18,10 +18,11 @@ therefore has the divergence of the learned posterior from that prior.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
@@ -29,10 +30,9 @@ from mlvae_tf import noise, objective
 from mlvae_tf.directions import Directions
 from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
 
-FLOW_NOISE = 0.05  # Of a posterior's scale, on what the flow learns from.
 ROWS, RATE, WEIGHT_DECAY = 512, 3e-3, 0.1  # To fit it.
 STEPS = 100, 6000  # At least and at most, and in between ...
-PER_STEP = 8  # ... one for so many observations.
+PER_STEP = 6  # ... one for so many observations.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
 TOGETHER = 0.2  # Share of the contents that are of groups.
@@ -67,6 +67,15 @@ def steps_for(observations: int) -> int:
     """
     least, most = STEPS
     return min(max(observations // PER_STEP, least), most)
+
+
+def noise_for(observations: int, groups: Iterable[int]) -> float:
+    """The noise on so many means, of so many groups by level.
+
+    In units of their spread, the error that the mean of a group has of itself:
+    what is finer is not known. The level with most in a group decides.
+    """
+    return float(np.sqrt(min(groups) / observations))
 
 
 class NoStyleFlow:
@@ -181,7 +190,8 @@ class StyleFlow(NoStyleFlow):
         pairs = Pairs(within, self._flow.near(content))
         one = tfd.Normal(style[:1], scale[tf.newaxis])
         scale = self._directions.posterior(one).scale[0]
-        step = self._step(pairs, scale, steps)
+        share = noise_for(len(alone.style), map(len, groups))
+        step = self._step(pairs, scale, share, steps)
         compiled = tf.function(step, autograph=False, jit_compile=True)
         seeds = (
             noise.of_step(seed, noise.Stream.STYLE_FLOW, number)
@@ -203,7 +213,7 @@ class StyleFlow(NoStyleFlow):
         )
 
     def _step(
-        self, pairs: Pairs, scale: tf.Tensor, steps: int
+        self, pairs: Pairs, scale: tf.Tensor, share: float, steps: int
     ) -> Callable[[tf.Tensor], tf.Tensor]:
         """One of so many steps: from its seed to its loss."""
         deviations = self._flow.adapt(pairs.content)
@@ -219,7 +229,7 @@ class StyleFlow(NoStyleFlow):
             content = noise.sample(some.content, spread, seeds[2])
             with tf.GradientTape() as tape:
                 nats = self.nats(
-                    some._replace(content=content), scale, seeds[1]
+                    some._replace(content=content), scale, share, seeds[1]
                 )
                 loss = tf.reduce_mean(nats)
             gradients = tape.gradient(loss, [v.value for v in variables])
@@ -229,21 +239,20 @@ class StyleFlow(NoStyleFlow):
         return step
 
     def nats(
-        self, pairs: Pairs, scale: tf.Tensor, seed: tf.Tensor
+        self, pairs: Pairs, scale: tf.Tensor, share: float, seed: tf.Tensor
     ) -> tf.Tensor:
-        """-log p(style | content), `[n]`.
+        """-log p(style | content) of means with noise, `[n]`.
 
-        Of the means, with some of the posterior's noise: what is far below it
-        is not worth stretching. With prior variance 1, the means have what the
-        posteriors leave of it.
+        With prior variance 1, the means have what the posteriors leave of it.
 
         Args:
             pairs: `[n, dim]` each.
             scale: The one scale of the posteriors, `[dim]`.
+            share: Of the means' spread, the noise.
             seed: int32 `[2]`.
         """
-        variance = tf.square(scale)
-        left = tf.maximum(1 - variance, _LEAST_VARIANCE)
-        noisy = noise.sample(pairs.style, FLOW_NOISE * scale, seed)
-        spread = tf.sqrt(left + FLOW_NOISE**2 * variance)
+        left = tf.maximum(1 - tf.square(scale), _LEAST_VARIANCE)
+        spread = tf.sqrt(left)
+        noisy = noise.sample(pairs.style, share * spread, seed)
+        spread *= (1 + share**2) ** 0.5
         return self._flow.negative_log_likelihood(noisy, pairs.content, spread)

@@ -218,14 +218,12 @@ def test_the_flow_learns_from_each_observation_alone(flowing, batch):
     style = flowing.codec.learned_style(features, {"content": own})
     scale = style.scale.numpy()
     assert np.ptp(scale, axis=0).max() == 0  # All have one.
-    share = style_flow.FLOW_NOISE
     draws = noise.normal(SEED, 12, 2, dtype="float64")
-    noisy = style.loc + share * scale * draws
-    left = np.maximum(1 - scale[0] ** 2, 0.01)
+    spread = np.sqrt(np.maximum(1 - scale[0] ** 2, 0.01))
     expected = flowing.flow.negative_log_likelihood(
-        noisy, own, np.sqrt(left + share**2 * scale[0] ** 2)
+        style.loc + 0.1 * spread * draws, own, np.sqrt(1.01) * spread
     )
-    nats = flowing.codec.flow.nats(Pairs(style.loc, own), scale[0], SEED)
+    nats = flowing.codec.flow.nats(Pairs(style.loc, own), scale[0], 0.1, SEED)
     np.testing.assert_allclose(nats, expected, rtol=1e-10)
     before = [w.numpy() for w in flowing.weights]
     parts = flowing.flow, flowing.directions
@@ -235,6 +233,12 @@ def test_the_flow_learns_from_each_observation_alone(flowing, batch):
     for weight, value in zip(flowing.weights, before, strict=True):
         if id(weight) not in fitted:
             np.testing.assert_array_equal(weight, value)
+
+
+def test_no_more_is_learned_of_means_than_groups_tell():
+    assert style_flow.noise_for(600, [6]) == pytest.approx(0.1)
+    assert style_flow.noise_for(600, [24, 6]) == pytest.approx(0.1)
+    assert style_flow.noise_for(3, [3]) == 1
 
 
 def test_hands_are_of_one_group_and_as_large_as_can_be(generator):
