@@ -4,6 +4,7 @@ import pytest
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.source import Source
 from mlvae_tf.data.splits import split, split_as_trained
+from mlvae_tf.evaluation import notes
 
 
 def grouped(ids, first=0):
@@ -192,6 +193,26 @@ def test_a_copy_in_the_test_split_stays_a_test():
     before = split(source)
     after = split_as_trained(source, before.train.keys)
     assert len(before.test) == len(after.test) == 3
+    # There is nothing else to measure.
+    assert before.evaluation is before.test
+    assert "3 held out are copies of ones to learn from" in before.notes[-1]
+    (note,) = notes.of_copies(before)
+    assert note.startswith("every held-out observation is a copy of one")
+
+
+def test_copies_of_what_is_trained_on_are_not_measured():
+    train, new = grouped([0] * 8 + [1] * 8), grouped([0, 1], first=50)
+    # The first of group 0, the same of group 1, and two that are new.
+    alike = GroupedData.of(train.observations[:1], np.array([1]))
+    test = GroupedData.join([train[np.arange(1)], alike, new])
+    splits = split(Source(train, test))
+    assert splits.copies.tolist() == [True, False, False, False]
+    assert rows(splits.evaluation) == {0, 50, 51}
+    assert splits.evaluation.group_ids.tolist() == [1, 0, 1]
+    assert len(splits.test) == 4
+    (note,) = notes.of_copies(splits)
+    assert note.startswith("1 of 4 held-out observations are copies of ones")
+    assert not notes.of_copies(split(Source(train, new)))
 
 
 def test_a_training_is_validated_on_the_test_split_only_without_another():

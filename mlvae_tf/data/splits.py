@@ -8,6 +8,7 @@ since.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -42,9 +43,27 @@ class Splits:
     skipped: tuple[str, ...] = ()
 
     @property
-    def evaluation(self) -> GroupedData | None:
-        """What the results on the training groups are measured on."""
+    def held_out(self) -> GroupedData | None:
+        """The test split, or what was held out of the training groups."""
         return self.test if self.test is not None else self.validation
+
+    @functools.cached_property
+    def evaluation(self) -> GroupedData | None:
+        """What the results on the training groups are measured on.
+
+        That is `held_out` without what is in `train` as well, unless all is: a
+        copy says no more than that it was seen before.
+        """
+        held_out, copies = self.held_out, self.copies
+        if held_out is None or copies.all() or not copies.any():
+            return held_out
+        return held_out[~copies]
+
+    @property
+    def copies(self) -> np.ndarray:
+        """Which of `held_out` are in `train` as well, bool `[M]`."""
+        keys = () if self.held_out is None else self.held_out.keys
+        return np.isin(keys, self.train.keys)
 
     @property
     def measured(self) -> GroupedData:
@@ -196,4 +215,9 @@ def _describe(splits: Splits) -> str:
         )
     if splits.evaluation is None and splits.unseen is None:
         text += "; nothing held out to evaluate on"
+    if splits.copies.any():
+        text += (
+            f"; {np.count_nonzero(splits.copies)} held out are copies of ones "
+            "to learn from"
+        )
     return text

@@ -44,6 +44,22 @@ def sizes(splits: Splits) -> dict[str, dict[str, Any]]:
     }
 
 
+def of_copies(splits: Splits) -> list[str]:
+    """What becomes of copies of observations that were trained on."""
+    copies = splits.copies
+    if not copies.any():
+        return []
+    if copies.all():
+        return [
+            "every held-out observation is a copy of one trained on: figures "
+            "are of what was learned, not of anything new"
+        ]
+    return [
+        f"{np.count_nonzero(copies)} of {len(copies)} held-out observations "
+        "are copies of ones trained on, and are not measured"
+    ]
+
+
 def of_groups(train: int, held_out: int, asked: int) -> list[str]:
     """Of how many groups it is asked which one, and of how many not.
 

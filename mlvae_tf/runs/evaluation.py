@@ -19,6 +19,7 @@ from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import crossed, doubts, measure, report, tables
 from mlvae_tf.evaluation.measure import Measured
+from mlvae_tf.evaluation.notes import of_copies
 from mlvae_tf.evaluation.posteriors import Counts, in_words
 from mlvae_tf.evaluation.tables import Table
 from mlvae_tf.guards import as_input_error
@@ -43,7 +44,7 @@ def _measurable(splits: Splits, dataset: str) -> tuple[Splits, list[str]]:
     Raises:
         InputError: If nothing is left to evaluate on.
     """
-    held_out, notes = splits.evaluation, []
+    held_out, notes = splits.evaluation, of_copies(splits)
     if held_out is not None and len(held_out.groups) < 2:
         notes.append(
             f"held-out observations are of one group, {held_out.groups[0]}: "
