@@ -6,7 +6,9 @@ compares, with the networks of the preset mnist_5k and 28x28 images, the
 signature `encode` of the loaded SavedModel with the live model's compiled
 `encode` on the same batches of 1,024, the two by turns; both check what they
 get. Then single observations, one call after the other: the seconds of which
-one in two, and one in a hundred, take longer. Prints a Markdown table.
+one in two, and one in a hundred, take longer. Prints a Markdown table. With
+`--style_flow=10` the style is as `train.py` makes it by default, read given the
+content and with a flow behind it.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ _TURNS = flags.DEFINE_integer("turns", 11, "Turns of each of the two.")
 _BATCHES = flags.DEFINE_integer("batches", 200, "Batches of a turn.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Observations.")
 _CALLS = flags.DEFINE_integer("calls", 10_000, "Of a single observation.")
+_STYLE_FLOW = flags.DEFINE_integer(
+    "style_flow", 0, "Of the model, as train.py."
+)
 
 
 def make_both() -> dict[str, Callable[..., Any]]:
@@ -38,7 +43,13 @@ def make_both() -> dict[str, Callable[..., Any]]:
 
     from mlvae_tf.model import MLVAE
 
-    model = MLVAE(SHAPE, hidden_units=(500, 500), activation="relu")
+    model = MLVAE(
+        SHAPE,
+        hidden_units=(500, 500),
+        activation="relu",
+        style_given_content=_STYLE_FLOW.value > 0,
+        style_flow=_STYLE_FLOW.value,
+    )
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder, "1")
         model.export(place)
