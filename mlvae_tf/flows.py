@@ -177,13 +177,17 @@ class ConditionalFlow(layers.Layer):
         self, number: int, kept: tf.Tensor, condition: tf.Tensor
     ) -> list[tf.Tensor]:
         """What the coupling of this number does to the second half."""
-        condition = (condition - self._mean) / self._deviation
-        used = tf.gather(self.used, self._places[number])
-        read, changed = used[: self._kept], used[self._kept :]
-        inputs = tf.concat([kept * read, condition], axis=-1)
-        shift, raw = tf.split(self._couplings[number](inputs), 2, axis=-1)
+        changed = self._places[number][self._kept :]
+        used = tf.gather(self.used, np.tile(changed, 2))
+        inputs = tf.concat([kept, condition], axis=-1)
+        both = self._couplings[number](inputs) * used
+        shift, raw = tf.split(both, 2, axis=-1)
         bound = MAX_LOG_STRETCH / self.num_layers
-        return [shift * changed, bound * tf.tanh(raw / bound) * changed]
+        return [shift, bound * tf.tanh(raw / bound)]
+
+    def _halves(self, values: tf.Tensor) -> list[tf.Tensor]:
+        """What a coupling reads, and what it changes."""
+        return tf.split(values, [self._kept, self.dim - self._kept], axis=-1)
 
     def forward(
         self, u: tf.Tensor, condition: tf.Tensor
@@ -197,30 +201,35 @@ class ConditionalFlow(layers.Layer):
         Returns:
             `(z, log_det)`: `[N, dim]`, and log |det dz/du|, `[N]`.
         """
+        condition = (condition - self._mean) / self._deviation
+        read = u * self.used
+        unused, u = u - read, read
         log_det = tf.zeros_like(u[:, 0])
         for number, order in enumerate(self._orders):
-            u = tf.gather(u, order, axis=-1)
-            kept, changed = u[:, : self._kept], u[:, self._kept :]
+            kept, changed = self._halves(tf.gather(u, order, axis=-1))
             shift, log_stretch = self._shift_and_log_stretch(
                 number, kept, condition
             )
             changed = changed * tf.exp(log_stretch) + shift
             log_det += tf.reduce_sum(log_stretch, axis=-1)
             u = tf.concat([kept, changed], axis=-1)
-        return tf.gather(u, self._last, axis=-1), log_det
+        return tf.gather(u, self._last, axis=-1) + unused, log_det
 
     def inverse(self, z: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """From z to u, each `[N, dim]`; the inverse of `forward`."""
-        z = tf.gather(z, self._first, axis=-1)
+        condition = (condition - self._mean) / self._deviation
+        read = z * self.used
+        unused = z - read
+        z = tf.gather(read, self._first, axis=-1)
         for number, order in reversed(list(enumerate(self._orders))):
-            kept, changed = z[:, : self._kept], z[:, self._kept :]
+            kept, changed = self._halves(z)
             shift, log_stretch = self._shift_and_log_stretch(
                 number, kept, condition
             )
             changed = (changed - shift) * tf.exp(-log_stretch)
             z = tf.concat([kept, changed], axis=-1)
             z = tf.gather(z, np.argsort(order), axis=-1)
-        return z
+        return z + unused
 
     def negative_log_likelihood(
         self, u: tf.Tensor, condition: tf.Tensor, scale: tf.Tensor | float = 1.0

@@ -14,6 +14,7 @@ def flow(request, generator):
     flow.set_weights(
         [generator.normal(size=w.shape) * 0.7 for w in flow.get_weights()]
     )
+    flow.use(np.arange(flow.dim) != 2)
     return flow
 
 
@@ -38,6 +39,16 @@ def test_inverse(flow, inputs):
     z, _ = flow.forward(u, condition)
     assert not np.allclose(z, u)
     np.testing.assert_allclose(flow.inverse(z, condition), u, atol=1e-10)
+
+
+def test_what_is_not_used_is_neither_read_nor_changed(flow, inputs):
+    u, condition = inputs
+    z, log_det = flow.forward(u, condition)
+    unused = (np.arange(flow.dim) == 2).astype(float)
+    moved = flow.forward(u + unused, condition)
+    np.testing.assert_allclose(moved[0], z + unused, rtol=1e-12)
+    np.testing.assert_array_equal(moved[1], log_det)
+    np.testing.assert_allclose((z - u) * unused, 0, atol=1e-12)
 
 
 def test_log_det(flow, inputs):
