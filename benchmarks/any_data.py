@@ -71,11 +71,17 @@ def speakers() -> Arrays:
     """Nine men saying two Japanese vowels, 12 coefficients over time."""
     from aeon.datasets import load_japanese_vowels  # type: ignore
 
-    series, ids = load_japanese_vowels(split="train")
+    parts = {split: load_japanese_vowels(split) for split in ("train", "test")}
+    series = [one for found, _ in parts.values() for one in found]
     cut = [np.transpose(one)[:25] for one in series]
     padded = [np.pad(one, [(0, 25 - len(one)), (0, 0)]) for one in cut]
-    values = np.array(padded, np.float32)
-    return {"observations": values, "group_ids": ids}
+    return {
+        "observations": np.array(padded, np.float32),
+        "group_ids": np.concatenate([ids for _, ids in parts.values()]),
+        "split": np.repeat(
+            list(parts), [len(ids) for _, ids in parts.values()]
+        ),
+    }
 
 
 def sensors() -> Arrays:
