@@ -215,6 +215,17 @@ def test_copies_of_what_is_trained_on_are_not_measured():
     assert not notes.of_copies(split(Source(train, new)))
 
 
+def test_a_copy_has_the_same_groups_on_all_levels():
+    def two_levels(visits):
+        ids = {"patient": np.array([0, 0, 1, 1]), "visit": np.array(visits)}
+        return GroupedData.of(np.zeros((4, 1), np.float32), ids)
+
+    train = two_levels(["a", "b", "c", "d"])
+    test = two_levels(["a", "new", "c", "new"])
+    splits = split(Source(train, test))
+    assert splits.copies.tolist() == [True, False, True, False]
+
+
 def test_a_training_is_validated_on_the_test_split_only_without_another():
     source = Source(grouped([0] * 4 + [1] * 4), grouped([0, 1], first=8))
     splits = split(source, holdout_observations=0.5)

@@ -12,7 +12,7 @@ import functools
 
 import numpy as np
 
-from mlvae_tf.data import holdout
+from mlvae_tf.data import holdout, identity
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.source import Source
 from mlvae_tf.errors import InputError
@@ -61,9 +61,13 @@ class Splits:
 
     @property
     def copies(self) -> np.ndarray:
-        """Which of `held_out` are in `train` as well, bool `[M]`."""
-        keys = () if self.held_out is None else self.held_out.keys
-        return np.isin(keys, self.train.keys)
+        """Which of `held_out` are in `train` as well, bool `[M]`.
+
+        Values and groups are alike, on all levels.
+        """
+        if self.held_out is None:
+            return np.zeros(0, bool)
+        return np.isin(_marks(self.held_out), _marks(self.train))
 
     @property
     def measured(self) -> GroupedData:
@@ -84,6 +88,15 @@ class Splits:
     def monitored(self) -> GroupedData | None:
         """What a training is validated on: not the test split, if it can."""
         return self.validation if self.validation is not None else self.test
+
+
+def _marks(data: GroupedData) -> np.ndarray:
+    """Keys that tell the other levels' groups apart as well, uint64 `[N]`."""
+    marks = data.keys
+    for of_level in data.others.values():
+        keys = identity.of_groups(of_level.groups)
+        marks = marks + keys[of_level.group_index]
+    return marks
 
 
 def split(
