@@ -59,7 +59,7 @@ class Splits:
             return held_out
         return held_out[~copies]
 
-    @property
+    @functools.cached_property
     def copies(self) -> np.ndarray:
         """Which of `held_out` are in `train` as well, bool `[M]`.
 
@@ -228,9 +228,6 @@ def _describe(splits: Splits) -> str:
         )
     if splits.evaluation is None and splits.unseen is None:
         text += "; nothing held out to evaluate on"
-    if splits.copies.any():
-        text += (
-            f"; {np.count_nonzero(splits.copies)} held out are copies of ones "
-            "to learn from"
-        )
+    if copies := np.count_nonzero(splits.copies):
+        text += f"; {copies} held out are copies of ones to learn from"
     return text
