@@ -32,7 +32,7 @@ FLOORS = (
     "store.table store.layout store.tables store.encoding store.levels",
     "store.embeddings store.beam store",
     "evaluation.bootstrap evaluation.posteriors evaluation.representations",
-    "evaluation.classifiers evaluation.probes",
+    "evaluation.together evaluation.classifiers evaluation.probes",
     "evaluation.calibration evaluation.judge",
     "evaluation.likelihood evaluation.shots evaluation.verification",
     "evaluation.swaps evaluation.unseen evaluation.names",

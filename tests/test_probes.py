@@ -177,6 +177,19 @@ def test_interval_is_that_of_the_normal_limit(generator):
     assert high - low == pytest.approx(2 * error * np.sqrt(10), rel=0.2)
 
 
+def test_interval_of_what_is_right_is_binomial(generator):
+    right = generator.uniform(size=400) < 0.9
+    found = estimate(right)
+    assert found.value == right.mean()
+    expected = scipy.stats.binom(400, right.mean()).ppf([0.025, 0.975]) / 400
+    np.testing.assert_allclose(found[1:], expected, atol=0.006)
+    # Ten passes over the same 400 tell no more than one.
+    pooled = estimate(np.tile(right, 10), size=400)
+    np.testing.assert_allclose(pooled, found, atol=1e-12)
+    drawn = estimate(right.astype(float))
+    np.testing.assert_allclose(drawn, found, atol=0.006)
+
+
 def test_values_and_intervals_are_parted():
     some = Estimate(0.5, 0.4, 0.6)
     values, intervals = separate({"a": {"1": some}, "b": 2.0, "c": {"d": 3}})

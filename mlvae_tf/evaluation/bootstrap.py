@@ -25,8 +25,10 @@ def estimate(
 ) -> Estimate:
     """The mean, and a 95% percentile bootstrap interval of it.
 
+    Of what is right or wrong, how many of a resample are right is binomial.
+
     Args:
-        scores: `[M]`, one per unit that was measured.
+        scores: `[M]`, one per unit that was measured, numbers or bools.
         size: Units in a resample, where several passes over the same `size`
             units are in `scores`. Defaults to `M`.
         seed: Seed of the draws.
@@ -35,12 +37,14 @@ def estimate(
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
     generator = noise.generator(seed, noise.Stream.BOOTSTRAP)
-    size = size or len(scores)
+    size, mean = size or len(scores), float(scores.mean(dtype=np.float64))
+    if scores.dtype == bool:
+        return _around(mean, generator.binomial(size, mean, RESAMPLES) / size)
     means = [
         generator.choice(scores, size).mean(dtype=np.float64)
         for _ in range(RESAMPLES)
     ]
-    return _around(float(scores.mean(dtype=np.float64)), means)
+    return _around(mean, means)
 
 
 def estimate_statistic(
@@ -112,7 +116,7 @@ def by_chance(
     return _around(float(np.mean(largest)), largest)
 
 
-def _around(value: float, resampled: list[float]) -> Estimate:
+def _around(value: float, resampled: Sequence[float] | np.ndarray) -> Estimate:
     return Estimate(value, *np.nanquantile(resampled, [0.025, 0.975]).tolist())
 
 

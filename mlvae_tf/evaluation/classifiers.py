@@ -12,24 +12,20 @@ What each costs hardly grows with the number of groups, but for the last.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from mlvae_tf import noise, progress
 from mlvae_tf.evaluation.representations import group_means
+from mlvae_tf.evaluation.together import alone_and_quiet
 
 HIDDEN = 256, 256
 MAX_STEPS = 6000  # Of a network.
@@ -39,18 +35,6 @@ NEIGHBOURS = 10
 MAX_TREES = 1000  # Of gradient boosting, over all groups.
 
 Array = np.ndarray
-
-
-@contextlib.contextmanager
-def _alone_and_quiet() -> Iterator[None]:
-    """One thread, and no warnings of what is as it should be."""
-    # OpenMP's threads wait for each other by spinning: on a busy machine
-    # boosting 4,000 styles took 210 s with them, 1.4 s with one.
-    with threadpool_limits(1), warnings.catch_warnings():
-        # A network that learns epoch by epoch has never converged.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The number of unique classes is")
-        yield
 
 
 class Prototypes:
@@ -79,7 +63,7 @@ def boosted(features: Array, group_ids: Array, seed: int) -> Any:
     trees = HistGradientBoostingClassifier(
         max_iter=iterations, random_state=seed
     )
-    with _alone_and_quiet():
+    with alone_and_quiet():
         return trees.fit(features, group_ids)
 
 
@@ -167,12 +151,12 @@ class Probe:
 
     def names(self, features: Array, kind: str | None = None) -> Array:
         """The groups that one of them names, `[N]`."""
-        with _alone_and_quiet():
+        with alone_and_quiet():
             return self.kinds[kind or self.best].predict(features)
 
     def nats(self, features: Array, group_ids: Array) -> Array:
         """Minus the log probability that the network gives to the groups."""
-        with _alone_and_quiet():
+        with alone_and_quiet():
             return self.kinds["network"].nats(features, group_ids)
 
 
@@ -195,7 +179,7 @@ def fit_probe(features: Array, group_ids: Array, seed: int) -> Probe:
     """
     asked = _fifth(group_ids, seed)
     epochs, right = PATIENCE, {}
-    with _alone_and_quiet():
+    with alone_and_quiet():
         if asked.any():
             tried = _kinds(features[~asked], group_ids[~asked], seed)
             others = features[asked], group_ids[asked]

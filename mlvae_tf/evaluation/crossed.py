@@ -6,6 +6,7 @@ names its groups by the latents of the others; and combinations never seen.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from mlvae_tf.evaluation.classifiers import fit_probe
 from mlvae_tf.evaluation.measure import Measured, choose, probe, results_of
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
+from mlvae_tf.evaluation.together import together
 from mlvae_tf.model import MLVAE
 
 NOT_YET = (
@@ -223,12 +225,15 @@ def told_by(
         `told_by`, by the other levels' contents; `style_accuracy`; and
         `chance_accuracy`, that of naming the most frequent group.
     """
-    right = {
-        latent: _right((of, ids[0]), (asked[latent], ids[1]), seed)
-        for latent, of in learned.items()
-        if latent != level
-    }
-    accuracy = {latent: estimate(of) for latent, of in right.items()}
+    others = [latent for latent in learned if latent != level]
+    right = together(
+        *(
+            partial(_right, (learned[one], ids[0]), (asked[one], ids[1]), seed)
+            for one in others
+        ),
+        what=f"asking for the {level}",
+    )
+    accuracy = dict(zip(others, map(estimate, right)))
     most = np.unique(ids[1], return_counts=True)[1].max()
     found: dict[str, Any] = {}
     if "style" in accuracy:
@@ -243,7 +248,7 @@ def _right(
     asked: tuple[Array, Array],
     seed: int,
 ) -> Array:
-    """Which groups a probe names right, whichever tells most, float `[N]`.
+    """Which groups a probe names right, whichever tells most, bool `[N]`.
 
     Args:
         learned: Latents and ids that it learns from.
@@ -253,7 +258,7 @@ def _right(
     fitted = fit_probe(*learned, seed)
     features, ids = asked
     named = [fitted.names(features, kind) == ids for kind in fitted.kinds]
-    return max(named, key=np.count_nonzero).astype(float)
+    return max(named, key=np.count_nonzero)
 
 
 def latents(model: MLVAE, data: GroupedData) -> dict[str, Array]:

@@ -28,6 +28,7 @@ MAX_SWAPS = 2000
 BATCH_SIZE = 128
 PASSES = 10
 MIN_STEPS, MAX_STEPS = 300, 1500
+STEPS_AT_ONCE = 10  # Between two returns to Python, which cost time.
 
 
 class Judge:
@@ -86,6 +87,7 @@ def _network(
     network.compile(
         optimizer=keras.optimizers.Adam(rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=STEPS_AT_ONCE,
         jit_compile=False,  # On CPUs, XLA's convolutions are slow.
     )
     return network
@@ -111,7 +113,9 @@ def _train(
     )
     with progress.bar(steps, "the judge learns", "step") as shown:
         update = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: shown.update()
+            on_train_batch_end=lambda batch, logs: shown.update(
+                batch + 1 - shown.n
+            )
         )
         network.fit(batches, shuffle=False, verbose=0, callbacks=[update])
 

@@ -47,7 +47,9 @@ def group_elbo(
         does not depend on the sizes of the groups.
     """
 
-    @tf.function(reduce_retracing=True)
+    epoch = make_dataset(data, batching, seed)
+
+    @tf.function(input_signature=_of_batch(epoch))
     def terms_of(
         observations: tf.Tensor, group_ids: tf.Tensor, step: tf.Tensor
     ) -> objective.Terms:
@@ -58,7 +60,6 @@ def group_elbo(
         terms = whole.group_terms(model.elbo, part, of_batch)
         return tf.nest.map_structure(lambda t: t[: tf.size(groups)], terms)
 
-    epoch = make_dataset(data, batching, seed)
     shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
     parts = [
         terms_of(batch["observations"], batch["group_ids"], tf.constant(step))
@@ -88,7 +89,9 @@ def batch_elbo(
         `elbo_per_observation`, `reconstruction_per_observation`.
     """
 
-    @tf.function(reduce_retracing=True)
+    epoch = make_dataset(data, batching, seed)
+
+    @tf.function(input_signature=_of_batch(epoch))
     def terms_of(
         observations: tf.Tensor,
         group_ids: dict[str, tf.Tensor],
@@ -103,7 +106,6 @@ def batch_elbo(
         named = {f"group_{name}": mean for name, mean in means.items()}
         return {**named, **kls}, batches.num_groups(segment_ids)
 
-    epoch = make_dataset(data, batching, seed)
     shown = progress.track(epoch, len(epoch), "the ELBO", seconds=0)
     means, groups, observations = [], [], []
     for step, batch in enumerate(shown):
@@ -122,6 +124,13 @@ def batch_elbo(
             sums[f"group_{name}"], np.array(observations)
         )
     return found
+
+
+def _of_batch(epoch: tf.data.Dataset) -> list[Any]:
+    """The signature of what takes any batch of an epoch, and its number."""
+    spec = epoch.element_spec
+    number = tf.TensorSpec([], tf.int32)
+    return [spec["observations"], spec["group_ids"], number]
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> Estimate:

@@ -27,6 +27,7 @@ from mlvae_tf.evaluation.doubts import Doubt
 from mlvae_tf.evaluation.explorer import Explorer
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
+from mlvae_tf.evaluation.together import together
 from mlvae_tf.model import MLVAE
 
 MAX_GROUPS = 250  # Among which probes choose.
@@ -76,25 +77,16 @@ def measure(
         importance_samples: Of the importance-weighted bound.
         seed: Seed of all that is drawn.
     """
-    held_out = splits.evaluation
-    found = _bounds(model, splits.measured, batching, importance_samples, seed)
-    labels, said = Labels(), []
-    pictures = {"sample": drawings.sample_grid(splits.train, labels=labels)}
-    if held_out is not None:
-        figures_of, drawn = _measure_seen(
-            model, splits.train, held_out, counts, seed, labels
-        )
-        pictures |= drawn
-        said = figures_of.pop("notes")
-        found = {**figures_of, **found}
-    if splits.unseen is not None:
-        found["unseen"], others = _measure_unseen(
-            model, splits.unseen, learned, seed, labels
-        )
-        said += notes.of_unseen(splits.unseen)
-        pictures |= {f"unseen_{name}": png for name, png in others.items()}
-    results = results_of(found, splits, said)
-    if held_out is not None:
+    labels = Labels()
+    (found, pictures, said), bounds = together(
+        lambda: _probed(model, splits, learned, counts, seed, labels),
+        lambda: _bounds(
+            model, splits.measured, batching, importance_samples, seed
+        ),
+        what="measuring",
+    )
+    results = results_of({**found, **bounds}, splits, said)
+    if splits.evaluation is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
     return Measured(
         results,
@@ -102,6 +94,33 @@ def measure(
         labels,
         explorer=explorer.explore(model, splits.measured),
     )
+
+
+def _probed(
+    model: MLVAE,
+    splits: Splits,
+    learned: GroupedData,
+    counts: Counts,
+    seed: int,
+    labels: Labels,
+) -> tuple[dict[str, Any], dict[str, bytes], list[str]]:
+    """Figures, pictures and notes of held-out and of unseen groups."""
+    found: dict[str, Any] = {}
+    said: list[str] = []
+    pictures = {"sample": drawings.sample_grid(splits.train, labels=labels)}
+    if splits.evaluation is not None:
+        found, drawn = _measure_seen(
+            model, splits.train, splits.evaluation, counts, seed, labels
+        )
+        pictures |= drawn
+        said = found.pop("notes")
+    if splits.unseen is not None:
+        found["unseen"], drawn = _measure_unseen(
+            model, splits.unseen, learned, seed, labels
+        )
+        said += notes.of_unseen(splits.unseen)
+        pictures |= {f"unseen_{name}": png for name, png in drawn.items()}
+    return found, pictures, said
 
 
 def _bounds(
@@ -229,8 +248,13 @@ def _measure_seen(
     """Figures, with notes, and pictures of observations of training groups."""
     posteriors = Posteriors.of(model, held_out)
     chosen = choose(train, held_out, seed)
-    probed = probe(model, held_out, posteriors, chosen, counts, seed, labels)
-    real = judge.Judge(chosen.train, seed)
+    probed, real = together(
+        lambda: probe(
+            model, held_out, posteriors, chosen, counts, seed, labels
+        ),
+        lambda: judge.Judge(chosen.train, seed),
+        what="asking which group it is",
+    )
     asked, of_asked = held_out[chosen.rows], posteriors[chosen.rows]
     sizes = len(held_out.groups), len(chosen.some.groups)
     found = {

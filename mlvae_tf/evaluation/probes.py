@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 from tensorflow_probability import distributions as tfd
 
-from mlvae_tf import noise, progress
+from mlvae_tf import noise
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation import classifiers
 from mlvae_tf.evaluation.bootstrap import Estimate, by_chance, estimate
@@ -22,6 +23,7 @@ from mlvae_tf.evaluation.posteriors import (
     in_words,
     largest_count,
 )
+from mlvae_tf.evaluation.together import together
 
 MAX_PROBE_OBSERVATIONS = 20_000
 MAX_BOOSTED_GROUPS = 100
@@ -84,7 +86,7 @@ def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
     if not sampled:
         return loc
     generator = noise.generator(seed, noise.Stream.DRAWS)
-    draws = generator.normal(size=loc.shape)
+    draws = generator.normal(size=loc.shape).astype(loc.dtype)
     return loc + posterior.scale.numpy() * draws
 
 
@@ -113,7 +115,7 @@ def _content_scores(
     largest = largest_count(test)
     possible = [count for count in counts if count is None or count <= largest]
     accumulated, unaccumulated = {}, {}
-    for count in progress.track(possible, len(possible), "asking the probe"):
+    for count in possible:
         # One and all can be dealt in one way only.
         repeats = 1 if count in (1, None) else REPEATS
         passes = [test.deal(count, generator) for _ in range(repeats)]
@@ -190,38 +192,42 @@ def _ways(train: Posteriors, seed: int) -> dict[str, Way]:
     return ways
 
 
+class StyleProbed(NamedTuple):
+    """What was told from styles, read in one way.
+
+    Attributes:
+        named: The groups named `[M]`, by what names them.
+        entropy: Of a network.
+    """
+
+    named: dict[str, np.ndarray]
+    entropy: Estimate
+
+
 def _style(
-    train: Posteriors, every: Posteriors, test: Posteriors, seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, Estimate]]:
-    """What can be told from styles.
+    way: Way,
+    train: Posteriors,
+    trees: Posteriors | None,
+    test: Posteriors,
+    seed: int,
+) -> StyleProbed:
+    """What can be told from styles, read in one way.
 
     Args:
+        way: What is read of them.
         train: What the probes learn from.
-        every: All training observations, for gradient boosting.
+        trees: What gradient boosting learns from; None leaves it out.
         test: What they are scored on.
         seed: Seed of the probes.
-
-    Returns:
-        `(named, entropies)`: the groups named `[M]`, by what is read and what
-        names them, such as "means, network"; entropies by what is read.
     """
-    named, entropies = {}, {}
-    ids, ways = test.group_ids, _ways(train, seed)
-    boosts = len(np.unique(train.group_ids)) <= MAX_BOOSTED_GROUPS
-    for way in progress.track(ways, len(ways), "probing styles", seconds=0):
-        asked = ways[way](test)
-        probe = classifiers.fit_probe(ways[way](train), train.group_ids, seed)
-        for kind in probe.kinds:
-            named[f"{way}, {kind}"] = probe.names(asked, kind)
-        entropies[way] = estimate(probe.nats(asked, ids))
-        if boosts and way != "draws":
-            trees = classifiers.boosted(ways[way](every), every.group_ids, seed)
-            named[f"{way}, boosted"] = trees.predict(asked)
-    return named, entropies
-
-
-def _largest(accuracies: dict[str, Estimate]) -> Estimate:
-    return max(accuracies.values(), key=lambda found: found.value)
+    asked = way(test)
+    probe = classifiers.fit_probe(way(train), train.group_ids, seed)
+    named = {kind: probe.names(asked, kind) for kind in probe.kinds}
+    entropy = estimate(probe.nats(asked, test.group_ids))
+    if trees:
+        boosted = classifiers.boosted(way(trees), trees.group_ids, seed)
+        named["boosted"] = boosted.predict(asked)
+    return StyleProbed(named, entropy)
 
 
 def probe_groups(
@@ -273,27 +279,51 @@ def probe_groups(
     if len(groups) < 2 or len(np.unique(test.group_ids)) < 2:
         raise InputError("a probe needs at least two groups: got one.")
     check_counts(counts, test)
-    figures, alone = _content(train, test, counts, False, seed)
-    sampled, _ = _content(train, test, counts, True, seed)
+    ways = _ways(train, seed) if test.style.loc.shape[-1] else {}
+    trees = every or train if len(groups) <= MAX_BOOSTED_GROUPS else None
+
+    def of_style(name: str) -> Callable[[], StyleProbed]:
+        learns = None if name == "draws" else trees
+        return partial(_style, ways[name], train, learns, test, seed)
+
+    (figures, alone), (sampled, _), *of_styles = together(
+        partial(_content, train, test, counts, False, seed),
+        partial(_content, train, test, counts, True, seed),
+        *map(of_style, ways),
+        what="probing",
+    )
     sizes = np.unique(test.group_ids, return_counts=True)[1]
     figures |= {
         "sampled": sampled,
         "chance_accuracy": float(sizes.max() / sizes.sum()),
     }
-    if test.style.loc.shape[-1]:
-        named, entropies = _style(train, every or train, test, seed)
-        given = {
-            way: estimate(groups == test.group_ids)
-            for way, groups in named.items()
-        }
-        drawn = {way: one for way, one in given.items() if way[:6] == "draws,"}
-        sampled["style_accuracy"] = _largest(drawn)
-        sampled["style_entropy"] = entropies["draws"]
-        figures |= {
-            "style_accuracy": _largest(given),
-            "style_named_by": max(given, key=lambda way: given[way].value),
-            "style_chance": by_chance(list(named.values()), test.group_ids),
-            "style_entropy": entropies["means"],
-            "style_given": given,
-        }
+    if ways:
+        told = dict(zip(ways, of_styles))
+        figures |= _style_figures(told, test.group_ids)
+        drawn = told["draws"].named.values()
+        right = [estimate(named == test.group_ids) for named in drawn]
+        sampled["style_accuracy"] = max(right)
+        sampled["style_entropy"] = told["draws"].entropy
     return figures, confusion_matrix(test.group_ids, alone.named, labels=groups)
+
+
+def _style_figures(
+    told: dict[str, StyleProbed], group_ids: np.ndarray
+) -> dict[str, Any]:
+    """Figures of all that is told from styles, by what is read of them."""
+    named = {
+        f"{way}, {kind}": groups
+        for way, one in told.items()
+        for kind, groups in one.named.items()
+    }
+    given = {
+        way: estimate(groups == group_ids) for way, groups in named.items()
+    }
+    largest = max(given, key=lambda way: given[way].value)
+    return {
+        "style_accuracy": given[largest],
+        "style_named_by": largest,
+        "style_chance": by_chance(list(named.values()), group_ids),
+        "style_entropy": told["means"].entropy,
+        "style_given": given,
+    }
