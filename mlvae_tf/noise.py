@@ -39,7 +39,7 @@ class Stream(enum.IntEnum):
     EPISODES = 15
     PAIRS = 16
     BOOTSTRAP = 17
-    HALVES = 18
+    FOLDS = 18
     RECEIVERS = 19
     IDENTIFICATION = 20
     STYLE_FLOW = 21

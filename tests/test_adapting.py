@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.errors import InputError
 from mlvae_tf.runs import adapting, building
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
@@ -92,6 +94,50 @@ def test_what_flags_say_of_batches_stays():
     for said in ({"groups_per_batch": 3}, {"batch_size": 7}):
         training = TrainingConfig(**said)
         assert not adapting.batching(training, np.array([9, 9])).settings
+
+
+def splits(count, shape=(3, 3, 1), unseen=True):
+    values = np.zeros((count, *shape), np.uint8)
+    data = GroupedData.of(values, np.arange(count) % 5)
+    return Splits(data, None, None, data if unseen else None)
+
+
+READ = {"likelihood": "bernoulli"}
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "chosen"),
+    [
+        (splits(999), READ, 0.7),
+        (splits(1000), READ, None),
+        (splits(999, unseen=False), READ, None),
+        (splits(999), {**READ, "augment_groups": 0.0}, 0.0),
+        (splits(999), {**READ, "chunk_size": 8}, None),
+        (splits(999), {**READ, "missing_values": True}, None),
+        (splits(999), {"likelihood": "poisson"}, None),
+        (splits(999, (9,)), READ, None),
+    ],
+)
+def test_groups_of_few_images_are_augmented(data, settings, chosen, capsys):
+    config = Config().replace(settings)
+    config = adapting.apply(config, adapting.augmentation(config, data))
+    assert config.training.augment_groups == chosen
+    assert ("999 images" in capsys.readouterr().out) == bool(chosen)
+    adapting.check_augmented(config, data.train.observations.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({**READ, "missing_values": True}, "can't blend gaps"),
+        ({"likelihood": "categorical"}, "can't blend values of categorical"),
+        ({**READ, "chunk_size": 8}, "--chunk_size has parts only"),
+    ],
+)
+def test_what_cannot_be_blended_is_refused(settings, words):
+    config = Config().replace({**settings, "augment_groups": 0.5})
+    with pytest.raises(InputError, match=words):
+        adapting.check_augmented(config, (3, 3, 1))
 
 
 def test_what_is_chosen_is_said(capsys):

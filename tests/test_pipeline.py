@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import time
 
 import numpy as np
@@ -127,6 +128,36 @@ def test_batches_are_augmented_by_seed_and_step(generator, batches):
     assert 0 < len(rest) < len(whole)
     assert all(map(np.array_equal, whole[-len(rest) :], rest))
     assert not any(map(np.array_equal, whole, plain))
+
+
+def test_all_pieces_of_a_group_are_augmented_alike():
+    # Of constant images, one for each of two groups, only a blend is seen.
+    values = np.repeat([0, 255], 12).astype(np.uint8)
+    images = np.tile(values[:, None, None, None], [1, 4, 4, 1])
+    data = GroupedData.of(images, np.repeat(["a", "b"], 12))
+    batches = Batching(6, 4)  # Both groups, in pieces.
+    blended = 0
+    for batch in make_dataset(data, batches, 5, 20, augmented=0.9):
+        wholes, pieces = batch["whole_ids"].numpy(), batch["group_ids"].numpy()
+        assert len(np.unique(pieces)) == 6
+        for whole in (0, 1):
+            found = batch["observations"].numpy()[wholes == whole]
+            np.testing.assert_allclose(found, found[0, 0, 0, 0], atol=1e-5)
+            blended += abs(found[0, 0, 0, 0] - whole) > 0.01
+    assert blended > 10
+
+
+def test_passes_are_augmented_as_epochs_are(generator):
+    images = generator.integers(256, size=(20, 4, 4, 1), dtype=np.uint8)
+    data = GroupedData.of(images, np.arange(20) % 4)
+    batches = Batching(3, 2)
+    one = pipeline.one_epoch(data, batches, 5, itertools.count(), 0.9)
+    passes = [*one, *one]
+    whole = [*make_dataset(data, batches, 5, 2, augmented=0.9)]
+    assert len(passes) == len(whole)
+    for found, expected in zip(passes, whole):
+        same = found["observations"], expected["observations"]
+        np.testing.assert_array_equal(*same)
 
 
 @pytest.mark.parametrize("batches", [Batching(4, 3), Batching(batch_size=7)])

@@ -159,6 +159,15 @@ def test_the_best_comparison_is_that_of_training_groups(generator):
     assert shots.best_comparison(found, seed=0) == "content_posteriors"
 
 
+def test_groups_that_nothing_confuses_prefer_discriminants(generator):
+    ids = np.repeat(np.arange(20), 10)
+    loc = 100 * generator.normal(size=(20, 3))[ids]
+    found = posteriors(
+        loc + generator.normal(size=loc.shape), np.ones_like(loc), ids
+    )
+    assert shots.best_comparison(found, seed=0) == "content_discriminants"
+
+
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
 def test_no_comparison_is_better_where_none_can_be_tried(generator, ids):
     loc = generator.normal(size=(6, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -108,10 +109,10 @@ def _visit(
     return epoch_of
 
 
-def _augmentation(
-    seed: int, probability: float
-) -> Callable[[tf.Tensor, dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
-    """From a step and its batch to the batch with some groups made others."""
+def _augmented(
+    numbered: tf.data.Dataset, seed: int, probability: float
+) -> tf.data.Dataset:
+    """Batches, given with their steps, of which some groups are made others."""
 
     def augment(
         step: tf.Tensor, batch: dict[str, tf.Tensor]
@@ -119,13 +120,13 @@ def _augmentation(
         of_step = noise.of_step(seed, noise.Stream.AUGMENTATION, step)
         others = augment_groups(
             batch["observations"],
-            batch["group_ids"],
+            batch["whole_ids"],  # All pieces of a group alike.
             seed=of_step,
             probability=probability,
         )
         return {**batch, "observations": others}
 
-    return augment
+    return numbered.map(augment, num_parallel_calls=2, deterministic=True)
 
 
 def make_dataset(
@@ -178,11 +179,7 @@ def make_dataset(
         ALONE if augmented else replicas,
     )
     if augmented:
-        dataset = dataset.enumerate(first).map(
-            _augmentation(seed, augmented),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
+        dataset = _augmented(dataset.enumerate(first), seed, augmented)
         dataset = feeding.shared(dataset, replicas)
     count = epochs * len(sampler) - first
     return dataset.apply(
@@ -191,7 +188,11 @@ def make_dataset(
 
 
 def one_epoch(
-    data: GroupedData, batching: Batching, seed: int, epochs: Iterator[int]
+    data: GroupedData,
+    batching: Batching,
+    seed: int,
+    epochs: Iterator[int],
+    augmented: float = 0.0,
 ) -> tf.data.Dataset:
     """The batches of one epoch, another one at every pass.
 
@@ -200,6 +201,7 @@ def one_epoch(
         batching: How to batch it.
         seed: Seed of every epoch's order.
         epochs: Gives the number of each pass's epoch.
+        augmented: As `make_dataset` takes it.
     """
     sampler = crossing.sampler(batching, data.group_indices)
 
@@ -210,6 +212,16 @@ def one_epoch(
     dataset = _gathered(
         tf.data.Dataset.range(1).map(begin), data, sampler, seed
     )
+    if augmented:
+        steps = itertools.count()
+
+        def number(batch: Any) -> tuple[tf.Tensor, Any]:
+            step = tf.numpy_function(
+                lambda: np.int64(next(steps)), [], tf.int64
+            )
+            return tf.ensure_shape(step, []), batch
+
+        dataset = _augmented(dataset.map(number), seed, augmented)
     return dataset.apply(
         tf.data.experimental.assert_cardinality(len(sampler))
     ).prefetch(2)

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.splits import Splits
+from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation.remedies import CONTRAST
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
@@ -20,6 +23,9 @@ BATCH_SIZE = 256  # Observations.
 LEAST_BATCHES = 8  # Of an epoch, as far as ...
 LEAST_GROUPS = 16  # ... they have so many groups.
 VALIDATIONS = 20
+FEW_IMAGES = 1000  # Fewer are augmented, if other groups are asked for.
+AUGMENTED = 0.7  # Of the groups of a batch.
+BLENDED = {"bernoulli", "normal", "normal_learned_scale"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +94,57 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
     if model.style_dim == 0 and model.style_flow:
         chosen["style_flow"] = 0
     return Choice(chosen, f"of {count} values per observation")
+
+
+def augmentation(config: Config, splits: Splits) -> Choice:
+    """Whether groups of images are turned into others.
+
+    They are where images are few, and groups were held out to be asked for.
+
+    Args:
+        config: The settings.
+        splits: The data.
+    """
+    training, train = config.training, splits.train
+    if training.augment_groups is not None or training.chunk_size:
+        return Choice({})
+    images = len(train.observations.shape) == 4 and not train.others
+    few = images and len(train) < FEW_IMAGES and _blends(config.model)
+    if not few or splits.unseen is None:
+        return Choice({})
+    reason = (
+        f"of {len(train)} images, to tell {len(splits.unseen.groups)} others"
+    )
+    return Choice({"augment_groups": AUGMENTED}, reason)
+
+
+def _blends(model: ModelConfig) -> bool:
+    """Whether what lies between two values is a value."""
+    return model.likelihood in BLENDED and not model.missing_values
+
+
+def check_augmented(config: Config, shape: tuple[int, ...]) -> None:
+    """Raise `InputError` where groups cannot be turned into others.
+
+    Args:
+        config: The settings.
+        shape: Of an observation.
+    """
+    if not config.training.augment_groups:
+        return
+    check_images("--augment_groups", shape)
+    if not _blends(config.model):
+        what = config.model.likelihood
+        raise InputError(
+            "--augment_groups blends images, and can't blend "
+            + ("gaps" if config.model.missing_values else f"values of {what}")
+            + ". Pass --augment_groups=0."
+        )
+    if config.training.chunk_size:
+        raise InputError(
+            "--augment_groups blends the groups of a batch, of which "
+            "--chunk_size has parts only. Drop one of the two."
+        )
 
 
 def group_sizes(train: GroupedData) -> np.ndarray:

@@ -210,11 +210,12 @@ class TrainingConfig:
         "Train on every group of images once more, mirrored, as if it were "
         "another group: for few groups of what is not symmetric, like faces.",
     )
-    augment_groups: float = option(
-        0.0,
+    augment_groups: float | None = option(
+        None,
         "Data augmentation: probability that a group of images of a training "
         "batch is turned into another one, blended with a group beside it and "
-        "bent, all its images alike: for few groups.",
+        "bent, all its images alike. Default: 0.7 where whole groups "
+        "are held out and fewer than 1,000 images left, else 0.",
         minimum=0.0,
         maximum=1.0,
     )

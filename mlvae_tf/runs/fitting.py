@@ -181,7 +181,7 @@ def _datasets(
         training.length,
         first_epoch,
         training.chunk_size,
-        training.augment_groups,
+        training.augment_groups or 0.0,
         first_step,
         replicas,
     )

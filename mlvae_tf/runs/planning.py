@@ -13,7 +13,6 @@ import numpy as np
 from mlvae_tf import checks
 from mlvae_tf.data import config as data_config
 from mlvae_tf.data import crossing, loading
-from mlvae_tf.data.augmentation import check_images
 from mlvae_tf.data.config import DataConfig
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
@@ -128,15 +127,6 @@ def check_continues(config: Config, before: Config) -> None:
         )
 
 
-def _check_chunks(config: Config) -> None:
-    """Raise `InputError` where batches in chunks cannot do what is asked."""
-    if config.training.chunk_size and config.training.augment_groups:
-        raise InputError(
-            "--augment_groups blends the groups of a batch, of which "
-            "--chunk_size has parts only. Drop one of the two."
-        )
-
-
 def _settle(
     config: Config, folder: pathlib.Path, resume: bool
 ) -> tuple[Config, Splits]:
@@ -145,7 +135,6 @@ def _settle(
     config = config.replace({"dataset": dataset})
     if resume:
         check_continues(config, config_module.load(folder / "config.json"))
-    _check_chunks(config)
     several.check(config)
     trained = workdir.trained_on(folder) if resume else None
     config, loaded = _load(config, trained)
@@ -179,15 +168,17 @@ def _load(config: Config, trained: np.ndarray | None) -> tuple[Config, Splits]:
     _check_learnable(splits)
     some = splits.train.sample(SCALED_OBSERVATIONS, config.training.seed)
     checks.warn_of_scale(some.values(), splits.train.likelihood)
-    for choice in (*choices, adapting.sizes(config.model, splits.train)):
+    choices.append(adapting.sizes(config.model, splits.train))
+    for choice in choices:
         config = adapting.apply(config, choice)
+    augmentation = adapting.augmentation(config, splits)
+    config = adapting.apply(config, augmentation)
+    adapting.check_augmented(config, splits.train.observations.shape[1:])
     return config, splits
 
 
 def _as_learned(splits: Splits, training: TrainingConfig) -> Splits:
     """The training part as the model learns from it."""
-    if training.augment_groups:
-        check_images("--augment_groups", splits.train.observations.shape[1:])
     return dataclasses.replace(
         splits, train=training_groups(splits.train, training)
     )

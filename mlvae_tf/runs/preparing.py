@@ -20,7 +20,7 @@ from mlvae_tf.runs.config import Config
 
 _OF_WORKDIRS = (
     *("init_from", "freeze", "keep", "keep_versions", "chunk_size"),
-    *("mirror_groups", "augment_groups", "evaluate_epochs"),
+    *("mirror_groups", "evaluate_epochs"),
     *("checkpoint_seconds", "checkpoint_steps"),
 )
 
@@ -93,6 +93,7 @@ def prepare(
     choices.append(adapting.batching(config.training, sizes))
     for choice in choices:
         config = config.replace(choice.settings)
+    adapting.check_augmented(config, observations.shape[1:])
     batching = building.make_batching(config.training)
     per_epoch = len(crossing.sampler(batching, data.group_indices))
     choices.append(adapting.length(config.training, per_epoch))
@@ -102,7 +103,8 @@ def prepare(
     model = building.make_model(
         config, observations.shape[1:], epochs * per_epoch
     )
-    dataset = one_epoch(data, batching, seed, itertools.count())
+    augmented = config.training.augment_groups or 0.0
+    dataset = one_epoch(data, batching, seed, itertools.count(), augmented)
     chosen = tuple(choice for choice in choices if choice.settings)
     fitting = {"x": dataset, "epochs": epochs, "shuffle": False}
     return Prepared(model, fitting, chosen)

@@ -21,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "style_given_content": False,
         "style_flow": 0,
         "content_contrast": 0.0,
+        "augment_groups": 0.0,
         "batch_size": 256,
         "learning_rate": 2e-3,
         "learning_rate_decay": False,
