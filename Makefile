@@ -14,7 +14,7 @@ demo: .venv/installed  ## Train on mnist_5k, evaluate, export: three minutes.
 	$(BIN)/python train.py --preset=mnist_5k --workdir=runs/demo --overwrite
 	$(BIN)/python evaluate.py --workdir=runs/demo
 
-test: .venv/installed  ## The default tests: nine minutes.
+test: .venv/installed  ## The default tests: ten minutes.
 	$(PYTEST)
 
 TESTS := $(addprefix tests/test_,$(addsuffix .py,errors evidence exports \

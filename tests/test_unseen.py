@@ -32,19 +32,20 @@ def test_identification_finds_what_is_there(generator):
         "dim": points(corners + 0.6 * generator.normal(size=(48, 4))),
         "noise": points(generator.normal(size=(48, 4))),
     }
-    result = shots.identification(gather, IDS, (1, 5, 6), episodes=300)
+    result = shots.identify(gather, IDS, (1, 5, 6), 300, seed=0)
     assert list(result["clear"]) == ["1", "5"]  # Six leave no query.
-    assert result["dim"]["1"].shape == (300,)
+    for of_episodes in result["dim"]["1"]:
+        assert of_episodes.shape == (300, 8)
     result = {
-        name: {k: right.mean() for k, right in column.items()}
+        name: {k: right.mean() for k, (right, _) in column.items()}
         for name, column in result.items()
     }
     assert result["clear"] == {"1": 1.0, "5": 1.0}
     assert 0.3 < result["dim"]["1"] < result["dim"]["5"] < 1
     # 2,400 queries at 1/8, of which many are the same.
     assert abs(result["noise"]["1"] - 0.125) < 0.06
-    again = shots.identification(gather, IDS, (1, 5, 6), episodes=300)
-    assert again["dim"]["1"].mean() == result["dim"]["1"]
+    again = shots.identify(gather, IDS, (1, 5, 6), 300, seed=0)
+    assert again["dim"]["1"][0].mean() == result["dim"]["1"]
 
 
 def test_intervals_are_of_groups_not_of_episodes():

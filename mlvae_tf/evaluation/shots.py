@@ -22,34 +22,6 @@ ORDER = "content_discriminants", "content_means", "content_posteriors"
 Named = tuple[np.ndarray, np.ndarray]
 
 
-def identification(
-    gather: dict[str, Gather],
-    group_ids: np.ndarray,
-    shots: tuple[int, ...] = SHOTS,
-    episodes: int = EPISODES,
-    seed: int = 0,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Few-shot identification: whether each query is named right.
-
-    In an episode every group (at most `MAX_GROUPS`, drawn at random) shows
-    `shots` observations, its gallery, and is asked for with another one. The
-    query goes to the group whose gallery it resembles most. All
-    representations see the same episodes.
-
-    Returns:
-        For every representation, by the number of shots, the fraction of its
-        queries that each episode named right, `[episodes]`. Numbers of shots
-        that fewer than two groups have observations for are left out.
-    """
-    named = identify(gather, group_ids, shots, episodes, seed)
-    return {
-        name: {
-            count: right.mean(axis=1) for count, (right, _) in column.items()
-        }
-        for name, column in named.items()
-    }
-
-
 def identify(
     gather: dict[str, Gather],
     group_ids: np.ndarray,
@@ -57,7 +29,25 @@ def identify(
     episodes: int,
     seed: int,
 ) -> dict[str, dict[str, Named]]:
-    """The same query by query: which are named right, and their groups."""
+    """Few-shot identification: which queries are named right.
+
+    In an episode every group (at most `MAX_GROUPS`, drawn at random) shows so
+    many observations, its gallery, and is asked for with another one. The query
+    goes to the group whose gallery it resembles most. All representations see
+    the same episodes.
+
+    Args:
+        gather: The representations, by name.
+        group_ids: `[N]`.
+        shots: How many observations a gallery has; those that fewer than two
+            groups have enough for are left out.
+        episodes: How many there are.
+        seed: Seed of the episodes.
+
+    Returns:
+        By representation and number of shots, whether each query is named
+        right and its group, `[episodes, groups]` both.
+    """
     result: dict[str, dict[str, Named]] = {name: {} for name in gather}
     for count in shots:
         drawn = draw(group_ids, count, 0, episodes, seed)

@@ -53,9 +53,8 @@ def together(*parts: Callable[[], Any], what: str) -> list[Any]:
             running = [pool.submit(part) for part in parts]
             shown = progress.track(running, len(parts), what, seconds=0)
             return [one.result() for one in shown]
-        except BaseException:  # Whoever interrupts does not want to wait.
+        finally:  # Whoever interrupts does not want to wait.
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _one_thread() -> None:

@@ -171,8 +171,7 @@ def _load(config: Config, trained: np.ndarray | None) -> tuple[Config, Splits]:
     choices.append(adapting.sizes(config.model, splits.train))
     for choice in choices:
         config = adapting.apply(config, choice)
-    augmentation = adapting.augmentation(config, splits)
-    config = adapting.apply(config, augmentation)
+    config = adapting.apply(config, adapting.augmentation(config, splits))
     adapting.check_augmented(config, splits.train.observations.shape[1:])
     return config, splits
 
