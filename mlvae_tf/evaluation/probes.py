@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
-from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import noise
 from mlvae_tf.errors import InputError
-from mlvae_tf.evaluation import classifiers
-from mlvae_tf.evaluation.bootstrap import Estimate, by_chance, estimate
+from mlvae_tf.evaluation import classifiers, styles
+from mlvae_tf.evaluation.bootstrap import Estimate, estimate
 from mlvae_tf.evaluation.classifiers import Probe
 from mlvae_tf.evaluation.posteriors import (
     Counts,
@@ -80,16 +79,6 @@ class Score:
         return estimate(self.nats, self.units)
 
 
-def _features(posterior: tfd.Normal, sampled: bool, seed: int) -> np.ndarray:
-    """Means, or one draw from each posterior."""
-    loc = posterior.loc.numpy()
-    if not sampled:
-        return loc
-    generator = noise.generator(seed, noise.Stream.DRAWS)
-    draws = generator.normal(size=loc.shape).astype(loc.dtype)
-    return loc + posterior.scale.numpy() * draws
-
-
 Scores = dict[str, Score]
 
 
@@ -123,7 +112,7 @@ def _content_scores(
             [
                 Score.of(
                     probe,
-                    _features(
+                    styles.features(
                         test.accumulate(sets.rows, sets.set_ids),
                         sampled,
                         seed + number,
@@ -157,7 +146,7 @@ def _content(
 
     def single(posteriors: Posteriors) -> np.ndarray:
         each = np.arange(len(posteriors.group_ids))
-        return _features(posteriors.accumulate(each, each), sampled, seed)
+        return styles.features(posteriors.accumulate(each, each), sampled, seed)
 
     probe = classifiers.fit_probe(single(train), train.group_ids, seed)
     alone = Score.of(probe, single(test), test.group_ids)
@@ -170,64 +159,6 @@ def _content(
         "unaccumulated": _content_figures(unaccumulated),
     }
     return figures, alone
-
-
-# From posteriors to what a probe of their styles reads, `[N, dim]`.
-Way = Callable[[Posteriors], np.ndarray]
-
-
-def _ways(train: Posteriors, seed: int) -> dict[str, Way]:
-    """What can be read of styles, by name."""
-    ways: dict[str, Way] = {
-        "means": lambda of: of.style.loc.numpy(),
-        "draws": lambda of: _features(
-            of.style, True, seed if of is train else seed + 1
-        ),
-    }
-    scales = np.log(train.style.scale.numpy())
-    if np.ptp(scales, axis=0).max() > 1e-6:  # Else they are the same.
-        ways["means and log-scales"] = lambda of: np.concatenate(
-            [of.style.loc, np.log(of.style.scale)], axis=1
-        )
-    return ways
-
-
-class StyleProbed(NamedTuple):
-    """What was told from styles, read in one way.
-
-    Attributes:
-        named: The groups named `[M]`, by what names them.
-        entropy: Of a network.
-    """
-
-    named: dict[str, np.ndarray]
-    entropy: Estimate
-
-
-def _style(
-    way: Way,
-    train: Posteriors,
-    trees: Posteriors | None,
-    test: Posteriors,
-    seed: int,
-) -> StyleProbed:
-    """What can be told from styles, read in one way.
-
-    Args:
-        way: What is read of them.
-        train: What the probes learn from.
-        trees: What gradient boosting learns from; None leaves it out.
-        test: What they are scored on.
-        seed: Seed of the probes.
-    """
-    asked = way(test)
-    probe = classifiers.fit_probe(way(train), train.group_ids, seed)
-    named = {kind: probe.names(asked, kind) for kind in probe.kinds}
-    entropy = estimate(probe.nats(asked, test.group_ids))
-    if trees:
-        boosted = classifiers.boosted(way(trees), trees.group_ids, seed)
-        named["boosted"] = boosted.predict(asked)
-    return StyleProbed(named, entropy)
 
 
 def probe_groups(
@@ -279,12 +210,12 @@ def probe_groups(
     if len(groups) < 2 or len(np.unique(test.group_ids)) < 2:
         raise InputError("a probe needs at least two groups: got one.")
     check_counts(counts, test)
-    ways = _ways(train, seed) if test.style.loc.shape[-1] else {}
+    ways = styles.ways(train, seed) if test.style.loc.shape[-1] else {}
     trees = every or train if len(groups) <= MAX_BOOSTED_GROUPS else None
 
-    def of_style(name: str) -> Callable[[], StyleProbed]:
+    def of_style(name: str) -> Callable[[], styles.Told]:
         learns = None if name == "draws" else trees
-        return partial(_style, ways[name], train, learns, test, seed)
+        return partial(styles.tell, ways[name], train, learns, test, seed)
 
     (figures, alone), (sampled, _), *of_styles = together(
         partial(_content, train, test, counts, False, seed),
@@ -299,31 +230,9 @@ def probe_groups(
     }
     if ways:
         told = dict(zip(ways, of_styles))
-        figures |= _style_figures(told, test.group_ids)
+        figures |= styles.figures(told, test.group_ids)
         drawn = told["draws"].named.values()
         right = [estimate(named == test.group_ids) for named in drawn]
         sampled["style_accuracy"] = max(right)
         sampled["style_entropy"] = told["draws"].entropy
     return figures, confusion_matrix(test.group_ids, alone.named, labels=groups)
-
-
-def _style_figures(
-    told: dict[str, StyleProbed], group_ids: np.ndarray
-) -> dict[str, Any]:
-    """Figures of all that is told from styles, by what is read of them."""
-    named = {
-        f"{way}, {kind}": groups
-        for way, one in told.items()
-        for kind, groups in one.named.items()
-    }
-    given = {
-        way: estimate(groups == group_ids) for way, groups in named.items()
-    }
-    largest = max(given, key=lambda way: given[way].value)
-    return {
-        "style_accuracy": given[largest],
-        "style_named_by": largest,
-        "style_chance": by_chance(list(named.values()), group_ids),
-        "style_entropy": told["means"].entropy,
-        "style_given": given,
-    }
