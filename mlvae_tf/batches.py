@@ -6,7 +6,6 @@ computed of a part of them at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -221,35 +220,39 @@ def halved(largest: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 class Sizes:
     """The sizes that batches are padded to: one or two, if they can be.
 
-    A batch takes the smallest one that it fills by half or more. Where there is
-    none, one is added: of its own size, but for an eighth at most, so that
-    batches of one size, and the smaller last one, are hardly padded. Where one
-    not much smaller was there before, sizes vary, and more than half of the
-    power of two below is left for those to come.
+    A batch takes the smallest one that it fills by half or more, or that is
+    expected to be the smallest. Where there is none, one is added: of its own
+    size, but for an eighth at most, so that batches of one size, and the
+    smaller last one, are hardly padded. Where one not much smaller was there
+    before, sizes vary, and more than half of the power of two below is left
+    for those to come.
     """
 
     def __init__(self) -> None:
         none = tf.zeros([0], tf.int32)
         with tf.device("CPU"):
             self._sizes = tf.Variable(none, trainable=False, shape=[None])
+            self._smallest = tf.Variable(0, trainable=False)
 
-    def expect(self, largest: Sequence[int]) -> None:
-        """Say how large batches of every kind can be; an epoch's last is one.
+    def expect(self, largest: int, mean: float) -> None:
+        """Say how large batches will be.
 
-        They, their halves, quarters and so on are then the sizes, whatever
-        batch comes first.
+        The sizes are then that of the largest, its half, its quarter and so
+        on, as far as they hold the mean, whatever batch comes first. A smaller
+        batch, as the last of an epoch, makes no program of its own: in most
+        trainings all its steps together cost less than that does.
         """
-        sizes = {
-            -(-size // 2**halvings)
-            for size in padded(tf.constant(largest, tf.int32)).numpy().tolist()
-            for halvings in range(size.bit_length())
-        }
-        self._sizes.assign(sorted(sizes))
+        sizes = [int(padded(tf.constant(largest)))]
+        while (half := -(-sizes[0] // 2)) >= mean and half < sizes[0]:
+            sizes.insert(0, half)
+        self._sizes.assign(sizes)
+        self._smallest.assign(sizes[0])
 
     def take(self, size: tf.Tensor) -> tf.Tensor:
         """The size for a batch of so many rows."""
         sizes = tf.convert_to_tensor(self._sizes)
-        fit = tf.boolean_mask(sizes, (sizes >= size) & (sizes <= 2 * size))
+        near = (sizes <= 2 * size) | (sizes == self._smallest)
+        fit = tf.boolean_mask(sizes, (sizes >= size) & near)
         varies = tf.reduce_any((sizes < size) & (2 * sizes > size))
         new = tf.where(varies, padded(size, 2), padded(size))
         new = tf.repeat(new, tf.cast(tf.size(fit) == 0, tf.int32))

@@ -23,15 +23,12 @@ class Intake:
 
     Attributes:
         codec: What they are for.
-        pads: Whether they are padded.
-        sizes: To which, whole ones.
-        share_sizes: To which, a worker's rows of one.
+        sizes: What they are padded to, whole ones and a worker's rows of one;
+            None where they are not.
     """
 
     codec: Codec
-    pads: bool
-    sizes: Sizes
-    share_sizes: Sizes
+    sizes: tuple[Sizes, Sizes] | None = None
 
     def take(self, data: Any) -> Part | Batch:
         """A batch in one piece, or a worker's rows of one; or one in chunks.
@@ -76,14 +73,14 @@ class Intake:
         self, observations: tf.Tensor, segment_ids: SegmentIds, data: Any
     ) -> Part:
         size = tf.size(batches.first(segment_ids))
-        if self.pads:
-            size = self.sizes.take(size)
+        if self.sizes:
+            size = self.sizes[0].take(size)
         whole_ids = _whole_ids(data, segment_ids, size)
         part = Part(self._ready(observations), segment_ids, whole_ids=whole_ids)
         share = feeding.share(data)
         if share is not None:
             return self._own(part, share, size)
-        return batches.pad(part, size) if self.pads else part
+        return batches.pad(part, size) if self.sizes else part
 
     def _own(self, part: Part, share: tf.Tensor, size: tf.Tensor) -> Part:
         """A worker's rows of a batch.
@@ -98,8 +95,8 @@ class Intake:
             segment_ids=batches.cut(of_batch, start, stop),
             start=tf.cast(start, tf.int32),
         )
-        if self.pads:
-            own_size = self.share_sizes.take(tf.size(part.first_ids))
+        if self.sizes:
+            own_size = self.sizes[1].take(tf.size(part.first_ids))
             part = batches.pad(part, own_size)
             extra = size - tf.size(batches.first(of_batch))
             of_batch = batches.pad_ids(of_batch, extra)

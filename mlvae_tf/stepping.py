@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -55,9 +55,8 @@ class Stepping(Loop):
         # For Keras, which saves metrics with the model, under these names.
         self._trackers = self._means.terms
         self._gradient_norm = self._means.gradient_norm
-        self._train_sizes, self._test_sizes = Sizes(), Sizes()
-        self._share_sizes = Sizes()
-        self._expected: tuple[int, ...] = ()
+        self._sizes, self._share_sizes = Sizes(), Sizes()
+        self._expected: tuple[int, float] | None = None
         self._replicas: Replicas = ALONE
         self._bad_steps = BadSteps()
 
@@ -71,27 +70,25 @@ class Stepping(Loop):
         """Number of the last of them, from 0; -1 where there is none."""
         return int(self._bad_steps.last)
 
-    def expect_batches(
-        self, largest: Sequence[int], largest_tested: Sequence[int] = ()
-    ) -> None:
+    def expect_batches(self, largest: int, mean: float) -> None:
         """Say how large batches will be, where that is known before `fit`.
 
-        XLA then compiles a program for each of these sizes, and more only for
-        batches of less than half. Without, it finds a size or two more.
+        XLA then compiles one program, of the largest size; further ones, of
+        its half, its quarter and so on, only as far as they hold the mean.
+        Without, it finds a size or two more.
 
         Args:
-            largest: The largest batch of `fit`, and the largest last one.
-            largest_tested: The same of `validation_data`.
+            largest: Observations that a batch of `fit` has at most.
+            mean: Those of an epoch, by its batches.
         """
-        self._train_sizes.expect(largest)
-        self._test_sizes.expect(largest_tested)
-        self._expected = *largest, *largest_tested
+        self._sizes.expect(largest, mean)
+        self._expected = largest, mean
 
     def _expect_shares(self, count: int) -> None:
         """Say the same of the shares that so many workers have of them."""
         if self._expected:
-            shares = [-(-size // count) for size in self._expected]
-            self._share_sizes.expect(shares)
+            largest, mean = self._expected
+            self._share_sizes.expect(-(-largest // count), mean / count)
 
     def kl_weights(self) -> Weights:
         """By level, the weight of its KL at the current step."""
@@ -118,14 +115,18 @@ class Stepping(Loop):
         if self._replicas is ALONE:
             found = whole.loss_and_gradients(self.elbo, part, self._told())
             return self._apply(*found, part.segment_ids)
-        found = self._replicated().loss_and_gradients(part, self._told())
+        replicated = Replicated(self.elbo, self._replicas, self.compiles_step)
+        found = replicated.loss_and_gradients(part, self._told())
         apply = self._apply
         if self.compiles_step:
             apply = tf.function(apply, autograph=False, jit_compile=True)
         return apply(*found, part.all_ids)
 
     def _update_in_chunks(self, batch: Batch) -> tf.Tensor:
-        found = self._chunked().loss_and_gradients(batch, self._told())
+        chunked = Chunked(
+            self.elbo, self.compiles_step, self._pads, self._replicas
+        )
+        found = chunked.loss_and_gradients(batch, self._told())
         return self._apply(*found, batch.segment_ids)
 
     def _test(self, part: Part) -> tf.Tensor:
@@ -133,19 +134,14 @@ class Stepping(Loop):
         if self._replicas is ALONE:
             terms = whole.mean_terms(self.elbo, part, seed)
         else:
-            terms = self._replicated().mean_terms(part, seed)
+            alike = Replicated(self.elbo, self._replicas, compiled=False)
+            terms = alike.mean_terms(part, seed)
         return self._report_test(terms, part.all_ids)
 
     def _test_in_chunks(self, batch: Batch) -> tf.Tensor:
-        terms = self._chunked().mean_terms(batch, self._seed(Stream.TEST))
+        chunked = Chunked(self.elbo, False, False, self._replicas)
+        terms = chunked.mean_terms(batch, self._seed(Stream.TEST))
         return self._report_test(terms, batch.segment_ids)
-
-    def _chunked(self) -> Chunked:
-        pads = not self._own_networks
-        return Chunked(self.elbo, self.compiles_step, pads, self._replicas)
-
-    def _replicated(self) -> Replicated:
-        return Replicated(self.elbo, self._replicas, self.compiles_step)
 
     def _sum(self, losses: list[tf.Tensor]) -> tf.Tensor | float:
         dtype = self.elbo.codec.dtype
@@ -197,17 +193,14 @@ class Stepping(Loop):
         data: Any,
         step: Callable[[Part], tf.Tensor],
         step_in_chunks: Callable[[Batch], tf.Tensor],
-        sizes: Sizes,
+        pads: bool,
     ) -> dict[str, tf.Tensor]:
-        """Number the groups outside XLA, which has no strings; then compute."""
-        codec = self.elbo.codec
-        taken = Intake(codec, self._pads, sizes, self._share_sizes).take(data)
+        """Number the groups, which XLA could not; then compute."""
+        sizes = (self._sizes, self._share_sizes) if pads else None
+        taken = Intake(self.elbo.codec, sizes).take(data)
         if isinstance(taken, Batch):
             loss = step_in_chunks(taken)
         else:
-            if self.compiles_step and self._replicas is ALONE:
-                # Autograph has nothing to convert, and takes a second to see.
-                step = tf.function(step, autograph=False, jit_compile=True)
             loss = step(taken)
         guards.assert_finite(loss)
         return self._means.results()
@@ -220,16 +213,17 @@ class Stepping(Loop):
             return self.test_step(data)
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        reported = self._step(
-            data, self._update, self._update_in_chunks, self._train_sizes
-        )
+        update = self._update
+        if self.compiles_step and self._replicas is ALONE:
+            # Autograph has nothing to convert, and takes a second to see.
+            update = tf.function(update, autograph=False, jit_compile=True)
+        reported = self._step(data, update, self._update_in_chunks, self._pads)
         norm = self._gradient_norm
         return {**reported, norm.name: norm.result()}
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        return self._step(
-            data, self._test, self._test_in_chunks, self._test_sizes
-        )
+        # XLA gains nothing here, and its program takes seconds.
+        return self._step(data, self._test, self._test_in_chunks, pads=False)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -247,7 +241,7 @@ class Stepping(Loop):
 
     @property
     def compiles_step(self) -> bool:
-        """Whether XLA compiles what a step computes."""
+        """Whether XLA compiles what a training step computes."""
         return self._compiles_step and not self.run_eagerly
 
     @property

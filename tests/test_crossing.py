@@ -56,9 +56,11 @@ def test_every_observation_once(index, per_batch, per_group, epoch):
     assert sorted(np.concatenate(found)) == list(range(count))
     assert len(found) == len(sampler)
     assert min(map(len, found)) >= 1
+    assert np.mean([*map(len, found)]) == sampler.mean
     # Whole tiles of whole pieces: about as many as asked for.
     most = min(per_batch * per_group, count)
-    assert max(map(len, found)) < 1.5 * most + per_group * per_batch
+    assert max(map(len, found)) <= sampler.largest
+    assert sampler.largest < 1.5 * most + per_group * per_batch
 
 
 @settings(deadline=None)
@@ -90,8 +92,10 @@ def test_epochs_derive_from_seed_and_number():
 def test_a_complete_cross_in_sub_grids(shape):
     index = complete(*shape)
     pairs = set()
+    sampler = CrossingSampler(index, 4, 4)
+    assert sampler.largest == 16
     for epoch in range(3):
-        for batch in batches(CrossingSampler(index, 4, 4), epoch=epoch):
+        for batch in batches(sampler, epoch=epoch):
             assert sizes(index["a"][batch]) == [4] * 4
             assert sizes(index["b"][batch]) == [4] * 4
             pairs.add(tuple(np.unique(index["a"][batch])))

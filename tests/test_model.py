@@ -363,11 +363,22 @@ def test_random_batches_take_few_sizes(generator):
 def test_expected_batches_take_the_sizes_they_were_told():
     for order in (1, -1):
         sizes = batches.Sizes()
-        sizes.expect((250, 90))
-        batch_sizes = [131, 250, 90, 70, 91, 129][::order]
-        expected = [256, 256, 96, 96, 96, 256][::order]
+        sizes.expect(250, 60.0)
+        batch_sizes = [131, 250, 90, 60, 91, 3][::order]
+        expected = [256, 256, 128, 64, 128, 64][::order]
         assert taken(sizes, *batch_sizes) == expected
-        assert taken(sizes, 1, 3, 300) == [1, 3, 384]
+        assert taken(sizes, 300, 1) == [384, 64]
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [(250.0, [256]), (129.0, [256]), (128.0, [128, 256]), (1.0, None)],
+)
+def test_the_last_batch_has_no_size_of_its_own(mean, expected):
+    sizes = batches.Sizes()
+    sizes.expect(250, mean)
+    expected = expected or [2**power for power in range(9)]
+    assert sorted({*taken(sizes, *range(1, 251))}) == expected
 
 
 @pytest.mark.parametrize("largest", [1, 7, 256, 1000])
@@ -387,8 +398,11 @@ def test_eager_graph_and_xla_report_the_same(make_model, batch):
     ):
         keras.utils.set_random_seed(0)
         model = make_model()
-        model.compile(optimizer="adam", **settings)
-        results.append(model.evaluate(batch, verbose=0, return_dict=True))
+        model.compile(keras.optimizers.SGD(0.0), **settings)
+        results.append(model.train_on_batch(batch, return_dict=True))
+        del results[-1]["gradient_norm"]
+        tested = model.evaluate(batch, verbose=0, return_dict=True)
+        assert set(results[-1]) == set(tested)
     assert set(results[0]) == {
         *("loss", "elbo", "elbo_per_observation", "reconstruction"),
         *("content_kl", "style_kl"),

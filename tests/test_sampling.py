@@ -112,16 +112,14 @@ def test_no_batch_is_larger_than_the_largest(index, per_group, per_batch):
             [len(rows) for rows, _ in epoch(batches, index, number=number)]
             for number in range(3)
         ]
-        largest, last = batches.sampler(index).largest
-        assert largest <= len(index)
-        for sizes in found:
-            assert max(sizes) <= largest
-            assert sizes[-1] <= last
+        sampler = batches.sampler(index)
+        assert max(map(max, found)) <= sampler.largest <= len(index)
+        assert [np.mean(sizes) for sizes in found] == [sampler.mean] * 3
 
 
 def test_the_largest_batch():
     index = np.repeat(np.arange(4), [7, 1, 2, 3]).astype(np.int32)
     # Pieces of 3, 3, 1, 1, 2 and 3, of which four go into a batch.
-    assert Batching(4, 3).sampler(index).largest == (3 + 3 + 3 + 2, 3 + 3)
-    assert Batching(9, 3).sampler(index).largest == (13, 13)
-    assert Batching(batch_size=5).sampler(index).largest == (5, 3)
+    assert Batching(4, 3).sampler(index).largest == 3 + 3 + 3 + 2
+    assert Batching(9, 3).sampler(index).largest == 13
+    assert Batching(batch_size=5).sampler(index).largest == 5

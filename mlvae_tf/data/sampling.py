@@ -90,12 +90,14 @@ class Sampler(abc.ABC):
         """Number of batches in an epoch."""
 
     @property
-    def largest(self) -> tuple[int, ...]:
-        """Observations that a batch has at most, and the last of an epoch.
+    @abc.abstractmethod
+    def largest(self) -> int:
+        """Observations that a batch has at most."""
 
-        Nothing where that is not known before.
-        """
-        return ()
+    @property
+    @abc.abstractmethod
+    def mean(self) -> float:
+        """Observations that it has at the mean."""
 
     @abc.abstractmethod
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
@@ -124,9 +126,12 @@ class ShuffledSampler(Sampler):
         return -(-len(self._group_index) // self._batch_size)
 
     @property
-    def largest(self) -> tuple[int, ...]:
-        count, size = len(self._group_index), self._batch_size
-        return min(size, count), count - (len(self) - 1) * size
+    def largest(self) -> int:
+        return min(self._batch_size, len(self._group_index))
+
+    @property
+    def mean(self) -> float:
+        return len(self._group_index) / len(self)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         count = len(self._group_index)
@@ -179,18 +184,15 @@ class GroupSampler(Sampler):
         return -(-int(self._first_piece[-1]) // self._groups_per_batch)
 
     @property
-    def largest(self) -> tuple[int, ...]:
+    def largest(self) -> int:
         whole, rest = np.divmod(np.diff(self._offsets), self._per_piece)
-        count, rest = int(whole.sum()), np.sort(rest)[::-1]
+        full = min(int(whole.sum()), self._groups_per_batch)
+        rest = np.sort(rest)[::-1][: self._groups_per_batch - full]
+        return full * self._per_piece + int(rest.sum())
 
-        def of(pieces: int) -> int:
-            """The sum of so many pieces, the largest ones."""
-            full = min(pieces, count)
-            return full * self._per_piece + int(rest[: pieces - full].sum())
-
-        pieces, per_batch = int(self._first_piece[-1]), self._groups_per_batch
-        last = pieces - (len(self) - 1) * per_batch
-        return of(min(per_batch, pieces)), of(last)
+    @property
+    def mean(self) -> float:
+        return len(self._rows) / len(self)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         generator = noise.epoch_generator(seed, epoch)

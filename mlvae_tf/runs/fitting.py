@@ -72,7 +72,9 @@ def fit(
         What draws the last picture, once the model has been saved.
     """
     epoch, initial_step = divmod(step, steps_per_epoch)
-    _expect_batches(model, splits, training)
+    batching = make_batching(training)
+    sampler = crossing.sampler(batching, splits.train.group_indices)
+    model.expect_batches(sampler.largest, sampler.mean)
     _return_seldom(model, training, steps_per_epoch, initial_step)
     train, held_out = _datasets(splits, training, epoch, initial_step, replicas)
     progress = Progress(steps_per_epoch, step)
@@ -138,18 +140,6 @@ def validated(training: TrainingConfig) -> list[int]:
     """The epochs after which a training is validated, the last one included."""
     every, last = training.evaluate_epochs or 1, training.length
     return sorted({*range(every, last + 1, every), last})
-
-
-def _expect_batches(
-    model: MLVAE, splits: Splits, training: TrainingConfig
-) -> None:
-    batching, held_out = make_batching(training), splits.monitored
-    model.expect_batches(
-        crossing.sampler(batching, splits.train.group_indices).largest,
-        crossing.sampler(batching, held_out.group_indices).largest
-        if held_out
-        else (),
-    )
 
 
 def _return_seldom(

@@ -80,9 +80,6 @@ def describe(config: Config) -> Table:
     steps = per_epoch * training.length
     model = make_model(config, splits, steps)
     sampler = crossing.sampler(make_batching(training), train.group_indices)
-    about = f"about {len(train) // per_epoch}"
-    if sampler.largest:
-        about = f"up to {max(sampler.largest)}"
     networks = {
         "encoder": model.encoder.trainable_weights,
         "decoder": model.decoder.trainable_weights,
@@ -96,7 +93,7 @@ def describe(config: Config) -> Table:
         ["observations", f"{len(train)} of shape {model.observation_shape}"],
         ["likelihood", type(model.codec.likelihood).__name__],
         *([f"{name}, dimensions", str(dim)] for name, dim in levels.items()),
-        ["batches", f"of {about} observations"],
+        ["batches", f"of up to {sampler.largest} observations"],
         ["steps", f"{training.length} epochs of {per_epoch}: {steps}"],
         *(
             [f"parameters, {name}", f"{sum(math.prod(w.shape) for w in of):,}"]

@@ -95,7 +95,8 @@ def prepare(
         config = config.replace(choice.settings)
     adapting.check_augmented(config, observations.shape[1:])
     batching = building.make_batching(config.training)
-    per_epoch = len(crossing.sampler(batching, data.group_indices))
+    sampler = crossing.sampler(batching, data.group_indices)
+    per_epoch = len(sampler)
     choices.append(adapting.length(config.training, per_epoch))
     config = config.replace(choices[-1].settings)
     epochs = config.training.length
@@ -103,6 +104,7 @@ def prepare(
     model = building.make_model(
         config, observations.shape[1:], epochs * per_epoch
     )
+    model.expect_batches(sampler.largest, sampler.mean)
     augmented = config.training.augment_groups or 0.0
     dataset = one_epoch(data, batching, seed, itertools.count(), augmented)
     chosen = tuple(choice for choice in choices if choice.settings)
