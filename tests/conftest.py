@@ -1,6 +1,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("PYTHONUNBUFFERED", None)  # Scripts run as they do for a user.
 
 import keras
 import matplotlib

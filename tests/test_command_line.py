@@ -38,14 +38,48 @@ def test_a_warning_is_one_line(then, status):
     assert rest == (["train.py: full"] if then else [])
 
 
-def test_a_warning_that_cannot_be_shown_ends_nothing():
-    code = f"import sys, os\nos.close(2)\n{CODE.format('print(7)')}"
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
+WRITES = """
+    with open({path!r}, "w") as file:
+        import subprocess
+        subprocess.run("echo a note of TensorFlow >&2", shell=True)
+        file.write("7")
+    print(7)
+"""
+
+
+def under(redirection, then):
+    """Run the code as a shell does."""
+    command = f'"$0" -c "$1" {redirection}'
+    return subprocess.run(
+        ["sh", "-c", command, sys.executable, CODE.format(then)],
+        capture_output=True,
         text=True,
         cwd=ROOT,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "redirection", ["2>&-", "2>/dev/full", "<&- 2>&-", ">&-", "<&- >&- 2>&-"]
+)
+def test_streams_that_are_not_there_end_nothing(redirection, tmp_path):
+    path = tmp_path / "file"
+    process = under(redirection, WRITES.format(path=str(path)))
     assert process.returncode == 0
-    assert process.stdout == "7\n"
+    assert path.read_text() == "7"  # Which was not opened as stderr.
+    shown = ">&-" not in redirection.replace("2>&-", "")
+    assert process.stdout == ("7\n" if shown else "")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", ">&-"])
+def test_a_failure_has_its_status_whatever_can_be_shown(redirection):
+    process = under(redirection, "raise OSError('full')")
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
+
+
+def test_output_that_cannot_be_written_is_a_failure():
+    process = under(">/dev/full", "print(7)")
+    assert process.returncode == 2
+    *_, last = process.stderr.splitlines()
+    assert last == "train.py: [Errno 28] No space left on device"

@@ -150,10 +150,40 @@ def _show_warning(
 
 def _exit(message: str, status: int) -> NoReturn:
     """Exit at once: what TensorFlow is reading would have to be waited for."""
-    sys.stderr.write(message)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream, rest in ((sys.stdout, ""), (sys.stderr, message)):
+        with contextlib.suppress(OSError):  # It may be what failed.
+            stream.write(rest)
+            stream.flush()
     os._exit(status)
+
+
+def _open_streams() -> None:
+    """Give a script that was started without them streams to nowhere.
+
+    Else the next file to be opened would be stderr, and hold what TensorFlow
+    notes there.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # Closed, and the lowest that is free.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _flush() -> None:
+    """Write what is left: Python's own end would only say that it could not.
+
+    Raises:
+        OSError: If that of stdout cannot be written; as a warning that cannot
+            be shown, that of stderr may not end a command.
+    """
+    sys.stdout.flush()
+    try:
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = io.StringIO()
 
 
 def _parse(arguments: list[str], passes_on: bool = False) -> list[str]:
@@ -235,11 +265,13 @@ def run(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             main(*([arguments[1:]] if passes_on else []))
+            _flush()
         except (InputError, MissingExtra, OSError) as error:
             fail(error)
         except KeyboardInterrupt:
             _exit(f"\n{interrupted}\n", 130)
 
+    _open_streams()
     sys.modules["__main__"].__doc__ = doc
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
