@@ -134,16 +134,22 @@ class Codec(SharedLatents):
         Returns:
             By level of groups, `[num_rows, dim]`, zeros beyond the groups.
         """
-        known = self.likelihood.known(observations)
+        ids = self.telling(observations, segment_ids)
         totals = {}
         for level in self.drawn:
-            ids = segment_ids[level.name]
-            if known is not None:
-                ids = tf.where(known, ids, -1)
-            normal = proposed[level.name]
+            normal, of_level = proposed[level.name], ids[level.name]
             parts = level.sums.parts(normal.loc, normal.scale, dtype)
-            totals[level.name] = evidence.accumulate(parts, ids, num_rows)
+            totals[level.name] = evidence.accumulate(parts, of_level, num_rows)
         return totals
+
+    def telling(
+        self, observations: tf.Tensor, segment_ids: SegmentIds
+    ) -> SegmentIds:
+        """Segment ids with -1 for observations of which no value is known."""
+        known = self.likelihood.known(observations)
+        if known is None:
+            return segment_ids
+        return {n: tf.where(known, ids, -1) for n, ids in segment_ids.items()}
 
     def parameters(
         self, latents: dict[str, tf.Tensor], training: bool = False

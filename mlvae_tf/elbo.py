@@ -212,9 +212,10 @@ class Elbo:
             totals: What is heard of all groups of the batch.
 
         Returns:
-            `[n]`, nats; zero for padding.
+            `[n]`, nats; zero for padding, and where no value is known.
         """
         codec = self.codec
+        ids = codec.telling(part.observations, part.segment_ids)
         rows = tf.zeros_like(part.first_ids, codec.dtype)
         for level in codec.drawn:
             total = totals[level.name]
@@ -224,7 +225,7 @@ class Elbo:
                     proposed.loc,
                     proposed.scale,
                     evidence.cast(total, codec.dtype),
-                    part.segment_ids[level.name],
+                    ids[level.name],
                     part.evident[level.name] >= 0,
                     part.whole_ids,
                 )

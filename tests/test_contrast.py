@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mlvae_tf import contrast, evidence
+from mlvae_tf import contrast, evidence, whole
+from mlvae_tf.batches import Part
 from mlvae_tf.errors import InputError
+from mlvae_tf.steps import Step
 
 ROWS = [0, 1, 0, 2, 0, 1, -1]  # The group 2 is of one; the last row pads.
 HEARD = [True, True, False, True, True, True, False]
@@ -151,10 +153,6 @@ def test_averages_have_no_evidence_to_tell_apart(make_model):
 
 
 def test_a_step_adds_it_with_its_weight(make_model, batch):
-    from mlvae_tf import whole
-    from mlvae_tf.batches import Part
-    from mlvae_tf.steps import Step
-
     def loss(**settings):
         model = make_model(**settings)
         model.compile()
@@ -178,3 +176,23 @@ def test_a_step_adds_it_with_its_weight(make_model, batch):
         rows >= 0,
     )
     np.testing.assert_allclose(extra, 7 * np.sum(expected) / 5, rtol=1e-9)
+
+
+def test_what_is_not_known_at_all_is_not_told_apart(make_model, batch):
+    """It adds nothing, whatever the encoder makes of it, to its gradient."""
+    settings = {"missing_values": True, "content_contrast": 7.0}
+    model = make_model(**settings)
+    _, rows = tf.unique(batch["group_ids"])
+    known = tf.constant(batch["observations"])
+
+    def of(observations, rows):
+        part = Part(observations, {"content": rows})
+        proposals = model.elbo.propose(part, tf.constant([3, 4]), False)
+        totals = model.elbo.sums(part, proposals, 5, training=True)
+        return model.elbo.contrasts(part, proposals, totals).numpy()
+
+    expected = of(known, rows)
+    nothing = tf.fill([3, 4, 4, 1], tf.constant(np.nan, known.dtype))
+    found = of(tf.concat([known, nothing], 0), tf.concat([rows, [0, 1, 4]], 0))
+    assert (expected > 0).any()
+    np.testing.assert_allclose(found, [*expected, 0, 0, 0], rtol=1e-12)
