@@ -230,7 +230,7 @@ class Stepping(Loop):
         return [*self._trackers, self._gradient_norm]
 
     # Keras would give its whole step to XLA, string ids included. It is told
-    # nothing here (None), and `_step` compiles what comes after the ids.
+    # nothing here (None), and `train_step` compiles what comes after the ids.
     @property
     def jit_compile(self) -> None:
         return None

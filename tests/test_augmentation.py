@@ -19,7 +19,7 @@ def augmented(images, group_ids, probability=1.0, seed=SEED):
 
 
 def constant_images(values):
-    """Which no displacement changes."""
+    """Which neither a displacement nor a mirror changes."""
     return np.tile(np.reshape(values, [-1, 1, 1, 1]), [1, 5, 6, 1])
 
 
@@ -60,8 +60,8 @@ def test_blends_keep_variances_between_and_within_groups(generator):
 
 def test_images_of_a_group_are_displaced_alike():
     # Where all are one image, a blend with the mean of all is that image; a
-    # ramp of columns shows how far to the right a pixel was taken from.
-    ramp = np.tile(np.arange(40.0)[:, np.newaxis], [1200, 40, 1, 1])
+    # ramp of rows, its own mirror, shows how far down a pixel was taken from.
+    ramp = np.tile(np.reshape(np.arange(40.0), [40, 1, 1]), [1200, 1, 40, 1])
     found = augmented(ramp, np.repeat(np.arange(400), 3))[..., 0]
     moves = (found - ramp[..., 0]).reshape(400, 3, 40, 40)
     np.testing.assert_allclose(moves, moves[:, :1] + np.zeros([1, 3, 1, 1]))
@@ -70,16 +70,25 @@ def test_images_of_a_group_are_displaced_alike():
     deviation = inner.std(axis=0).mean() / 40
     assert 0.5 < deviation / augmentation.DISPLACEMENT < 1
     # Smooth: a pixel and the next move alike.
-    steps = np.abs(np.diff(inner, axis=2)).max()
+    steps = np.abs(np.diff(inner, axis=1)).max()
     assert steps < 0.5 * np.abs(inner).max()
     assert not np.allclose(moves[0], moves[1])
 
 
+def test_half_the_others_are_mirrored_all_images_of_a_group_alike():
+    ramp = np.tile(np.arange(40.0)[:, np.newaxis], [1200, 6, 1, 1])
+    found = augmented(ramp, np.repeat(np.arange(400), 3))
+    mirrored = (found[:, 0, 0] > found[:, 0, -1]).reshape(400, 3)
+    assert (mirrored == mirrored[:, :1]).all()
+    assert 0.4 < mirrored.mean() < 0.6
+
+
 def test_columns_and_rows_move_on_their_own():
     rows, columns = np.mgrid[:30.0, :30.0]
-    images = np.stack([rows, columns], axis=-1)[np.newaxis].repeat(200, 0)
+    roof = 15 - abs(columns - 14.5)  # Its own mirror.
+    images = np.stack([rows, roof], axis=-1)[np.newaxis].repeat(200, 0)
     found = augmented(images, np.arange(200)) - images
-    down, right = found[:, 15, 15].T
+    down, right = found[:, 15, 7].T
     assert abs(np.corrcoef(down, right)[0, 1]) < 0.25
     assert 0.5 < down.std() / right.std() < 2
 

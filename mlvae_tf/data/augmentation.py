@@ -31,9 +31,9 @@ def augment_groups(
 ) -> tf.Tensor:
     """Augment a batch: turn some groups into others, all their images alike.
 
-    With the given probability, a group is blended with another one and bent.
-    Around the batch's mean m, an image x of it and a random one y of the next
-    group of the batch make
+    With the given probability, a group is mirrored or not, each as likely,
+    blended with another one and bent. Around the batch's mean m, an image x of
+    it and a random one y of the next group of the batch make
 
         m + cos(a) (x - m) + sin(a) (y - m),   a ~ U(0, pi / 4) for the group,
 
@@ -61,9 +61,17 @@ def augment_groups(
     groups, segment_ids = evidence.index_groups(group_ids)
     count = tf.size(groups)
     seeds = noise.split(seed, 3)
-    chosen, angle = tf.unstack(noise.uniform(seeds[0], count, 2), axis=1)
+    draws = noise.uniform(seeds[0], count, 3)
+    chosen, angle, side = tf.unstack(draws, axis=1)
+    mirrored = (chosen < probability) & (side < 0.5)
     angle = tf.where(chosen < probability, angle * math.pi / 4, 0)
-    angle = tf.gather(angle, segment_ids)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    mirrored, angle = (
+        tf.gather(drawn, segment_ids)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        for drawn in (mirrored, angle)
+    )
+    observations = tf.where(
+        mirrored, tf.reverse(observations, [2]), observations
+    )
     mean = tf.reduce_mean(observations, axis=0)
     others = tf.gather(
         observations, _rows_of_next_group(segment_ids, count, seeds[1])

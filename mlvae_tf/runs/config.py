@@ -213,9 +213,9 @@ class TrainingConfig:
     augment_groups: float | None = option(
         None,
         "Data augmentation: probability that a group of images of a training "
-        "batch is turned into another one, blended with a group beside it and "
-        "bent, all its images alike. Default: 0.7 where whole groups "
-        "are held out and fewer than 1,000 images left, else 0.",
+        "batch is turned into another one, mirrored or not, blended with a "
+        "group beside it and bent, all its images alike. Default: 0.7 where "
+        "whole groups are held out and fewer than 1,000 images left, else 0.",
         minimum=0.0,
         maximum=1.0,
     )
