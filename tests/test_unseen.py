@@ -169,6 +169,17 @@ def test_groups_that_nothing_confuses_prefer_discriminants(generator):
     assert shots.best_comparison(found, seed=0) == "content_discriminants"
 
 
+@pytest.mark.parametrize(
+    ("behind", "groups", "expected"),
+    [(0.03, 30, True), (0.04, 30, False), (0.03, 300, False)],
+)
+def test_what_one_group_more_could_change_is_by_chance(
+    behind, groups, expected
+):
+    """Where all are named right the standard error is next to nothing."""
+    assert shots._by_chance(np.full(groups, behind)) == expected
+
+
 @pytest.mark.parametrize("ids", [np.zeros(6, int), np.arange(6)])
 def test_no_comparison_is_better_where_none_can_be_tried(generator, ids):
     loc = generator.normal(size=(6, 2))

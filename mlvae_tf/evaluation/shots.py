@@ -109,7 +109,8 @@ def best_comparison(learned: Posteriors, seed: int) -> str:
     a fifth of the groups are those of the rest. Groups that were learned by
     heart are told apart by anything, which leaves open what tells others. So it
     is the first of discriminants, means and posteriors that the best beats by
-    no more than the standard error of the difference, over groups.
+    no more than the standard error of the difference, over groups, or than one
+    group more would be.
 
     Args:
         learned: Posteriors of training observations.
@@ -136,9 +137,13 @@ def best_comparison(learned: Posteriors, seed: int) -> str:
 
 
 def _by_chance(behind: np.ndarray) -> bool:
-    """Whether what is missing, `[G]`, is within a standard error of nothing."""
+    """Whether what is missing, `[G]`, is as little as chance would make it.
+
+    Where nearly all are named right, the standard error is next to nothing,
+    and one group more could make the difference.
+    """
     error = behind.std() / np.sqrt(max(len(behind) - 1, 1))
-    return bool(behind.mean() <= error)
+    return bool(behind.mean() <= max(error, 1 / len(behind)))
 
 
 def _of_fold(
