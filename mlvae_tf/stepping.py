@@ -134,12 +134,14 @@ class Stepping(Loop):
         if self._replicas is ALONE:
             terms = whole.mean_terms(self.elbo, part, seed)
         else:
-            alike = Replicated(self.elbo, self._replicas, compiled=False)
-            terms = alike.mean_terms(part, seed)
+            replicated = Replicated(self.elbo, self._replicas, compiled=False)
+            terms = replicated.mean_terms(part, seed)
         return self._report_test(terms, part.all_ids)
 
     def _test_in_chunks(self, batch: Batch) -> tf.Tensor:
-        chunked = Chunked(self.elbo, False, False, self._replicas)
+        chunked = Chunked(
+            self.elbo, compiled=False, padded=False, replicas=self._replicas
+        )
         terms = chunked.mean_terms(batch, self._seed(Stream.TEST))
         return self._report_test(terms, batch.segment_ids)
 

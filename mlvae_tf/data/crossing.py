@@ -115,16 +115,10 @@ class CrossingSampler(Sampler):
 
     @property
     def largest(self) -> int:
-        sizes = np.diff(self._offsets)
-        even = not (sizes % self._per_piece).any()
-        even = even and self._tile % self._per_piece == 0
-        # A tile has room for so many more of the piece that it begins in.
-        more = 0 if even else self._per_piece - 1
+        sizes = np.append(np.diff(self._offsets), self._tile)
+        # Where pieces are no whole number of tiles, one reaches into the next.
+        more = self._per_piece - 1 if (sizes % self._per_piece).any() else 0
         return min(self._per_batch * (self._tile + more), len(self._rows))
-
-    @property
-    def mean(self) -> float:
-        return len(self._rows) / len(self)
 
     def order(self, seed: int, epoch: int) -> Order:
         generator = noise.epoch_generator(seed, epoch)

@@ -94,11 +94,6 @@ class Sampler(abc.ABC):
     def largest(self) -> int:
         """Observations that a batch has at most."""
 
-    @property
-    @abc.abstractmethod
-    def mean(self) -> float:
-        """Observations that it has at the mean."""
-
     @abc.abstractmethod
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         """The order of an epoch's visit, for `plan`."""
@@ -128,10 +123,6 @@ class ShuffledSampler(Sampler):
     @property
     def largest(self) -> int:
         return min(self._batch_size, len(self._group_index))
-
-    @property
-    def mean(self) -> float:
-        return len(self._group_index) / len(self)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         count = len(self._group_index)
@@ -189,10 +180,6 @@ class GroupSampler(Sampler):
         full = min(int(whole.sum()), self._groups_per_batch)
         rest = np.sort(rest)[::-1][: self._groups_per_batch - full]
         return full * self._per_piece + int(rest.sum())
-
-    @property
-    def mean(self) -> float:
-        return len(self._rows) / len(self)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, ...]:
         generator = noise.epoch_generator(seed, epoch)

@@ -110,7 +110,7 @@ def best_comparison(learned: Posteriors, seed: int) -> str:
     heart are told apart by anything, which leaves open what tells others. So it
     is the first of discriminants, means and posteriors that the best beats by
     no more than the standard error of the difference, over groups, or than one
-    group more would be.
+    group more could change.
 
     Args:
         learned: Posteriors of training observations.

@@ -72,9 +72,7 @@ def fit(
         What draws the last picture, once the model has been saved.
     """
     epoch, initial_step = divmod(step, steps_per_epoch)
-    batching = make_batching(training)
-    sampler = crossing.sampler(batching, splits.train.group_indices)
-    model.expect_batches(sampler.largest, sampler.mean)
+    _expect_batches(model, splits, training)
     _return_seldom(model, training, steps_per_epoch, initial_step)
     train, held_out = _datasets(splits, training, epoch, initial_step, replicas)
     progress = Progress(steps_per_epoch, step)
@@ -140,6 +138,14 @@ def validated(training: TrainingConfig) -> list[int]:
     """The epochs after which a training is validated, the last one included."""
     every, last = training.evaluate_epochs or 1, training.length
     return sorted({*range(every, last + 1, every), last})
+
+
+def _expect_batches(
+    model: MLVAE, splits: Splits, training: TrainingConfig
+) -> None:
+    train = splits.train
+    sampler = crossing.sampler(make_batching(training), train.group_indices)
+    model.expect_batches(sampler.largest, len(train) / len(sampler))
 
 
 def _return_seldom(

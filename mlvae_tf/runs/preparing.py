@@ -10,7 +10,7 @@ import numpy as np
 
 from mlvae_tf.data import crossing
 from mlvae_tf.data.design import Design
-from mlvae_tf.data.grouped import of_arrays
+from mlvae_tf.data.grouped import GroupedData, of_arrays
 from mlvae_tf.data.pipeline import one_epoch
 from mlvae_tf.errors import InputError
 from mlvae_tf.model import MLVAE
@@ -79,13 +79,7 @@ def prepare(
     config = _config(seed, settings)
     observations = np.asarray(observations)
     data = of_arrays(observations, group_ids, missing_groups, parents)
-    if data.others:
-        within = tuple(f"{k}:{v}" for k, v in (parents or {}).items())
-        config = config.replace(
-            {"groups": tuple(data.levels), "parents": within}
-        )
-        ids = {name: level.groups for name, level in data.levels.items()}
-        Design.of(data.group_indices, ids, config.data.parent_of).check()
+    config = _with_levels(config, data, parents or {})
     several.check(config)
     choices = [adapting.values(config.model, observations)]
     choices.append(adapting.sizes(config.model, data))
@@ -104,12 +98,25 @@ def prepare(
     model = building.make_model(
         config, observations.shape[1:], epochs * per_epoch
     )
-    model.expect_batches(sampler.largest, sampler.mean)
+    model.expect_batches(sampler.largest, len(data) / per_epoch)
     augmented = config.training.augment_groups or 0.0
     dataset = one_epoch(data, batching, seed, itertools.count(), augmented)
     chosen = tuple(choice for choice in choices if choice.settings)
     fitting = {"x": dataset, "epochs": epochs, "shuffle": False}
     return Prepared(model, fitting, chosen)
+
+
+def _with_levels(
+    config: Config, data: GroupedData, parents: dict[str, str]
+) -> Config:
+    """The settings with the levels of data that have several, checked."""
+    if not data.others:
+        return config
+    within = tuple(f"{k}:{v}" for k, v in parents.items())
+    config = config.replace({"groups": tuple(data.levels), "parents": within})
+    ids = {name: level.groups for name, level in data.levels.items()}
+    Design.of(data.group_indices, ids, config.data.parent_of).check()
+    return config
 
 
 def _config(seed: int, settings: dict[str, Any]) -> Config:
