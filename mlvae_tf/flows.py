@@ -13,6 +13,7 @@ from mlvae_tf.errors import InputError
 
 MAX_LOG_STRETCH = 5.0  # Of all couplings together.
 MAX_PROTOTYPES = 256
+HIDDEN = 2  # Layers of a coupling.
 _LEAST_DEVIATION = 1e-3
 _FAR = 1e6  # Where no condition is, nor a prototype.
 
@@ -51,7 +52,7 @@ class ConditionalFlow(layers.Layer):
         condition_dim: Dimensions of c; several where it is made of as many
             parts, each with prototypes of its own.
         num_layers: Coupling layers.
-        units: Units of the two hidden layers of each.
+        units: Units of the `HIDDEN` layers of each.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     References:
@@ -165,8 +166,10 @@ class ConditionalFlow(layers.Layer):
         return keras.Sequential(
             [
                 keras.Input((inputs,), dtype=policy.compute_dtype),
-                layers.Dense(self.units, "relu", dtype=policy),
-                layers.Dense(self.units, "relu", dtype=policy),
+                *(
+                    layers.Dense(self.units, "relu", dtype=policy)
+                    for _ in range(HIDDEN)
+                ),
                 layers.Dense(
                     2 * changed, kernel_initializer="zeros", dtype=policy
                 ),
@@ -174,13 +177,21 @@ class ConditionalFlow(layers.Layer):
         )
 
     def _shift_and_log_stretch(
-        self, number: int, kept: tf.Tensor, condition: tf.Tensor
+        self,
+        number: int,
+        kept: tf.Tensor,
+        condition: tf.Tensor,
+        dropout: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
         """What the coupling of this number does to the second half."""
         changed = self._places[number][self._kept :]
         used = tf.gather(self.used, np.tile(changed, 2))
-        inputs = tf.concat([kept, condition], axis=-1)
-        both = self._couplings[number](inputs) * used
+        values = tf.concat([kept, condition], axis=-1)
+        for place, layer in enumerate(self._couplings[number].layers):
+            values = layer(values)
+            if dropout is not None and place < HIDDEN:
+                values *= dropout[number, place]
+        both = values * used
         shift, raw = tf.split(both, 2, axis=-1)
         bound = MAX_LOG_STRETCH / self.num_layers
         return [shift, bound * tf.tanh(raw / bound)]
@@ -190,13 +201,18 @@ class ConditionalFlow(layers.Layer):
         return tf.split(values, [self._kept, self.dim - self._kept], axis=-1)
 
     def forward(
-        self, u: tf.Tensor, condition: tf.Tensor
+        self,
+        u: tf.Tensor,
+        condition: tf.Tensor,
+        dropout: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """From u to z.
 
         Args:
             u: `[N, dim]`.
             condition: `[N, condition_dim]`.
+            dropout: While it learns, factors of the couplings' hidden values,
+                `[num_layers, HIDDEN, N, units]`.
 
         Returns:
             `(z, log_det)`: `[N, dim]`, and log |det dz/du|, `[N]`.
@@ -208,7 +224,7 @@ class ConditionalFlow(layers.Layer):
         for number, order in enumerate(self._orders):
             kept, changed = self._halves(tf.gather(u, order, axis=-1))
             shift, log_stretch = self._shift_and_log_stretch(
-                number, kept, condition
+                number, kept, condition, dropout
             )
             changed = changed * tf.exp(log_stretch) + shift
             log_det += tf.reduce_sum(log_stretch, axis=-1)
@@ -232,7 +248,11 @@ class ConditionalFlow(layers.Layer):
         return z + unused
 
     def negative_log_likelihood(
-        self, u: tf.Tensor, condition: tf.Tensor, scale: tf.Tensor | float = 1.0
+        self,
+        u: tf.Tensor,
+        condition: tf.Tensor,
+        scale: tf.Tensor | float = 1.0,
+        dropout: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """-log p(u | c) where z is normal, nats.
 
@@ -240,11 +260,12 @@ class ConditionalFlow(layers.Layer):
             u: `[N, dim]`.
             condition: `[N, condition_dim]`.
             scale: Standard deviations of z, `[dim]`; its mean is zero.
+            dropout: As for `forward`.
 
         Returns:
             `[N]`.
         """
-        z, log_det = self.forward(u, condition)
+        z, log_det = self.forward(u, condition, dropout)
         scale = tf.ones_like(z) * scale
         log_normal = -0.5 * (
             tf.square(z / scale) + np.log(2 * np.pi)

@@ -210,8 +210,8 @@ class GroupedModel(GroupedTrainer):
                 enough.
             group_ids: `[N]`, integers or strings, in any order.
             seed: Of its draws.
-            steps: How many to take; by default one for six observations, 100
-                at least and 6,000 at most.
+            steps: How many to take; by default one for three observations,
+                100 at least and 5,000 at most.
 
         Returns:
             What is left of -log p(style | content) at the end, nats.

@@ -19,7 +19,7 @@ therefore has the divergence of the learned posterior from that prior.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -28,11 +28,12 @@ from tensorflow_probability import distributions as tfd
 
 from mlvae_tf import noise, objective
 from mlvae_tf.directions import Directions
-from mlvae_tf.flows import MAX_PROTOTYPES, ConditionalFlow
+from mlvae_tf.flows import HIDDEN, MAX_PROTOTYPES, ConditionalFlow
 
-ROWS, RATE, WEIGHT_DECAY = 512, 3e-3, 0.1  # To fit it.
-STEPS = 100, 6000  # At least and at most, and in between ...
-PER_STEP = 6  # ... one for so many observations.
+ROWS, RATE, WEIGHT_DECAY = 1024, 3e-3, 0.1  # To fit it.
+STEPS = 100, 5000  # At least and at most, and in between ...
+PER_STEP = 3  # ... one for so many observations.
+DROPPED = 0.5  # Of the noise's share, what is dropped of hidden values.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
 TOGETHER = 0.2  # Share of the contents that are of groups.
@@ -76,6 +77,19 @@ def noise_for(observations: int, groups: Iterable[int]) -> float:
     what is finer is not known. The level with most in a group decides.
     """
     return float(np.sqrt(min(groups) / observations))
+
+
+def _bytes(generator: np.random.Generator, shape: tuple[int, ...]) -> tf.Tensor:
+    """Some at random; XLA would draw anew wherever they are used."""
+    drawn = generator.bytes(int(np.prod(shape)))
+    return tf.constant(np.frombuffer(drawn, np.uint8).reshape(shape))
+
+
+def _dropout(drawn: tf.Tensor, share: float, dtype: Any) -> tf.Tensor:
+    """Factors that drop this share, by bytes, and keep the mean as it is."""
+    dropped = round(share * 256)
+    kept = tf.cast(drawn >= tf.constant(dropped, drawn.dtype), dtype)
+    return kept * (256 / (256 - dropped))
 
 
 class NoStyleFlow:
@@ -197,7 +211,12 @@ class StyleFlow(NoStyleFlow):
             noise.of_step(seed, noise.Stream.STYLE_FLOW, number)
             for number in range(steps + 1)
         )
-        losses = [compiled(next(seeds)) for _ in range(steps)]
+        generator = noise.generator(seed, noise.Stream.STYLE_FLOW, 2)
+        shape = self._flow.num_layers, HIDDEN, ROWS, self._flow.units
+        losses = [
+            compiled(next(seeds), _bytes(generator, shape))
+            for _ in range(steps)
+        ]
         self._flow.fit_scale(*pairs.draw(next(seeds), MEASURED, 0.5), scale)
         return float(tf.reduce_mean(losses[-100:]) - log_det)
 
@@ -214,22 +233,26 @@ class StyleFlow(NoStyleFlow):
 
     def _step(
         self, pairs: Pairs, scale: tf.Tensor, share: float, steps: int
-    ) -> Callable[[tf.Tensor], tf.Tensor]:
-        """One of so many steps: from its seed to its loss."""
+    ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """One of so many steps: from its seed and its bytes to its loss."""
         deviations = self._flow.adapt(pairs.content)
         rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
         variables = self._flow.variables_to_fit
         optimizer.build(variables)
 
-        def step(of_step: tf.Tensor) -> tf.Tensor:
+        def step(of_step: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
             seeds = noise.split(of_step, 3)
             some = pairs.draw(seeds[0], ROWS, TOGETHER)
             spread = CONTENT_NOISE * deviations
             content = noise.sample(some.content, spread, seeds[2])
             with tf.GradientTape() as tape:
                 nats = self.nats(
-                    some._replace(content=content), scale, share, seeds[1]
+                    some._replace(content=content),
+                    scale,
+                    share,
+                    seeds[1],
+                    _dropout(drawn, DROPPED * share, content.dtype),
                 )
                 loss = tf.reduce_mean(nats)
             gradients = tape.gradient(loss, [v.value for v in variables])
@@ -239,7 +262,12 @@ class StyleFlow(NoStyleFlow):
         return step
 
     def nats(
-        self, pairs: Pairs, scale: tf.Tensor, share: float, seed: tf.Tensor
+        self,
+        pairs: Pairs,
+        scale: tf.Tensor,
+        share: float,
+        seed: tf.Tensor,
+        dropout: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """-log p(style | content) of means with noise, `[n]`.
 
@@ -250,9 +278,12 @@ class StyleFlow(NoStyleFlow):
             scale: The one scale of the posteriors, `[dim]`.
             share: Of the means' spread, the noise.
             seed: int32 `[2]`.
+            dropout: As for `ConditionalFlow.forward`.
         """
         left = tf.maximum(1 - tf.square(scale), _LEAST_VARIANCE)
         spread = tf.sqrt(left)
         noisy = noise.sample(pairs.style, share * spread, seed)
         spread *= (1 + share**2) ** 0.5
-        return self._flow.negative_log_likelihood(noisy, pairs.content, spread)
+        return self._flow.negative_log_likelihood(
+            noisy, pairs.content, spread, dropout
+        )

@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from mlvae_tf.flows import ConditionalFlow
+from mlvae_tf.flows import HIDDEN, ConditionalFlow
 
 
 @pytest.fixture(params=[1, 2, 5])
@@ -57,6 +57,24 @@ def test_log_det(flow, inputs):
     _, expected = np.linalg.slogdet(matrices)
     _, actual = flow.forward(u, condition)
     np.testing.assert_allclose(actual, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("place", range(HIDDEN))
+def test_a_dropped_layer_says_nothing(flow, inputs, place):
+    factors = np.ones((flow.num_layers, HIDDEN, 4, flow.units))
+    for kept, dropped in zip(
+        flow.forward(*inputs), flow.forward(*inputs, factors), strict=True
+    ):
+        np.testing.assert_array_equal(kept, dropped)
+    factors[1, place] = 0  # Of one coupling.
+    z, log_det = flow.forward(*inputs, factors)
+    assert not np.allclose(z, flow.forward(*inputs)[0])
+    # What reads the layer could as well have no weights.
+    kernels_and_biases = 2 * (HIDDEN + 1)
+    reader = flow.variables_to_fit[kernels_and_biases + 2 * (place + 1)]
+    reader.assign(tf.zeros_like(reader))
+    for expected, actual in zip(flow.forward(*inputs), (z, log_det)):
+        np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
 def test_a_new_flow_is_the_identity(inputs):

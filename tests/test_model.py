@@ -15,7 +15,6 @@ from mlvae_tf import (
     lessons,
     noise,
     objective,
-    style_flow,
     whole,
 )
 from mlvae_tf.batches import Part
@@ -233,12 +232,6 @@ def test_the_flow_learns_from_each_observation_alone(flowing, batch):
     for weight, value in zip(flowing.weights, before, strict=True):
         if id(weight) not in fitted:
             np.testing.assert_array_equal(weight, value)
-
-
-def test_no_more_is_learned_of_means_than_groups_tell():
-    assert style_flow.noise_for(600, [6]) == pytest.approx(0.1)
-    assert style_flow.noise_for(600, [24, 6]) == pytest.approx(0.1)
-    assert style_flow.noise_for(3, [3]) == 1
 
 
 def test_hands_are_of_one_group_and_as_large_as_can_be(generator):
