@@ -33,7 +33,6 @@ from mlvae_tf.flows import HIDDEN, MAX_PROTOTYPES, ConditionalFlow
 ROWS, RATE, WEIGHT_DECAY = 1024, 3e-3, 0.1  # To fit it.
 STEPS = 100, 5000  # At least and at most, and in between ...
 PER_STEP = 3  # ... one for so many observations.
-DROPPED = 0.5  # Of the noise's share, what is dropped of hidden values.
 MEASURED = 4096  # Rows by which the scale after it is found.
 CONTENT_NOISE = 0.03  # Of their deviations, on the contents it is given.
 TOGETHER = 0.2  # Share of the contents that are of groups.
@@ -83,6 +82,15 @@ def _bytes(generator: np.random.Generator, shape: tuple[int, ...]) -> tf.Tensor:
     """Some at random; XLA would draw anew wherever they are used."""
     drawn = generator.bytes(int(np.prod(shape)))
     return tf.constant(np.frombuffer(drawn, np.uint8).reshape(shape))
+
+
+def dropped_for(share: float) -> float:
+    """What is dropped of hidden values where the noise has this share.
+
+    As much, and at most a half: with less, few styles are learned by heart, and
+    with more, of many too little is learned.
+    """
+    return share / (1 + share)
 
 
 def _dropout(drawn: tf.Tensor, share: float, dtype: Any) -> tf.Tensor:
@@ -252,7 +260,7 @@ class StyleFlow(NoStyleFlow):
                     scale,
                     share,
                     seeds[1],
-                    _dropout(drawn, DROPPED * share, content.dtype),
+                    _dropout(drawn, dropped_for(share), content.dtype),
                 )
                 loss = tf.reduce_mean(nats)
             gradients = tape.gradient(loss, [v.value for v in variables])

@@ -15,6 +15,12 @@ def test_no_more_is_learned_of_means_than_groups_tell():
     assert style_flow.noise_for(3, [3]) == 1
 
 
+def test_no_more_than_half_is_dropped():
+    assert style_flow.dropped_for(0) == 0
+    assert style_flow.dropped_for(0.01) == pytest.approx(0.01, rel=0.01)
+    assert style_flow.dropped_for(1) == 0.5
+
+
 def test_dropout_keeps_the_mean():
     every = tf.constant(np.arange(256).astype(np.uint8))
     factors = style_flow._dropout(every, 0.1, tf.float64).numpy()
@@ -45,7 +51,7 @@ def test_dropout_learns_less_by_heart(monkeypatch):
         return nats[0] - nats[1]
 
     with_dropout = excess()
-    monkeypatch.setattr(style_flow, "DROPPED", 0)
+    monkeypatch.setattr(style_flow, "dropped_for", lambda share: 0)
     assert 0 < with_dropout < 0.9 * excess()
 
 
