@@ -202,7 +202,8 @@ class StyleFlow(NoStyleFlow):
                 as `steps_for` says.
 
         Returns:
-            The last steps' mean of -log p(style | content), nats.
+            The last steps' mean of -log p(style | content), nats, as they saw
+            it: with noise, and some hidden values dropped.
         """
         steps = steps or steps_for(len(alone.style))
         self._remember(groups, seed)
