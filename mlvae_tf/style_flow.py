@@ -85,10 +85,10 @@ def _bytes(generator: np.random.Generator, shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def dropped_for(share: float) -> float:
-    """What is dropped of hidden values where the noise has this share.
+    """The share of hidden values to drop where the noise has this share.
 
-    As much, and at most a half: with less, few styles are learned by heart, and
-    with more, of many too little is learned.
+    About as much, and at most a half: without, a few styles are learned by
+    heart; with more, too little is learned of many.
     """
     return share / (1 + share)
 

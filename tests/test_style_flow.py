@@ -15,6 +15,11 @@ def test_no_more_is_learned_of_means_than_groups_tell():
     assert style_flow.noise_for(3, [3]) == 1
 
 
+def test_many_are_learned_from_in_more_steps():
+    steps = [style_flow.steps_for(n) for n in (30, 3000, 60_000)]
+    assert steps == [100, 1000, 5000]
+
+
 def test_no_more_than_half_is_dropped():
     assert style_flow.dropped_for(0) == 0
     assert style_flow.dropped_for(0.01) == pytest.approx(0.01, rel=0.01)
