@@ -194,7 +194,7 @@ class Chunked:
         """`state = function(state, part)` for every chunk."""
         step = function
         if self.compiled:
-            step = tf.function(function, jit_compile=True)
+            step = tf.function(function, autograph=False, jit_compile=True)
 
         def fold_in(
             before: tuple[tf.Tensor, tf.Tensor, State],

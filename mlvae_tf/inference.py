@@ -37,7 +37,7 @@ class GroupedModel(GroupedTrainer):
 
     def _set_elbo(self, elbo: Elbo, own_networks: bool) -> None:
         super()._set_elbo(elbo, own_networks)
-        self._reader = Reader(elbo.codec, own_networks)
+        self._reader = Reader(elbo.codec)
 
     def encode(self, observations: tf.Tensor) -> tuple[Any, tfd.Normal]:
         """What each observation says of its groups and of its style.

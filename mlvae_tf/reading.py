@@ -22,19 +22,16 @@ class Reader:
 
     Args:
         codec: What encodes.
-        own_networks: Whether networks are the user's, which may have what
-            Autograph is to convert. It takes a second to see that there is
-            nothing.
     """
 
-    def __init__(self, codec: Codec, own_networks: bool) -> None:
+    def __init__(self, codec: Codec) -> None:
         self.codec = codec
         batch = tf.TensorSpec((None, *codec.observation_shape), codec.dtype)
         width = sum(level.dim for level in codec.drawn)
         content = tf.TensorSpec((None, width), codec.dtype)
 
         def compiled(function: Callable[..., Any], *given: Any) -> Any:
-            return tf.function(function, given, autograph=own_networks)
+            return tf.function(function, given, autograph=False)
 
         self._encode = compiled(self._encoded, batch)
         self._given_style, self._learned_style = (

@@ -18,13 +18,20 @@ def stripes(generator, shape, size):
     return GroupedData.of(observations.astype(np.float32), ids)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (12,)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 80, 3), (12,)])
 def test_a_judge_names_real_observations(generator, shape, monkeypatch):
     monkeypatch.setattr(judge, "MIN_STEPS", 60)
     known = judge.Judge(stripes(generator, shape, 60), seed=0)
     new = stripes(generator, shape, 40)
     right = known.names(new.observations) == new.group_ids
     assert right.mean() > 0.97
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 500, 3)])
+def test_a_larger_image_hardly_costs_more(shape):
+    convolved = judge._network(shape, 3, 300, seed=0).layers[-6]
+    assert max(convolved.output.shape[1:3]) <= 16
+    assert convolved.kernel.shape[:2] == (3, 3)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (12,)])

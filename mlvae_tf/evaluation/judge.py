@@ -28,6 +28,7 @@ MAX_SWAPS = 2000
 BATCH_SIZE = 128
 PASSES = 10
 MIN_STEPS, MAX_STEPS = 300, 1500
+POOLED_TO = 16  # Pixels a side, before the second convolution.
 STEPS_AT_ONCE = 10  # Between two returns to Python, which cost time.
 
 
@@ -70,19 +71,18 @@ def _network(
     shape: tuple[int, ...], num_groups: int, steps: int, seed: int
 ) -> keras.Sequential:
     keras.utils.set_random_seed(seed)
-    network = keras.Sequential(
-        [
-            keras.Input(shape),
-            layers.Conv2D(32, 5, strides=2, padding="same", activation="relu"),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dropout(0.3),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(num_groups),
-        ],
-        name="judge",
-    )
+    network = keras.Sequential(name="judge")
+    network.add(keras.Input(shape))
+    network.add(_convolution(5, strides=2))
+    while max(sides := network.output_shape[1:3]) > POOLED_TO:
+        pool = tuple(2 if side > POOLED_TO else 1 for side in sides)
+        network.add(layers.MaxPooling2D(pool, padding="same"))
+    network.add(_convolution(3))
+    network.add(layers.MaxPooling2D())
+    network.add(layers.Flatten())
+    network.add(layers.Dropout(0.3))
+    network.add(layers.Dense(128, activation="relu"))
+    network.add(layers.Dense(num_groups))
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     network.compile(
         optimizer=keras.optimizers.Adam(rate),
@@ -91,6 +91,12 @@ def _network(
         jit_compile=False,  # On CPUs, XLA's convolutions are slow.
     )
     return network
+
+
+def _convolution(size: int, strides: int = 1) -> layers.Layer:
+    return layers.Conv2D(
+        32, size, strides=strides, padding="same", activation="relu"
+    )
 
 
 def _train(

@@ -49,7 +49,7 @@ def group_elbo(
 
     epoch = make_dataset(data, batching, seed)
 
-    @tf.function(input_signature=_of_batch(epoch))
+    @tf.function(input_signature=_of_batch(epoch), autograph=False)
     def terms_of(
         observations: tf.Tensor, group_ids: tf.Tensor, step: tf.Tensor
     ) -> objective.Terms:
@@ -91,7 +91,7 @@ def batch_elbo(
 
     epoch = make_dataset(data, batching, seed)
 
-    @tf.function(input_signature=_of_batch(epoch))
+    @tf.function(input_signature=_of_batch(epoch), autograph=False)
     def terms_of(
         observations: tf.Tensor,
         group_ids: dict[str, tf.Tensor],
@@ -217,7 +217,7 @@ def importance_weighted_bound(
     totals = codec.evidence(targets, latents, segment_ids, count)
     groups = codec.groups(totals, segment_ids)
 
-    @tf.function
+    @tf.function(autograph=False)
     def log_weights(draw: tf.Tensor) -> tf.Tensor:
         of_draw = noise.of_step(seed, noise.Stream.IMPORTANCE, draw)
         of_contents, of_styles = noise.split(of_draw)

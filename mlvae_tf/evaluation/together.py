@@ -7,6 +7,7 @@ one make nothing faster: a processor is best used by a part of its own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,9 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from mlvae_tf import progress
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Those that have threads of their own; it takes a while to find them."""
+    return ThreadpoolController()
 
 
 @contextlib.contextmanager
@@ -24,7 +31,7 @@ def alone_and_quiet() -> Iterator[None]:
     """One thread, and no warnings of what is as it should be."""
     # OpenMP's threads wait for each other by spinning: on a busy machine
     # boosting 4,000 styles took 210 s with them, 1.4 s with one.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with _libraries().limit(limits=1), warnings.catch_warnings():
         # A network that learns epoch by epoch has never converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes is")
@@ -58,4 +65,4 @@ def together(*parts: Callable[[], Any], what: str) -> list[Any]:
 
 
 def _one_thread() -> None:
-    threadpool_limits(1, user_api="openmp")
+    _libraries().limit(limits=1, user_api="openmp")

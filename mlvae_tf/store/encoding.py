@@ -100,7 +100,7 @@ def compile_step(
         From a `ReadBatch` to `Evidence` by level, float64 `[g, dim]`.
     """
 
-    @tf.function(jit_compile=True)
+    @tf.function(autograph=False, jit_compile=True)
     def evidence_of(
         observations: tf.Tensor, segment_ids: dict[str, tf.Tensor]
     ) -> dict[str, Evidence]:
