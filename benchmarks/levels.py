@@ -6,7 +6,8 @@ trains the preset `glyphs` and prints Markdown tables: the root mean squared
 error of what is drawn of held-out combinations, and of fonts never seen from
 five of their letters, beside guesses without a model and beside what the same
 decoder can draw at best, the font's content fitted to the letters by gradient;
-and how often each content names the groups of either level. Runs that
+how often each content names the groups of either level; and whether swaps bear
+the group of the content, and keep that of the other level. Runs that
 `--folder` holds are not repeated.
 """
 
@@ -226,6 +227,22 @@ def accuracies(
     table(["named right, from one letter", "mean (range)"], rows)
 
 
+def swaps(found: list[dict[str, Any]]) -> None:
+    """How often a judge names the group of the content, and of the rest."""
+    rows = {}
+    for level, other in (("font", "character"), ("character", "font")):
+        of = "levels", level, "swap"
+        paths = {
+            f"{level}, of real letters": (*of, "judge_accuracy"),
+            f"{level}, content of one letter": (*of, "content_group", "1"),
+            f"{level}, content of all": (*of, "content_group", "all"),
+            f"{other}, kept in swaps of {level}": (*of, "kept", other),
+        }
+        for label, path in paths.items():
+            rows[label] = [tables.at(one, path) for one in found]
+    table(["named right by a judge of swaps", "mean (range)"], rows)
+
+
 def main(argv: list[str]) -> None:
     del argv
     folders = [run(seed) for seed in range(_SEEDS.value)]
@@ -235,6 +252,7 @@ def main(argv: list[str]) -> None:
     ]
     errors(found, folders)
     accuracies(found, folders)
+    swaps(found)
 
 
 if __name__ == "__main__":

@@ -85,10 +85,16 @@ def test_what_each_latent_says_of_each_level(generator):
 
 def test_the_table_names_levels_and_latents():
     one = {"content_accuracy": {"1": 0.5}, "told_by": {"light": 0.25}}
+    swap = {
+        "judge_accuracy": 0.9,
+        "content_group": {"1": 0.8},
+        "style_group": {"1": 0.1},
+        "kept": {"light": 0.7},
+    }
     results = {
         "group_person_kl": 3.21,
         "elbo_per_observation": -1.0,
-        "levels": {"person": {**one, "chance_accuracy": 0.1}},
+        "levels": {"person": {**one, "chance_accuracy": 0.1, "swap": swap}},
         "intervals": {},
     }
     rows = [row[:2] for row in tables.one(results)[1:]]
@@ -96,6 +102,9 @@ def test_the_table_names_levels_and_latents():
         ["person told by its content, k = 1", "0.500"],
         ["person told by the content of light", "0.250"],
         ["person, chance", "0.100"],
+        ["judge accuracy, person", "0.900"],
+        ["swap accuracy, person, k = 1", "0.800"],
+        ["swap of person, light is kept", "0.700"],
         ["group person kl", "3.2"],
         ["elbo per observation", "-1.0"],
     ]

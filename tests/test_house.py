@@ -34,7 +34,7 @@ FLOORS = (
     "evaluation.bootstrap evaluation.posteriors evaluation.representations",
     "evaluation.together evaluation.classifiers evaluation.styles",
     "evaluation.probes",
-    "evaluation.calibration evaluation.judge",
+    "evaluation.asked evaluation.calibration evaluation.judge",
     "evaluation.likelihood evaluation.shots evaluation.verification",
     "evaluation.swaps evaluation.unseen evaluation.names",
     "evaluation.cells evaluation.grid evaluation.sprites",

@@ -4,9 +4,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from mlvae_tf.data.grouped import GroupedData
+from mlvae_tf.data.splits import Splits
 from mlvae_tf.evaluation import judge
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.layers import EvidenceAccumulation
+from mlvae_tf.levels import Level
 
 
 def stripes(generator, shape, size):
@@ -49,6 +51,8 @@ def test_a_judge_reads_what_is_known(generator, shape, monkeypatch):
 class Mixer:
     """Stands for a model that decodes the content alone, or the style."""
 
+    levels = (Level("content", 12),)
+
     def __init__(self, loyal):
         self.loyal = loyal
 
@@ -70,7 +74,12 @@ def test_the_judge_sees_who_donated(generator, loyal):
         normal, normal, data.group_ids, EvidenceAccumulation()
     )
     result = judge.measure(
-        Mixer(loyal), known, data, posteriors, (1, 5, 100, None), seed=0
+        Mixer(loyal),
+        {"content": known},
+        data,
+        posteriors,
+        (1, 5, 100, None),
+        seed=0,
     )
     assert result["judge_accuracy"].value > 0.97
     assert list(result["content_group"]) == ["1", "5", "all"]
@@ -79,3 +88,55 @@ def test_the_judge_sees_who_donated(generator, loyal):
         assert shares[0 if loyal else 1].value > 0.97
         assert shares[1 if loyal else 0].value < 0.03
         assert shares[0].low <= shares[0].value <= shares[0].high
+
+
+def exact(make_model, person_draws_light):
+    """Reads and draws values 0 and 1 by the content of person and of light."""
+    model = make_model(
+        observation_shape=(4,),
+        levels={"person": 1, "light": 1},
+        trunk="linear",
+        likelihood="normal",
+        dtype="float32",
+    )
+    model.encoder.layers[-1].set_weights([np.eye(4), np.zeros(4)])
+    for number, head in enumerate(model.codec.heads.values()):
+        kernel, bias = np.zeros(head.kernel.shape), np.zeros(head.bias.shape)
+        kernel[number, 0] = 1
+        bias[len(bias) // 2 :] = -4  # Of the scales.
+        head.set_weights([kernel, bias])
+    drawn = np.eye(4)
+    drawn[0, 1] = person_draws_light
+    model.decoder.layers[0].set_weights([drawn, np.zeros(4)])
+    return model
+
+
+@pytest.mark.parametrize("person_draws_light", [0.0, 1.0])
+def test_swaps_of_a_level_keep_the_others(
+    make_model, generator, person_draws_light
+):
+    people, lights = np.divmod(np.arange(600) // 10, 6)
+    values = generator.normal(scale=0.05, size=(600, 4))
+    values += np.stack([people, lights, 0 * people, 0 * people], axis=1)
+    ids = {"person": people, "light": lights}
+    data = GroupedData.of(values.astype(np.float32), ids)
+    # A light that the judge has not learned is not asked about.
+    train = data[np.flatnonzero((np.arange(600) % 2 == 0) & (lights < 5))]
+    splits = Splits(train, data[np.arange(1, 600, 2)], None, None)
+    model = exact(make_model, person_draws_light)
+    found = judge.of_levels(model, splits, (1, None), seed=0)
+    assert found.keys() == {"person", "light"}
+    for of in found.values():
+        assert of["judge_accuracy"].value > 0.97
+        assert list(of["content_group"]) == ["1", "all"]
+    person, light = found["person"], found["light"]
+    assert light["kept"].keys() == {"person"}
+    if person_draws_light:
+        assert person["kept"]["light"].value < 0.4
+        return
+    assert person["kept"]["light"].value > 0.97
+    assert light["kept"]["person"].value > 0.97
+    for of in found.values():
+        for count in ("1", "all"):
+            assert of["content_group"][count].value > 0.97
+            assert of["style_group"][count].value < 0.03

@@ -195,7 +195,7 @@ def test_evaluation_says_what_each_latent_tells(run):
     process = script("evaluate.py", f"--workdir={folder}")
     assert process.returncode == 0, process.stderr
     assert "person told by the content of light" in process.stdout
-    assert "which group swaps are taken for is not measured" in process.stdout
+    assert "swap of light, person is kept" in process.stdout
     text = (folder / "evaluation" / "metrics.json").read_text()
     metrics = json.loads(text)
     assert set(metrics["levels"]) == {"person", "light"}
@@ -206,6 +206,8 @@ def test_evaluation_says_what_each_latent_tells(run):
     assert set(light["content_accuracy"]) == {"1", "2", "3", "5", "all"}
     assert metrics["intervals"]["levels"]["light"]["calibration"].keys()
     assert 0 <= light["style_accuracy"] <= 1
+    assert set(light["swap"]["content_group"]) == {"1", "2", "3", "5", "all"}
+    assert set(light["swap"]["kept"]) == {"person"}
     page = (folder / "evaluation" / "report.html").read_text()
     assert "Level light" in page
     assert "Of person, a probe names the group right in" in page

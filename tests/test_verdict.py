@@ -138,9 +138,14 @@ def test_headlines_say_what_is_good_and_what_chance_is():
 
 def test_headlines_of_several_levels_and_combinations():
     guesses = {"decoded": 0.15, "additive": 0.2, "mean of the light": 0.3}
+    swap = {
+        "judge_accuracy": 0.9,
+        "content_group": {"1": 0.6, "all": 0.8},
+        "kept": {"person": 0.7},
+    }
     rows = verdict.headlines(
         {
-            "levels": {"light": LIGHT},
+            "levels": {"light": {**LIGHT, "swap": swap}},
             "combinations": {"held_out": guesses},
             "group_elbo": -1.0,
         }
@@ -148,5 +153,10 @@ def test_headlines_of_several_levels_and_combinations():
     goods = {row[0]: row[2] for row in rows}
     assert goods["light named by the content of person"] == "near chance"
     assert goods["light named by style"] == "near chance"
+    values = {row[0]: row[1] for row in rows}
+    swapped = "Swaps of light are taken for the content's light"
+    assert values[swapped] == "80 of 100"
+    assert goods[swapped] == "near 90, as of real ones"
+    assert values["Swaps of light keep the person"] == "70 of 100"
     good = "below 0.200, the best guess without a model"
     assert goods["Error of combinations never seen"] == good

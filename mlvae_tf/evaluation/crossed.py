@@ -20,22 +20,20 @@ from mlvae_tf.evaluation import (
     completed,
     drawings,
     explorer,
+    judge,
     likelihood,
     notes,
     probes,
     unseen,
 )
+from mlvae_tf.evaluation.asked import choose
 from mlvae_tf.evaluation.bootstrap import estimate, separate
 from mlvae_tf.evaluation.classifiers import fit_probe
-from mlvae_tf.evaluation.measure import Measured, choose, probe, results_of
+from mlvae_tf.evaluation.measure import Measured, probe, results_of
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import CHUNK, Counts, Posteriors
 from mlvae_tf.evaluation.together import together
 from mlvae_tf.model import MLVAE
-
-NOT_YET = (
-    "which group swaps are taken for is not measured of several levels yet"
-)
 
 Array = np.ndarray
 Pictures = dict[str, bytes]
@@ -69,15 +67,19 @@ def measure(
         model, splits.measured, batching, importance_samples, seed
     )
     labels = Labels()
-    found["levels"], pictures, said = _by_level(
-        model, splits, counts, seed, labels
+    (found["levels"], pictures, said), swapped = together(
+        partial(_by_level, model, splits, counts, seed, labels),
+        partial(judge.of_levels, model, splits, counts, seed),
+        what="measuring",
     )
+    for name, swap in swapped.items():
+        found["levels"].setdefault(name, {})["swap"] = swap
     of_cells, learned = combinations.measure(model, splits, seed)
     if learned is not None and of_cells:
         found["combinations"] = of_cells
         pictures |= completed.grids(learned, splits, seed, labels)
     return Measured(
-        results_of(found, splits, [NOT_YET, *said]),
+        results_of(found, splits, said),
         pictures,
         labels,
         explorer=explorer.explore(model, splits.measured),

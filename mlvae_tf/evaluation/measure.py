@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from mlvae_tf import noise, progress
+from mlvae_tf import progress
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.sampling import Batching
 from mlvae_tf.data.splits import Splits
@@ -22,6 +20,7 @@ from mlvae_tf.evaluation import (
     probes,
     unseen,
 )
+from mlvae_tf.evaluation.asked import Asked, choose
 from mlvae_tf.evaluation.bootstrap import separate
 from mlvae_tf.evaluation.doubts import Doubt
 from mlvae_tf.evaluation.explorer import Explorer
@@ -29,9 +28,6 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.together import together
 from mlvae_tf.model import MLVAE
-
-MAX_GROUPS = 250  # Among which probes choose.
-MAX_BOOSTED_OBSERVATIONS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,38 +148,6 @@ def results_of(
     }
 
 
-class Asked(NamedTuple):
-    """The groups among which probes choose, and their observations.
-
-    Attributes:
-        train: Their training observations, at most 100,000.
-        some: At most 20,000 of these, of every group.
-        rows: Their rows among the held-out observations.
-    """
-
-    train: GroupedData
-    some: GroupedData
-    rows: np.ndarray
-
-
-def choose(train: GroupedData, held_out: GroupedData, seed: int) -> Asked:
-    """Choose at most 250 groups at random.
-
-    Args:
-        train: What was trained on.
-        held_out: Other observations of these groups.
-        seed: Seed of the choices.
-    """
-    generator = noise.generator(seed, noise.Stream.PROBE, MAX_GROUPS)
-    groups = generator.permutation(held_out.groups)[:MAX_GROUPS]
-    chosen = np.isin(train.groups, groups)[train.group_index]
-    every = train[np.flatnonzero(chosen)]
-    every = every.sample(MAX_BOOSTED_OBSERVATIONS, seed)
-    some = every.sample(probes.MAX_PROBE_OBSERVATIONS, seed)
-    asked = np.isin(held_out.groups, some.groups)[held_out.group_index]
-    return Asked(every, some, np.flatnonzero(asked))
-
-
 class Probed(NamedTuple):
     """What contents and styles say of the groups of one level.
 
@@ -260,7 +224,9 @@ def _measure_seen(
     found = {
         **probed.figures,
         "groups": dict(zip(("held_out", "asked"), sizes)),
-        "swap": judge.measure(model, real, asked, of_asked, counts, seed),
+        "swap": judge.measure(
+            model, {held_out.level: real}, asked, of_asked, counts, seed
+        ),
         "notes": [
             *notes.of_groups(len(train.groups), *sizes),
             *probed.notes,

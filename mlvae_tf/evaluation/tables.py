@@ -107,6 +107,13 @@ def _of_level(name: str, of_level: dict[str, Any]) -> list[tuple[str, Path]]:
     ):
         if key in of_level:
             found.append((label, (key,)))
+    if "swap" in of_level:
+        label = f"judge accuracy, {name}"
+        found.append((label, ("swap", "judge_accuracy")))
+    label = f"swap accuracy, {name}"
+    found += _by(of_level, label, "swap", "content_group")
+    label = f"swap of {name}"
+    found += _by(of_level, label, "swap", "kept", unit="{} is kept")
     found += _by(of_level, f"calibration of {name}", "calibration")
     found += _of_unseen(of_level, f"{name}: unseen")
     return [(label, ("levels", name, *path)) for label, path in found]

@@ -165,14 +165,18 @@ def _of_groups(results: dict[str, Any]) -> Table:
     share = results["style_accuracy"]
     text = "Style of one names the group"
     rows.append(_named(text, share, _style_chance(results), "near chance"))
-    swap = results["swap"]
-    real = _hundredths(swap["judge_accuracy"])
     text = "Swapped observations are taken for the content's group"
-    rows += [
+    rows += _swapped(results["swap"], text, chance)
+    return rows + _calibrated(results, "contents")
+
+
+def _swapped(swap: dict[str, Any], text: str, chance: float) -> Table:
+    """Whether swaps of as many as there are bear the content's group."""
+    real = _hundredths(swap["judge_accuracy"])
+    return [
         _named(text, share, chance, f"near {real}, as of real ones")
         for _, share in _ends(swap["content_group"])[-1:]
     ]
-    return rows + _calibrated(results, "contents")
 
 
 def _of_level(name: str, of_level: dict[str, Any]) -> Table:
@@ -183,6 +187,14 @@ def _of_level(name: str, of_level: dict[str, Any]) -> Table:
     ] + [
         _named(f"{name} named by {latent}", share, chance, "near chance")
         for latent, share in _others(of_level).items()
+    ]
+    swap = of_level.get("swap", {})
+    if swap:
+        text = f"Swaps of {name} are taken for the content's {name}"
+        rows += _swapped(swap, text, chance)
+    rows += [
+        [f"Swaps of {name} keep the {other}", of_100(share), "near 100", ""]
+        for other, share in swap.get("kept", {}).items()
     ]
     return rows + _calibrated(of_level, f"contents of {name}")
 
