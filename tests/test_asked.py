@@ -39,3 +39,11 @@ def test_no_group_is_asked_that_the_probe_has_not_seen(monkeypatch):
     assert len(chosen.some) == 10
     rows = held_out.group_ids[chosen.rows]
     assert set(rows) == set(chosen.some.groups) != {0, 1, 2}
+
+
+def test_of_groups_that_training_had_not_none_is_asked():
+    train, held_out = of_groups(np.arange(60) % 6), of_groups(np.arange(4, 9))
+    chosen = asked.choose(train, held_out, 0)
+    assert held_out.group_ids[chosen.rows].tolist() == [4, 5]
+    chosen = asked.choose(train, of_groups(np.arange(6, 9)), 0)
+    assert not len(chosen.rows) and not len(chosen.some.groups)
