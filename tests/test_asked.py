@@ -46,4 +46,5 @@ def test_of_groups_that_training_had_not_none_is_asked():
     chosen = asked.choose(train, held_out, 0)
     assert held_out.group_ids[chosen.rows].tolist() == [4, 5]
     chosen = asked.choose(train, of_groups(np.arange(6, 9)), 0)
-    assert not len(chosen.rows) and not len(chosen.some.groups)
+    assert not len(chosen.rows)
+    assert not len(chosen.some.groups)
