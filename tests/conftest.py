@@ -53,6 +53,33 @@ def make_model():
     return make
 
 
+@pytest.fixture
+def exact_model(make_model):
+    """Reads and draws the first two values by person and by light."""
+
+    def make(person_draws_light=0.0):
+        model = make_model(
+            observation_shape=(4,),
+            levels={"person": 1, "light": 1},
+            trunk="linear",
+            likelihood="normal",
+            dtype="float32",
+        )
+        model.encoder.layers[-1].set_weights([np.eye(4), np.zeros(4)])
+        for number, head in enumerate(model.codec.heads.values()):
+            kernel = np.zeros(head.kernel.shape)
+            bias = np.zeros(head.bias.shape)
+            kernel[number, 0] = 1
+            bias[len(bias) // 2 :] = -4  # Of the scales.
+            head.set_weights([kernel, bias])
+        drawn = np.eye(4)
+        drawn[0, 1] = person_draws_light
+        model.decoder.layers[0].set_weights([drawn, np.zeros(4)])
+        return model
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """Three groups of twelve 8x8 images that differ in where they are dark."""

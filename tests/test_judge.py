@@ -5,7 +5,7 @@ import tensorflow_probability as tfp
 
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
-from mlvae_tf.evaluation import judge
+from mlvae_tf.evaluation import judge, judged
 from mlvae_tf.evaluation.posteriors import Posteriors
 from mlvae_tf.layers import EvidenceAccumulation
 from mlvae_tf.levels import Level
@@ -27,6 +27,20 @@ def test_a_judge_names_real_observations(generator, shape, monkeypatch):
     new = stripes(generator, shape, 40)
     right = known.names(new.observations) == new.group_ids
     assert right.mean() > 0.97
+
+
+def test_a_judge_does_not_ask_for_detail(generator):
+    """What is drawn has the shape of its group, and not its grain."""
+    ids, rows = np.repeat([0, 1, 2], 60), np.arange(64)
+    grain = (-1.0) ** (rows[:, np.newaxis] * (ids % 3 == 1)[:, None, None])
+    grain = grain * (-1.0) ** (rows * (ids % 3 == 2)[:, None, None] + rows)
+    bright = np.abs(rows[:, np.newaxis] - 16 * (1 + ids)[:, None, None]) < 8
+    drawn = 0.4 + 0.07 * bright + np.zeros((180, 64, 64))
+    drawn += generator.normal(scale=0.1, size=(180, 1, 1))
+    real = np.float32(drawn + 0.3 * grain)[..., np.newaxis]
+    known = judge.Judge(GroupedData.of(real, ids), seed=0)
+    named = known.names(np.float32(drawn)[..., np.newaxis])
+    assert np.mean(named == ids) > 0.97
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 500, 3)])
@@ -73,7 +87,7 @@ def test_the_judge_sees_who_donated(generator, loyal):
     posteriors = Posteriors(
         normal, normal, data.group_ids, EvidenceAccumulation()
     )
-    result = judge.measure(
+    result = judged.measure(
         Mixer(loyal),
         {"content": known},
         data,
@@ -90,30 +104,9 @@ def test_the_judge_sees_who_donated(generator, loyal):
         assert shares[0].low <= shares[0].value <= shares[0].high
 
 
-def exact(make_model, person_draws_light):
-    """Reads and draws values 0 and 1 by the content of person and of light."""
-    model = make_model(
-        observation_shape=(4,),
-        levels={"person": 1, "light": 1},
-        trunk="linear",
-        likelihood="normal",
-        dtype="float32",
-    )
-    model.encoder.layers[-1].set_weights([np.eye(4), np.zeros(4)])
-    for number, head in enumerate(model.codec.heads.values()):
-        kernel, bias = np.zeros(head.kernel.shape), np.zeros(head.bias.shape)
-        kernel[number, 0] = 1
-        bias[len(bias) // 2 :] = -4  # Of the scales.
-        head.set_weights([kernel, bias])
-    drawn = np.eye(4)
-    drawn[0, 1] = person_draws_light
-    model.decoder.layers[0].set_weights([drawn, np.zeros(4)])
-    return model
-
-
 @pytest.mark.parametrize("person_draws_light", [0.0, 1.0])
 def test_swaps_of_a_level_keep_the_others(
-    make_model, generator, person_draws_light
+    exact_model, generator, person_draws_light
 ):
     people, lights = np.divmod(np.arange(600) // 10, 6)
     values = generator.normal(scale=0.05, size=(600, 4))
@@ -123,8 +116,8 @@ def test_swaps_of_a_level_keep_the_others(
     # A light that the judge has not learned is not asked about.
     train = data[np.flatnonzero((np.arange(600) % 2 == 0) & (lights < 5))]
     splits = Splits(train, data[np.arange(1, 600, 2)], None, None)
-    model = exact(make_model, person_draws_light)
-    found = judge.of_levels(model, splits, (1, None), seed=0)
+    model = exact_model(person_draws_light)
+    found = judged.of_levels(model, splits, (1, None), seed=0)
     assert found.keys() == {"person", "light"}
     for of in found.values():
         assert of["judge_accuracy"].value > 0.97

@@ -20,7 +20,7 @@ from mlvae_tf.evaluation import (
     completed,
     drawings,
     explorer,
-    judge,
+    judged,
     likelihood,
     notes,
     probes,
@@ -69,7 +69,7 @@ def measure(
     labels = Labels()
     (found["levels"], pictures, said), swapped = together(
         partial(_by_level, model, splits, counts, seed, labels),
-        partial(judge.of_levels, model, splits, counts, seed),
+        partial(judged.of_levels, model, splits, counts, seed),
         what="measuring",
     )
     for name, swap in swapped.items():

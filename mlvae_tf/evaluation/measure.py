@@ -14,7 +14,7 @@ from mlvae_tf.evaluation import (
     charts,
     drawings,
     explorer,
-    judge,
+    judged,
     likelihood,
     notes,
     probes,
@@ -24,6 +24,7 @@ from mlvae_tf.evaluation.asked import Asked, choose
 from mlvae_tf.evaluation.bootstrap import separate
 from mlvae_tf.evaluation.doubts import Doubt
 from mlvae_tf.evaluation.explorer import Explorer
+from mlvae_tf.evaluation.judge import Judge
 from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.together import together
@@ -216,7 +217,7 @@ def _measure_seen(
         lambda: probe(
             model, held_out, posteriors, chosen, counts, seed, labels
         ),
-        lambda: judge.Judge(chosen.train, seed),
+        lambda: Judge(chosen.train, seed),
         what="asking which group it is",
     )
     asked, of_asked = held_out[chosen.rows], posteriors[chosen.rows]
@@ -224,7 +225,7 @@ def _measure_seen(
     found = {
         **probed.figures,
         "groups": dict(zip(("held_out", "asked"), sizes)),
-        "swap": judge.measure(
+        "swap": judged.measure(
             model, {held_out.level: real}, asked, of_asked, counts, seed
         ),
         "notes": [
