@@ -61,7 +61,7 @@ def measure(
     by_content, by_style = {}, {}
     generator = noise.generator(seed, noise.Stream.SWAPS)
     decode = _Receivers(model, held_out, posteriors)
-    kept: dict[str, Any] = {}
+    receivers, swapped = np.empty(0, int), np.empty(0)
     for count in counts:
         sets = posteriors.deal(count, generator)
         if len(np.unique(sets.group_ids)) < 2:
@@ -75,7 +75,7 @@ def measure(
         by_content[name] = estimate(swapped_as == sets.group_ids[donors])
         of_style = posteriors.group_ids[receivers]
         by_style[name] = estimate(swapped_as == of_style)
-        kept = _kept(judges, held_out, receivers, swapped)
+    kept = _kept(judges, held_out, receivers, swapped)
     found = {
         "judge_accuracy": estimate(named == held_out.group_ids),
         "content_group": by_content,
