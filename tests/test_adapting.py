@@ -10,18 +10,26 @@ from mlvae_tf.runs import adapting, building
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
 
+def of(values, ids=None):
+    """Observations, of one group unless these say otherwise."""
+    ids = np.zeros(len(values), int) if ids is None else ids
+    return GroupedData.of(np.asarray(values), np.asarray(ids))
+
+
 @pytest.mark.parametrize(
     "stored", [np.full((5, 4, 4, 1), 200, np.uint8), np.array([[0, 0.2, 1.0]])]
 )
 def test_images_are_bernoulli(stored):
-    choice = adapting.values(ModelConfig(), stored)
+    choice = adapting.values(ModelConfig(), of(stored))
     assert choice.settings == {"likelihood": "bernoulli"}
+    with pytest.raises(InputError, match="--observation_scale is of --likeli"):
+        adapting.values(ModelConfig(observation_scale=0.5), of(stored))
 
 
 def test_other_values_are_read_in_units_of_their_channels(generator):
     wide = generator.normal(size=(300, 5, 2)) * [0.01, 500] + [7, -40]
     wide[0, 0, 0] = np.nan
-    choice = adapting.values(ModelConfig(), wide)
+    choice = adapting.values(ModelConfig(), of(wide))
     assert choice.settings["likelihood"] == "normal"
     config = Config().replace(choice.settings)
     likelihood = building.make_likelihood(config.model)
@@ -34,19 +42,58 @@ def test_other_values_are_read_in_units_of_their_channels(generator):
     np.testing.assert_allclose(ratio, likelihood.scale, rtol=1e-6)
 
 
+def test_their_scale_is_the_deviation_within_groups(generator):
+    ids = generator.permutation(np.arange(400) % 130)  # Of three or four.
+    apart = np.array([0.2, 3.0]) * generator.normal(size=(400, 6, 2))
+    values = 5 * generator.normal(size=(130, 6, 2))[ids] + apart
+    values[generator.random(values.shape) < 0.2] = np.nan
+    chosen = adapting.values(ModelConfig(), of(values, ids)).settings
+    unit = np.nanstd(values, axis=(0, 1))
+    squares, freedom = 0.0, 0
+    for group in range(130):
+        for column in (values / unit)[ids == group].reshape(-1, 12).T:
+            known = column[~np.isnan(column)]
+            if len(known) > 1:
+                squares += known.var() * len(known)
+                freedom += len(known) - 1
+    expected = np.sqrt(squares / freedom)
+    assert 0.3 < expected < 0.5
+    np.testing.assert_allclose(
+        chosen["observation_scale"], expected, rtol=0.005
+    )
+
+
+@pytest.mark.parametrize(
+    ("ids", "scale"), [(np.arange(60), 1.0), (np.arange(60) // 2, 0.01)]
+)
+def test_a_scale_that_groups_do_not_tell(generator, ids, scale):
+    """No two of a group, and groups of copies."""
+    values = generator.normal(size=(60, 3))[ids]
+    chosen = adapting.values(ModelConfig(), of(values, ids)).settings
+    assert chosen["observation_scale"] == scale
+
+
 def test_a_channel_that_never_changes_has_the_unit_one():
     values = np.stack([np.full(9, 3.0), np.arange(9.0)], axis=1)
-    choice = adapting.values(ModelConfig(), values)
+    choice = adapting.values(ModelConfig(), of(values))
     assert choice.settings["observation_unit"][0] == 1
     assert choice.settings["observation_center"] == (3.0, 4.0)
 
 
 def test_what_flags_say_stays(generator):
     values = generator.normal(size=(9, 4))
-    assert not adapting.values(
-        ModelConfig(likelihood="normal"), values
-    ).settings
-    data = GroupedData.of(values, np.arange(9) % 3)
+    data = of(values, np.arange(9) % 3)
+    assert not adapting.values(ModelConfig(likelihood="normal"), data).settings
+    scaled = ModelConfig(observation_scale=0.5, observation_center=(1.0,))
+    chosen = adapting.values(scaled, data).settings
+    assert set(chosen) == {"likelihood", "observation_unit"}
+    doubled = ModelConfig(observation_unit=(2.0,))
+    within = adapting.values(doubled, data).settings["observation_scale"]
+    np.testing.assert_allclose(
+        2 * within,
+        np.sqrt(np.mean([values[i::3].var(axis=0, ddof=1) for i in range(3)])),
+        rtol=0.005,
+    )
     model = ModelConfig(content_dim=7)
     chosen = adapting.sizes(model, data).settings
     assert chosen == {"style_dim": 4, "content_contrast": 30.0}
@@ -138,6 +185,22 @@ def test_what_cannot_be_blended_is_refused(settings, words):
     config = Config().replace({**settings, "augment_groups": 0.5})
     with pytest.raises(InputError, match=words):
         adapting.check_augmented(config, (3, 3, 1))
+
+
+def test_only_what_has_no_default_is_chosen(generator):
+    """Else a choice would take the place of what a flag says."""
+    data = of(generator.normal(size=(90, 4)), np.arange(90) % 3)
+    choices = [
+        adapting.values(ModelConfig(), data),
+        adapting.sizes(ModelConfig(), data),
+        adapting.batching(TrainingConfig(), np.array([30] * 3)),
+        adapting.length(TrainingConfig(), 9),
+        adapting.augmentation(Config().replace(READ), splits(99)),
+    ]
+    default = Config().flat()
+    chosen = [name for choice in choices for name in choice.settings]
+    assert len(chosen) == 11
+    assert [default[name] for name in chosen] == [None] * 11
 
 
 def test_what_is_chosen_is_said(capsys):

@@ -10,13 +10,13 @@ import numpy as np
 
 from mlvae_tf.data import source as source_module
 from mlvae_tf.data.config import DataConfig
+from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.source import Source
 from mlvae_tf.data.splits import Splits, split, split_as_trained
 from mlvae_tf.errors import InputError
 from mlvae_tf.likelihoods import Likelihood
 
-LOOKED_AT = 2000  # Observations by which a likelihood is chosen.
-Chooser = Callable[[np.ndarray], Likelihood]
+Chooser = Callable[[GroupedData], Likelihood]
 KINDS = ("mnist_5k", "tfds", "folder", "npz", "idx")
 NAMED = ("npz", "tfds", "folder")  # Whose groups have names.
 
@@ -50,7 +50,7 @@ def load(
         config: Which dataset, and what to hold out.
         seed: Seed of what is held out.
         likelihood: Knows which values observations may have; or a function
-            that chooses one by some observations as they are stored.
+            that chooses one by the observations to learn from, as stored.
         trained: As `divide` takes it.
 
     Raises:
@@ -66,8 +66,7 @@ def open_source(config: DataConfig, likelihood: Likelihood | Chooser) -> Source:
         source = source.without_damaged()
     source = source.in_memory(config.memory_gb * 1e9)
     if not isinstance(likelihood, Likelihood):
-        some = source.train.sample(LOOKED_AT, 0)
-        likelihood = likelihood(np.asarray(some.read(slice(None))))
+        likelihood = likelihood(source.train)
     for part in source.parts.values():
         source_module.check(part, config.dataset, likelihood)
     return source.of_likelihood(likelihood)

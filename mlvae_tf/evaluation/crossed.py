@@ -60,20 +60,23 @@ def measure(
     Raises:
         InputError: If nothing was held out.
     """
-    found: dict[str, Any] = likelihood.batch_elbo(
-        model, splits.measured, batching, seed
-    )
-    found |= likelihood.log_likelihood(
-        model, splits.measured, batching, importance_samples, seed
-    )
     labels = Labels()
-    (found["levels"], pictures, said), swapped = together(
+    (of_levels, pictures, said), swapped, found = together(
         partial(_by_level, model, splits, counts, seed, labels),
         partial(judged.of_levels, model, splits, counts, seed),
+        partial(
+            likelihood.bounds,
+            model,
+            splits.measured,
+            batching,
+            importance_samples,
+            seed,
+        ),
         what="measuring",
     )
     for name, swap in swapped.items():
-        found["levels"].setdefault(name, {})["swap"] = swap
+        of_levels.setdefault(name, {})["swap"] = swap
+    found["levels"] = of_levels
     of_cells, learned = combinations.measure(model, splits, seed)
     if learned is not None and of_cells:
         found["combinations"] = of_cells
@@ -161,7 +164,7 @@ def of_level(
     found = told | probed.figures
     values, intervals = separate(found)
     pictures = {
-        **probed.pictures,
+        **{name: draw() for name, draw in probed.charts.items()},
         "accuracy": charts.accuracy_curve({**values, "intervals": intervals}),
         "swap": drawings.swap_grid(model, held_out, labels=labels),
         "map": charts.latent_map(posteriors, labels),

@@ -33,6 +33,25 @@ from mlvae_tf.model import MLVAE
 MAX_GROUPS = 64
 
 
+def bounds(
+    model: MLVAE,
+    data: GroupedData,
+    batching: Batching,
+    num_samples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The ELBO, of groups or with several levels of batches, and the bound.
+
+    Returns:
+        What `group_elbo` or `batch_elbo`, and `log_likelihood` return.
+    """
+    elbo = group_elbo if len(model.levels) == 1 else batch_elbo
+    return {
+        **elbo(model, data, batching, seed),
+        **log_likelihood(model, data, batching, num_samples, seed),
+    }
+
+
 def group_elbo(
     model: MLVAE, data: GroupedData, batching: Batching, seed: int
 ) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mlvae_tf import progress
@@ -29,6 +30,8 @@ from mlvae_tf.evaluation.names import Labels
 from mlvae_tf.evaluation.posteriors import Counts, Posteriors
 from mlvae_tf.evaluation.together import together
 from mlvae_tf.model import MLVAE
+
+Drawing = Callable[[], bytes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,65 +78,42 @@ def measure(
         seed: Seed of all that is drawn.
     """
     labels = Labels()
-    (found, pictures, said), bounds = together(
-        lambda: _probed(model, splits, learned, counts, seed, labels),
-        lambda: _bounds(
+    held_out = _HeldOut(
+        _inferred(model, splits.evaluation), _inferred(model, splits.unseen)
+    )
+    # The pictures come last: whoever is done with the bounds begins them.
+    probed, bounds, (pictures, slid) = together(
+        lambda: _probed(model, splits, held_out, learned, counts, seed, labels),
+        lambda: likelihood.bounds(
             model, splits.measured, batching, importance_samples, seed
         ),
+        lambda: _drawn(model, splits, held_out, labels),
         what="measuring",
     )
-    results = results_of({**found, **bounds}, splits, said)
+    results = results_of({**probed.figures, **bounds}, splits, probed.notes)
+    pictures |= {name: draw() for name, draw in probed.charts.items()}
     if splits.evaluation is not None:
         pictures["accuracy"] = charts.accuracy_curve(results)
-    return Measured(
-        results,
-        pictures,
-        labels,
-        explorer=explorer.explore(model, splits.measured),
-    )
+    return Measured(results, pictures, labels, explorer=slid)
 
 
-def _probed(
-    model: MLVAE,
-    splits: Splits,
-    learned: GroupedData,
-    counts: Counts,
-    seed: int,
-    labels: Labels,
-) -> tuple[dict[str, Any], dict[str, bytes], list[str]]:
-    """Figures, pictures and notes of held-out and of unseen groups."""
-    found: dict[str, Any] = {}
-    said: list[str] = []
-    pictures = {"sample": drawings.sample_grid(splits.train, labels=labels)}
-    if splits.evaluation is not None:
-        found, drawn = _measure_seen(
-            model, splits.train, splits.evaluation, counts, seed, labels
-        )
-        pictures |= drawn
-        said = found.pop("notes")
-    if splits.unseen is not None:
-        found["unseen"], drawn = _measure_unseen(
-            model, splits.unseen, learned, seed, labels
-        )
-        said += notes.of_unseen(splits.unseen)
-        pictures |= {f"unseen_{name}": png for name, png in drawn.items()}
-    return found, pictures, said
+Inferred = tuple[GroupedData, Posteriors]
 
 
-def _bounds(
-    model: MLVAE,
-    data: GroupedData,
-    batching: Batching,
-    importance_samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """The ELBO of groups, and the importance-weighted bound."""
-    return {
-        **likelihood.group_elbo(model, data, batching, seed),
-        **likelihood.log_likelihood(
-            model, data, batching, importance_samples, seed
-        ),
-    }
+class _HeldOut(NamedTuple):
+    """Observations and their posteriors, where there are any.
+
+    Attributes:
+        seen: Of groups that training had.
+        unseen: Of others.
+    """
+
+    seen: Inferred | None
+    unseen: Inferred | None
+
+
+def _inferred(model: MLVAE, data: GroupedData | None) -> Inferred | None:
+    return None if data is None else (data, Posteriors.of(model, data))
 
 
 def results_of(
@@ -150,17 +130,42 @@ def results_of(
 
 
 class Probed(NamedTuple):
-    """What contents and styles say of the groups of one level.
+    """What contents and styles say of groups.
 
     Attributes:
-        figures: Of `probes.probe_groups`, and `calibration`.
-        pictures: `confusion`, and `calibration` where it is measured.
+        figures: By name.
+        charts: What draws each chart of them, by name.
         notes: What the figures are made of.
     """
 
     figures: dict[str, Any]
-    pictures: dict[str, bytes]
+    charts: dict[str, Drawing]
     notes: list[str]
+
+
+def _probed(
+    model: MLVAE,
+    splits: Splits,
+    held_out: _HeldOut,
+    learned: GroupedData,
+    counts: Counts,
+    seed: int,
+    labels: Labels,
+) -> Probed:
+    """What is asked of held-out and of unseen groups."""
+    found = Probed({}, {}, [])
+    if held_out.seen is not None:
+        found = _of_seen(
+            model, splits.train, *held_out.seen, counts, seed, labels
+        )
+    if held_out.unseen is not None:
+        data, posteriors = held_out.unseen
+        figures, curves = unseen.measure(model, posteriors, data, learned, seed)
+        found.figures["unseen"] = figures
+        found.notes.extend(notes.of_unseen(data))
+        if curves:
+            found.charts["unseen_roc"] = lambda: charts.roc(curves)
+    return found
 
 
 def probe(
@@ -182,6 +187,10 @@ def probe(
         counts: Evidence counts.
         seed: Seed of all that is drawn.
         labels: What is drawn for the names of groups.
+
+    Returns:
+        Figures are of `probes.probe_groups`, and `calibration`; charts are
+        `confusion`, and `calibration` where it is measured.
     """
     found, confused = probes.probe_groups(
         Posteriors.of(model, chosen.some),
@@ -196,22 +205,22 @@ def probe(
     calibrated = calibration.measure(posteriors, counts, seed)
     found["calibration"] = {k: value.ratio for k, value in calibrated.items()}
     names = list(map(str, groups))
-    pictures = {"confusion": charts.confusion(confused, names, labels)}
+    drawn = {"confusion": lambda: charts.confusion(confused, names, labels)}
     if calibrated:
-        pictures["calibration"] = charts.calibration(calibrated)
-    return Probed(found, pictures, said)
+        drawn["calibration"] = lambda: charts.calibration(calibrated)
+    return Probed(found, drawn, said)
 
 
-def _measure_seen(
+def _of_seen(
     model: MLVAE,
     train: GroupedData,
     held_out: GroupedData,
+    posteriors: Posteriors,
     counts: Counts,
     seed: int,
     labels: Labels,
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Figures, with notes, and pictures of observations of training groups."""
-    posteriors = Posteriors.of(model, held_out)
+) -> Probed:
+    """What is asked of held-out observations of training groups."""
     chosen = choose(train, held_out, seed)
     probed, real = together(
         lambda: probe(
@@ -222,47 +231,38 @@ def _measure_seen(
     )
     asked, of_asked = held_out[chosen.rows], posteriors[chosen.rows]
     sizes = len(held_out.groups), len(chosen.some.groups)
-    found = {
-        **probed.figures,
-        "groups": dict(zip(("held_out", "asked"), sizes)),
-        "swap": judged.measure(
-            model, {held_out.level: real}, asked, of_asked, counts, seed
-        ),
-        "notes": [
-            *notes.of_groups(len(train.groups), *sizes),
-            *probed.notes,
-        ],
+    probed.figures["groups"] = dict(zip(("held_out", "asked"), sizes))
+    probed.figures["swap"] = judged.measure(
+        model, {held_out.level: real}, asked, of_asked, counts, seed
+    )
+    said = notes.of_groups(len(train.groups), *sizes)
+    return probed._replace(notes=[*said, *probed.notes])
+
+
+def _drawn(
+    model: MLVAE, splits: Splits, held_out: _HeldOut, labels: Labels
+) -> tuple[dict[str, bytes], Explorer | None]:
+    """The pictures that show what the model does, and what to slide through."""
+    draw: dict[str, Drawing] = {
+        "sample": lambda: drawings.sample_grid(splits.train, labels=labels)
     }
-    control = _control(model, held_out, posteriors, labels)
-    return found, probed.pictures | control
-
-
-def _measure_unseen(
-    model: MLVAE,
-    data: GroupedData,
-    learned: GroupedData,
-    seed: int,
-    labels: Labels,
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Figures and pictures of groups never seen in training."""
-    posteriors = Posteriors.of(model, data)
-    found, curves = unseen.measure(model, posteriors, data, learned, seed)
-    pictures = _control(model, data, posteriors, labels)
-    if curves:
-        pictures["roc"] = charts.roc(curves)
-    return found, pictures
+    for prefix, of in (("", held_out.seen), ("unseen_", held_out.unseen)):
+        if of is not None:
+            control = _control(model, *of, labels)
+            draw |= {f"{prefix}{name}": one for name, one in control.items()}
+    names = progress.track(draw, len(draw), "drawing", seconds=0)
+    pictures = {name: draw[name]() for name in names}
+    return pictures, explorer.explore(model, splits.measured)
 
 
 def _control(
     model: MLVAE, some: GroupedData, posteriors: Posteriors, labels: Labels
-) -> dict[str, bytes]:
-    """The pictures of control, and the map, by name."""
-    draw = {
+) -> dict[str, Drawing]:
+    """What draws the pictures of control, and the map, by name."""
+    return {
         **drawings.of_control(model, some, labels=labels),
         "swap_single": lambda: drawings.swap_grid(
             model, some, evidence_count=1, labels=labels
         ),
         "map": lambda: charts.latent_map(posteriors, labels),
     }
-    names = progress.track(draw, len(draw), "drawing", seconds=0)
-    return {name: draw[name]() for name in names}

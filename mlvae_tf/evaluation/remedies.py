@@ -151,7 +151,8 @@ def _scale(settings: Settings, factor: float) -> list[str]:
     """Another scale, where the likelihood has one to set."""
     if settings["likelihood"] != "normal":
         return []
-    return [f"--observation_scale={settings['observation_scale'] * factor:g}"]
+    scale = settings["observation_scale"] or 1
+    return [f"--observation_scale={scale * factor:g}"]
 
 
 def _more_contrast(settings: Settings) -> list[str]:

@@ -25,6 +25,9 @@ LEAST_GROUPS = 16  # ... they have so many groups.
 VALIDATIONS = 20
 FEW_IMAGES = 1000  # Fewer are augmented, if other groups are asked for.
 AUGMENTED = 0.7  # Of the groups of a batch.
+LOOKED_AT = 2000  # Observations by which a likelihood is chosen.
+LEAST_SCALE = 0.01
+_SCALING = "observation_scale", "observation_center", "observation_unit"
 BLENDED = {"bernoulli", "normal", "normal_learned_scale"}
 
 
@@ -41,39 +44,97 @@ class Choice:
     reason: str = ""
 
 
-def values(model: ModelConfig, stored: np.ndarray) -> Choice:
-    """The likelihood of observations as they are stored.
+def values(model: ModelConfig, data: GroupedData) -> Choice:
+    """The likelihood of observations, by some of them as they are stored.
 
     Args:
         model: The settings; nothing is chosen where they have a likelihood.
-        stored: Some observations, `[n, ...]`.
+        data: Observations.
+
+    Raises:
+        InputError: If the settings say how a likelihood is to be scaled, and
+            what fits has no scale.
     """
     if model.likelihood is not None:
         return Choice({})
-    if stored.dtype == np.uint8:
-        return Choice({"likelihood": "bernoulli"}, "of 8-bit images")
-    known = stored[np.isfinite(stored)]
+    if data.observations.dtype == np.uint8:
+        return _bernoulli(model, "of 8-bit images")
+    some = data.sample(LOOKED_AT, 0)
+    stored = np.asarray(some.read(slice(None)), np.float64)
+    stored[~np.isfinite(stored)] = np.nan
+    known = stored[~np.isnan(stored)]
     low, high = (known.min(), known.max()) if known.size else (0, 1)
+    between = f"of values from {low:.3g} to {high:.3g}"
     if low >= 0 and high <= 1:
-        reason = f"of values from {low:.3g} to {high:.3g}"
-        return Choice({"likelihood": "bernoulli"}, reason)
-    axes = tuple(range(stored.ndim - 1))
-    finite = np.where(np.isfinite(stored), stored, np.nan).astype(np.float64)
-    center = np.nan_to_num(np.nanmean(finite, axis=axes))
-    unit = np.nan_to_num(np.nanstd(finite, axis=axes))
-    unit[unit < 1e-6 * max(unit.max(initial=0), 1e-30)] = 1
-    # With a scale of one such unit a latent dimension pays for itself where it
-    # says more than one value does (Kaiser's rule for principal components).
+        return _bernoulli(model, between)
+    settings = {"likelihood": "normal", **_scaling(model, stored, some)}
+    channels = stored.shape[-1]
     return Choice(
-        {
-            "likelihood": "normal",
-            "observation_scale": 1.0,
-            "observation_center": tuple(_short(center)),
-            "observation_unit": tuple(_short(unit)),
-        },
-        f"of values from {low:.3g} to {high:.3g}, in units of the deviations "
-        f"of {len(unit)} channels",
+        settings,
+        f"{between}, in units of the deviations of {channels} channels",
     )
+
+
+def _scaling(
+    model: ModelConfig, stored: np.ndarray, data: GroupedData
+) -> dict[str, Any]:
+    """Center, unit and scale, as far as the settings do not have them.
+
+    Args:
+        model: The settings.
+        stored: The observations, `[N, ...]`, NaN where not known.
+        data: Their groups.
+    """
+    axes = tuple(range(stored.ndim - 1))
+    center = np.nan_to_num(np.nanmean(stored, axis=axes))
+    unit = np.nan_to_num(np.nanstd(stored, axis=axes))
+    unit[unit < 1e-6 * max(unit.max(initial=0), 1e-30)] = 1
+    apart = (stored - center) / (model.observation_unit or unit)
+    chosen = {
+        "observation_scale": _within(apart, data.group_index),
+        "observation_center": tuple(_short(center)),
+        "observation_unit": tuple(_short(unit)),
+    }
+    return _not_given(model, chosen)
+
+
+def _bernoulli(model: ModelConfig, reason: str) -> Choice:
+    for name in _SCALING:
+        if getattr(model, name) is not None:
+            raise InputError(
+                f"--{name} is of --likelihood=normal, and bernoulli was chosen "
+                f"({reason}). Pass --likelihood=normal with it, or drop it."
+            )
+    return Choice({"likelihood": "bernoulli"}, reason)
+
+
+def _not_given(model: ModelConfig, chosen: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in chosen.items() if getattr(model, k) is None}
+
+
+def _within(values: np.ndarray, group_index: np.ndarray) -> float:
+    """The deviation of values from the mean of their group, at most one.
+
+    With that as the likelihood's scale a dimension of the style pays for itself
+    where it says more than one value does (Kaiser's rule for principal
+    components, of what is within groups).
+
+    Args:
+        values: `[N, ...]`, in units; NaN where not known.
+        group_index: `[N]`.
+    """
+    order = np.argsort(group_index, kind="stable")
+    starts = np.unique(group_index[order], return_index=True)[1]
+    rows = values[order].reshape(len(values), -1)
+    known, rows = ~np.isnan(rows), np.nan_to_num(rows)
+    counts = np.add.reduceat(known, starts, dtype=np.int64)
+    squares = np.add.reduceat(rows**2, starts)
+    apart = squares - np.add.reduceat(rows, starts) ** 2 / np.maximum(counts, 1)
+    freedom = np.maximum(counts - 1, 0).sum()
+    if not freedom:  # No two are of a group.
+        return 1.0
+    within = math.sqrt(max(apart.sum() / freedom, 0))
+    return float(f"{min(max(within, LEAST_SCALE), 1):.3g}")
 
 
 def _short(numbers: np.ndarray) -> list[float]:
@@ -87,7 +148,7 @@ def sizes(model: ModelConfig, train: GroupedData) -> Choice:
         "content_dim": min(CONTENT_DIM, count),
         "style_dim": min(STYLE_DIM, count),
     }
-    chosen = {k: v for k, v in chosen.items() if getattr(model, k) is None}
+    chosen = _not_given(model, chosen)
     if model.content_contrast is None:
         averages = model.accumulation == "average"
         chosen["content_contrast"] = 0.0 if averages else CONTRAST

@@ -62,16 +62,20 @@ class ModelConfig:
         "Default: bernoulli of 8-bit images and of values in [0, 1]; else "
         "normal, with center, unit and scale from the data.",
     )
-    observation_scale: float = option(
-        1.0, "Scale of --likelihood=normal, in units of --observation_unit."
+    observation_scale: float | None = option(
+        None,
+        "Scale of --likelihood=normal, in units of --observation_unit. "
+        "Default: from the data, as these, or 1 if --likelihood is given.",
     )
-    observation_center: tuple[float, ...] = option(
-        (0.0,),
+    observation_center: tuple[float, ...] | None = option(
+        None,
         "What --likelihood=normal takes for zero: one number, or one for every "
-        "channel, comma-separated.",
+        "channel, comma-separated. Default: from the data, or 0.",
     )
-    observation_unit: tuple[float, ...] = option(
-        (1.0,), "What --likelihood=normal takes for one, likewise."
+    observation_unit: tuple[float, ...] | None = option(
+        None,
+        "What --likelihood=normal takes for one, likewise. Default: from the "
+        "data, or 1.",
     )
     classes: int | None = option(
         None, "Classes of --likelihood=categorical.", minimum=2

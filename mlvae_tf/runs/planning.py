@@ -148,8 +148,8 @@ def _load(config: Config, trained: np.ndarray | None) -> tuple[Config, Splits]:
     """
     choices: list[adapting.Choice] = []
 
-    def choose(stored: np.ndarray) -> Likelihood:
-        choices.append(adapting.values(config.model, stored))
+    def choose(data: GroupedData) -> Likelihood:
+        choices.append(adapting.values(config.model, data))
         chosen = config.replace(choices[-1].settings)
         return building.make_likelihood(chosen.model)
 

@@ -81,7 +81,7 @@ def prepare(
     data = of_arrays(observations, group_ids, missing_groups, parents)
     config = _with_levels(config, data, parents or {})
     several.check(config)
-    choices = [adapting.values(config.model, observations)]
+    choices = [adapting.values(config.model, data)]
     choices.append(adapting.sizes(config.model, data))
     sizes = adapting.group_sizes(data)
     choices.append(adapting.batching(config.training, sizes))
