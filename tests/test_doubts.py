@@ -51,6 +51,20 @@ def test_of_a_good_training_nothing_is_said():
     assert not doubts.of_signs(learned_nothing, SETTINGS)
 
 
+def test_one_doubt_advises_nothing_against_another():
+    bad = dataclasses.replace(
+        GOOD,
+        accuracy={"content": {"content": 0.9, "style": 0.6}},
+        drawn={"content": 0.5, "style": 0.0},
+        explained_held_out=-0.1,
+    )
+    found = doubts.of_signs(bad, SETTINGS)
+    assert kinds(found) == ["style_ignored", "told", "overfit"]
+    *others, overfit = found
+    assert "--epochs" in overfit.remedy
+    assert not [one for one in others if "--epochs" in one.remedy]
+
+
 @pytest.mark.parametrize(
     ("changed", "kind", "words"),
     [

@@ -76,3 +76,23 @@ def test_data_that_are_none_are_refused(generator):
         mlvae_tf.prepare(values, ids[:-1])
     with pytest.raises(mlvae_tf.InputError, match="at least one"):
         mlvae_tf.prepare(values[:0], ids[:0])
+
+
+def test_settings_may_be_numpys(generator):
+    values, ids = some(generator)
+    scaled = {"observation_scale": np.float32(0.5), "hidden_units": [8, 8]}
+    units = {"observation_unit": values.std(axis=(0, 1)).astype(np.float64)}
+    model, *_ = mlvae_tf.prepare(values, ids, epochs=1, **scaled, **units)
+    assert model.likelihood.scale == 0.5
+    assert model.likelihood.unit == tuple(units["observation_unit"])
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [(np.nan, "missing_values"), (np.inf, "finite numbers")],
+)
+def test_what_cannot_be_learned_from_is_refused_at_once(generator, bad, words):
+    values, ids = some(generator)
+    values[7, 1, 1] = bad
+    with pytest.raises(ValueError, match=words):
+        mlvae_tf.prepare(values, ids)

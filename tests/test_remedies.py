@@ -117,6 +117,16 @@ def test_advice_in_words(kind, changed, text):
     assert ALL[kind](settings(**changed)) == text
 
 
+@pytest.mark.parametrize("kind", ["style_tells", "style_collapsed", "ignored"])
+def test_nothing_is_advised_against_learning_by_heart_and_for_it(kind):
+    for variant in VARIANTS:
+        of = settings(**variant)
+        against = advised(remedies.overfit(of), of)
+        both = advised(getattr(remedies, kind)(of, by_heart=True), of)
+        assert not set(against) & set(both)
+        assert set(against) & set(advised(ALL[kind](of), of))
+
+
 def test_a_flag_ends_before_what_follows_it():
     text = "Try --a_b=font:16,c:8, --d=0.5, --e or --f=7."
     found = remedies.FLAG.findall(text)

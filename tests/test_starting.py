@@ -21,7 +21,7 @@ def source(tmp_path_factory, dataset):
         *SMALL,
         "--epochs=3",
         "--style_flow=2",
-        "--observation_scale=0.5",
+        "--activation=tanh",
     )
     assert process.returncode == 0, process.stderr
     return folder
@@ -49,9 +49,21 @@ def test_weights_and_settings_are_those_of_the_run(source, tmp_path):
     for old, new in zip(*pairs, strict=True):  # Not the flow, fitted anew.
         np.testing.assert_allclose(old.numpy(), new.numpy(), atol=1e-6)
     record = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert record["model"]["observation_scale"] == 0.5
+    assert record["model"]["activation"] == "tanh"
     assert record["training"]["epochs"] == 1
     assert record["training"]["init_from"] == str(source)
+
+
+def test_a_dry_run_tells_of_the_settings_of_the_run(source, tmp_path):
+    process = start(source, tmp_path / "run", "--dry_run")
+    assert process.returncode == 0, process.stderr
+    assert "chosen: likelihood" not in process.stdout
+    rows = [line.rsplit(maxsplit=1) for line in process.stdout.splitlines()]
+    said = {row[0].strip(): row[1] for row in rows if len(row) == 2}
+    size = sum(np.size(w) for w in model_of(source).decoder.get_weights())
+    assert said["parameters, decoder"] == f"{size:,}"
+    assert not (tmp_path / "run").exists()
+    assert_fails(script("train.py", "--resume", "--dry_run"), "drop one of")
 
 
 def test_other_data_and_frozen_networks(source, tmp_path, generator):

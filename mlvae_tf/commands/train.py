@@ -57,10 +57,17 @@ def _define_flags() -> None:
     command_line.define_flags(*SECTIONS)
 
 
-def _init_from(name: str, folder: pathlib.Path) -> tuple[Config, str]:
-    """The settings of the run to start from, and its absolute path."""
+def _init_from(
+    name: str, folder: pathlib.Path | None = None
+) -> tuple[Config, str]:
+    """The settings of the run to start from, and its absolute path.
+
+    Args:
+        name: Its folder.
+        folder: That of the new run, if it is to be written.
+    """
     source = pathlib.Path(name).expanduser().absolute()
-    if source == folder.absolute():
+    if folder and source == folder.absolute():
         raise InputError(
             "--init_from must be another run than --workdir, which is written "
             "anew: copy the run, or go on with --resume."
@@ -97,7 +104,15 @@ def main() -> None:
         return _list_presets()
     settings = _settings()
     if given.dry_run:
-        return _describe(Config().replace(settings))
+        if given.resume:
+            raise InputError(
+                "--dry_run tells of a new run, and --resume goes on with one: "
+                "drop one of the two."
+            )
+        config = Config()
+        if given.init_from:
+            config, settings["init_from"] = _init_from(given.init_from)
+        return _describe(config.replace(settings))
     folder = command_line.folder("workdir")
     config = Config()
     task = cluster.task() if given.distribution == "multi_worker" else None

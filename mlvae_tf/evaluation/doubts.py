@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -91,13 +92,15 @@ def of_groups(group_index: np.ndarray, which: str = "") -> list[Doubt]:
 
 def of_signs(seen: Signs, settings: Settings) -> list[Doubt]:
     """What the signs of a model tell that was trained with these settings."""
+    of_fit = _of_fit(seen, settings)
+    by_heart = bool(of_fit)
     return [
-        *_of_latents(seen, settings),
-        *_of_decoder(seen.drawn, settings),
-        *_of_style(seen, settings),
+        *_of_latents(seen, settings, by_heart),
+        *_of_decoder(seen.drawn, settings, by_heart),
+        *_of_style(seen, settings, by_heart),
         *_of_flow(seen, settings),
         *_of_contents(seen, settings),
-        *_of_fit(seen, settings),
+        *of_fit,
     ]
 
 
@@ -133,9 +136,9 @@ def of_length(
     return [Doubt("length", finding, remedy)]
 
 
-def _of_latents(seen: Signs, settings: Settings) -> list[Doubt]:
+def _of_latents(seen: Signs, settings: Settings, by_heart: bool) -> list[Doubt]:
     """Whether all latents say anything."""
-    remedy_of = {STYLE: remedies.style_collapsed}
+    remedy_of = {STYLE: partial(remedies.style_collapsed, by_heart=by_heart)}
     return [
         Doubt(
             name,
@@ -149,21 +152,23 @@ def _of_latents(seen: Signs, settings: Settings) -> list[Doubt]:
     ]
 
 
-def _of_decoder(drawn: dict[str, float], settings: Settings) -> list[Doubt]:
+def _of_decoder(
+    drawn: dict[str, float], settings: Settings, by_heart: bool
+) -> list[Doubt]:
     """Whether the decoder draws both latents."""
     return [
         Doubt(
             f"{name}_ignored",
             f"the decoder ignores the {name}: with that of another "
             f"observation, {share:.1%} of the variance changes",
-            f"Try {remedies.ignored(settings)}",
+            f"Try {remedies.ignored(settings, by_heart)}",
         )
         for name, share in drawn.items()
         if share < LEAST_DRAWN
     ]
 
 
-def _of_style(seen: Signs, settings: Settings) -> list[Doubt]:
+def _of_style(seen: Signs, settings: Settings, by_heart: bool) -> list[Doubt]:
     """Whether a quick probe names a level's groups by the style."""
     found = []
     for level, by_latent in seen.accuracy.items():
@@ -175,7 +180,7 @@ def _of_style(seen: Signs, settings: Settings) -> list[Doubt]:
             f"style still names the {group}: a linear probe is right in "
             f"{told:.0%} of cases (chance {chance:.0%})"
         )
-        remedy = f"Try {remedies.style_tells(settings)}"
+        remedy = f"Try {remedies.style_tells(settings, by_heart)}"
         found.append(Doubt("told", finding, remedy))
     return found
 

@@ -30,32 +30,37 @@ def content_collapsed(settings: Settings) -> str:
     )
 
 
-def style_collapsed(settings: Settings) -> str:
-    """Of a style that says nothing."""
+def style_collapsed(settings: Settings, by_heart: bool = False) -> str:
+    """Of a style that says nothing.
+
+    Args:
+        settings: The run's.
+        by_heart: Whether it has learned observations by heart, too: longer, or
+            drawn more finely, it would learn more of that.
+    """
     weights = [
         *_at_most_1(settings, "style_kl_weight"),
         *_at_most_1(settings, "style_kl_start"),
     ]
-    return _either(
-        _together(weights) + _scale(settings, 0.5) + _epochs(settings, 2)
-    )
+    return _either(_together(weights) + _finer_or_longer(settings, by_heart))
 
 
-def ignored(settings: Settings) -> str:
-    """Of a latent with which nothing that is drawn changes."""
-    return _either(_scale(settings, 0.5) + _epochs(settings, 2))
+def ignored(settings: Settings, by_heart: bool = False) -> str:
+    """Of a latent with which nothing that is drawn changes, likewise."""
+    return _either(_finer_or_longer(settings, by_heart))
 
 
-def style_tells(settings: Settings) -> str:
-    """Of a style that names the group."""
+def style_tells(settings: Settings, by_heart: bool = False) -> str:
+    """Of a style that names the group, likewise."""
     missing = [] if settings["style_flow"] else [f"--style_flow={LAYERS}"]
     if not settings["style_given_content"]:
         missing.append("--style_given_content")
     return _either(
         _together(missing)
         + _more_contrast(settings)
-        + _epochs(settings, 2)
+        + ([] if by_heart else _epochs(settings, 2))
         + _times(settings, "style_dim", 0.5)
+        + (["more data"] if by_heart else [])
     )
 
 
@@ -145,6 +150,13 @@ def _epochs(settings: Settings, factor: float) -> list[str]:
     return _times(settings, "epochs", factor) or [
         f"{'more' if factor > 1 else 'fewer'} --epochs"
     ]
+
+
+def _finer_or_longer(settings: Settings, by_heart: bool) -> list[str]:
+    """So that more is drawn, but where what is drawn is learned by heart."""
+    if by_heart:
+        return ["more data"]
+    return _scale(settings, 0.5) + _epochs(settings, 2)
 
 
 def _scale(settings: Settings, factor: float) -> list[str]:

@@ -140,10 +140,11 @@ def html(
         A whole HTML page.
     """
     results = measured.results
+    by_heart = any(doubt.kind == "overfit" for doubt in measured.doubts)
     page = _template().render(
         dataset=record["evaluated on"]["dataset"],
         date=record.get("date"),
-        verdict=verdict.sentences(results, settings),
+        verdict=verdict.sentences(results, settings, by_heart),
         headlines=verdict.headlines(results),
         doubts=_others(measured),
         sizes=_sizes(results),

@@ -17,16 +17,19 @@ SAYS = 0.75  # Of the way from chance to always right.
 HEADER = ["what", "value", "good is", "chance"]
 
 
-def sentences(results: dict[str, Any], settings: Settings) -> list[str]:
+def sentences(
+    results: dict[str, Any], settings: Settings, by_heart: bool = False
+) -> list[str]:
     """The verdict: two sentences of one level, one each of several.
 
     Args:
         results: What `metrics.json` holds.
         settings: What the model was trained with.
+        by_heart: Whether it has learned observations by heart.
     """
     found = []
     if "content_accuracy" in results:
-        found = [_content(results), _style(results, settings)]
+        found = [_content(results), _style(results, settings, by_heart)]
     for name, of_level in results.get("levels", {}).items():
         if "told_by" in of_level:
             found.append(_level(name, of_level))
@@ -75,15 +78,15 @@ def _content(results: dict[str, Any]) -> str:
     return f"{text} (chance: {_hundredths(chance)})."
 
 
-def _style(results: dict[str, Any], settings: Settings) -> str:
+def _style(results: dict[str, Any], settings: Settings, by_heart: bool) -> str:
     share, chance = results["style_accuracy"], _style_chance(results)
     told = share > chance + TELLING
     text = "Style still names" if told else "Style hardly names"
     text += f" the group, in {of_100(share)} cases"
     text += f" (chance: {_hundredths(chance)})"
-    return (
-        f"{text}: try {remedies.style_tells(settings)}." if told else f"{text}."
-    )
+    if not told:
+        return f"{text}."
+    return f"{text}: try {remedies.style_tells(settings, by_heart)}."
 
 
 def _style_chance(results: dict[str, Any]) -> float:

@@ -98,8 +98,9 @@ class Normal(Likelihood):
         for name in ("center", "unit"):  # JSON has lists.
             numbers = tuple(np.atleast_1d(getattr(self, name)).tolist())
             object.__setattr__(self, name, numbers)
+        least = np.finfo(np.float32).tiny
         good = all(np.isfinite(self.center)) and all(
-            0 < number < INFINITY for number in self.unit
+            least <= number < INFINITY for number in self.unit
         )
         if not good or len({len(self.center), len(self.unit)} - {1}) > 1:
             raise InputError(

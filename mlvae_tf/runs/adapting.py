@@ -13,6 +13,8 @@ from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.data.splits import Splits
 from mlvae_tf.errors import InputError
 from mlvae_tf.evaluation.remedies import CONTRAST
+from mlvae_tf.likelihoods import Normal
+from mlvae_tf.runs import scaling
 from mlvae_tf.runs.config import Config, ModelConfig, TrainingConfig
 
 CONTENT_DIM, STYLE_DIM = 32, 10
@@ -25,9 +27,7 @@ LEAST_GROUPS = 16  # ... they have so many groups.
 VALIDATIONS = 20
 FEW_IMAGES = 1000  # Fewer are augmented, if other groups are asked for.
 AUGMENTED = 0.7  # Of the groups of a batch.
-LOOKED_AT = 2000  # Observations by which a likelihood is chosen.
-LEAST_SCALE = 0.01
-_SCALING = "observation_scale", "observation_center", "observation_unit"
+_SCALING = {f"observation_{name}": name for name in ("scale", "center", "unit")}
 BLENDED = {"bernoulli", "normal", "normal_learned_scale"}
 
 
@@ -52,93 +52,61 @@ def values(model: ModelConfig, data: GroupedData) -> Choice:
         data: Observations.
 
     Raises:
-        InputError: If the settings say how a likelihood is to be scaled, and
-            what fits has no scale.
+        InputError: If the settings say how observations are to be scaled, and
+            the likelihood has no scale or these do not fit; or if no value is
+            known.
     """
     if model.likelihood is not None:
+        _check_scaled(model, model.likelihood)
         return Choice({})
     if data.observations.dtype == np.uint8:
         return _bernoulli(model, "of 8-bit images")
-    some = data.sample(LOOKED_AT, 0)
-    stored = np.asarray(some.read(slice(None)), np.float64)
-    stored[~np.isfinite(stored)] = np.nan
-    known = stored[~np.isnan(stored)]
-    low, high = (known.min(), known.max()) if known.size else (0, 1)
-    between = f"of values from {low:.3g} to {high:.3g}"
-    if low >= 0 and high <= 1:
+    given = {
+        name: getattr(model, field)
+        for field, name in _SCALING.items()
+        if getattr(model, field) is not None
+    }
+    Normal(**given).parameter_shape(data.observations.shape[1:])
+    sample = scaling.Sample.of(data)
+    known = sample.values[~np.isnan(sample.values)]
+    if not known.size:
+        raise InputError("no value of the observations is known: got NaN only.")
+    between = f"of values from {known.min():.3g} to {known.max():.3g}"
+    if known.min() >= 0 and known.max() <= 1:
         return _bernoulli(model, between)
-    settings = {"likelihood": "normal", **_scaling(model, stored, some)}
-    channels = stored.shape[-1]
+    found = scaling.scaling(sample, given.get("unit"))._asdict()
+    chosen = {field: found[name] for field, name in _SCALING.items()}
+    if "unit" not in given:
+        between += f", in units of the deviations of {len(found['unit'])} "
+        between += "channels" if len(found["unit"]) > 1 else "channel"
     return Choice(
-        settings,
-        f"{between}, in units of the deviations of {channels} channels",
+        {"likelihood": "normal", **_not_given(model, chosen)}, between
     )
 
 
-def _scaling(
-    model: ModelConfig, stored: np.ndarray, data: GroupedData
-) -> dict[str, Any]:
-    """Center, unit and scale, as far as the settings do not have them.
-
-    Args:
-        model: The settings.
-        stored: The observations, `[N, ...]`, NaN where not known.
-        data: Their groups.
-    """
-    axes = tuple(range(stored.ndim - 1))
-    center = np.nan_to_num(np.nanmean(stored, axis=axes))
-    unit = np.nan_to_num(np.nanstd(stored, axis=axes))
-    unit[unit < 1e-6 * max(unit.max(initial=0), 1e-30)] = 1
-    apart = (stored - center) / (model.observation_unit or unit)
-    chosen = {
-        "observation_scale": _within(apart, data.group_index),
-        "observation_center": tuple(_short(center)),
-        "observation_unit": tuple(_short(unit)),
-    }
-    return _not_given(model, chosen)
-
-
 def _bernoulli(model: ModelConfig, reason: str) -> Choice:
-    for name in _SCALING:
-        if getattr(model, name) is not None:
-            raise InputError(
-                f"--{name} is of --likelihood=normal, and bernoulli was chosen "
-                f"({reason}). Pass --likelihood=normal with it, or drop it."
-            )
+    _check_scaled(model, "bernoulli", f", as was chosen {reason}")
     return Choice({"likelihood": "bernoulli"}, reason)
+
+
+def _check_scaled(model: ModelConfig, likelihood: str, why: str = "") -> None:
+    """Raise `InputError` where what is given has no effect.
+
+    Runs of before had Normal's defaults, whatever their likelihood.
+    """
+    if likelihood == "normal":
+        return
+    for field, name in _SCALING.items():
+        value = getattr(model, field)
+        if value is not None and value != getattr(Normal(), name):
+            raise InputError(
+                f"--{field} is of --likelihood=normal, and has no effect on "
+                f"{likelihood}{why}. Pass --likelihood=normal, or drop it."
+            )
 
 
 def _not_given(model: ModelConfig, chosen: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in chosen.items() if getattr(model, k) is None}
-
-
-def _within(values: np.ndarray, group_index: np.ndarray) -> float:
-    """The deviation of values from the mean of their group, at most one.
-
-    With that as the likelihood's scale a dimension of the style pays for itself
-    where it says more than one value does (Kaiser's rule for principal
-    components, of what is within groups).
-
-    Args:
-        values: `[N, ...]`, in units; NaN where not known.
-        group_index: `[N]`.
-    """
-    order = np.argsort(group_index, kind="stable")
-    starts = np.unique(group_index[order], return_index=True)[1]
-    rows = values[order].reshape(len(values), -1)
-    known, rows = ~np.isnan(rows), np.nan_to_num(rows)
-    counts = np.add.reduceat(known, starts, dtype=np.int64)
-    squares = np.add.reduceat(rows**2, starts)
-    apart = squares - np.add.reduceat(rows, starts) ** 2 / np.maximum(counts, 1)
-    freedom = np.maximum(counts - 1, 0).sum()
-    if not freedom:  # No two are of a group.
-        return 1.0
-    within = math.sqrt(max(apart.sum() / freedom, 0))
-    return float(f"{min(max(within, LEAST_SCALE), 1):.3g}")
-
-
-def _short(numbers: np.ndarray) -> list[float]:
-    return [float(f"{number:.6g}") for number in numbers]
 
 
 def sizes(model: ModelConfig, train: GroupedData) -> Choice:

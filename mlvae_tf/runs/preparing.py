@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlvae_tf import checks
 from mlvae_tf.data import crossing
 from mlvae_tf.data.design import Design
 from mlvae_tf.data.grouped import GroupedData, of_arrays
@@ -88,13 +89,15 @@ def prepare(
     for choice in choices:
         config = config.replace(choice.settings)
     adapting.check_augmented(config, observations.shape[1:])
+    likelihood = building.make_likelihood(config.model)
+    checks.check_stored(observations, likelihood)
     batching = building.make_batching(config.training)
     sampler = crossing.sampler(batching, data.group_indices)
     per_epoch = len(sampler)
     choices.append(adapting.length(config.training, per_epoch))
     config = config.replace(choices[-1].settings)
     epochs = config.training.length
-    data = data.of_likelihood(building.make_likelihood(config.model))
+    data = data.of_likelihood(likelihood)
     model = building.make_model(
         config, observations.shape[1:], epochs * per_epoch
     )
@@ -130,4 +133,13 @@ def _config(seed: int, settings: dict[str, Any]) -> Config:
                 f"prepare takes settings of model and training: got {name}."
                 f"{hint}"
             )
-    return config.replace({**settings, "seed": seed})
+    plain = {name: _plain(value) for name, value in settings.items()}
+    return config.replace({**plain, "seed": seed})
+
+
+def _plain(value: Any) -> Any:
+    """What NumPy has as one number, and lists, as the settings have them."""
+    value = (
+        value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    )
+    return tuple(value) if isinstance(value, list) else value
