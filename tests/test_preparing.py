@@ -91,8 +91,17 @@ def test_settings_may_be_numpys(generator):
     ("bad", "words"),
     [(np.nan, "missing_values"), (np.inf, "finite numbers")],
 )
-def test_what_cannot_be_learned_from_is_refused_at_once(generator, bad, words):
+def test_values_that_cannot_be_learned_from_are_refused_at_once(
+    generator, bad, words
+):
     values, ids = some(generator)
     values[7, 1, 1] = bad
     with pytest.raises(ValueError, match=words):
         mlvae_tf.prepare(values, ids)
+
+
+def test_observations_have_values(generator):
+    with pytest.raises(
+        ValueError, match=r"got \[9\]\. Pass observations\[:, N"
+    ):
+        mlvae_tf.prepare(generator.normal(size=9), np.arange(9) % 3)

@@ -79,6 +79,12 @@ def prepare(
     """
     config = _config(seed, settings)
     observations = np.asarray(observations)
+    if observations.ndim < 2:
+        raise InputError(
+            "observations must be [N, ...], each with its values: got "
+            f"{list(observations.shape)}. Pass observations[:, None] if each "
+            "has one."
+        )
     data = of_arrays(observations, group_ids, missing_groups, parents)
     config = _with_levels(config, data, parents or {})
     several.check(config)
