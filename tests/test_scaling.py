@@ -142,11 +142,17 @@ def test_what_cannot_be_scaled_is_refused(values, settings, words):
         chosen(values, **settings)
 
 
-def test_a_sample_is_of_no_more_than_it_says(generator):
+@pytest.mark.parametrize(
+    ("values", "count"), [(1 << 24, 2000), (1200, 600), (9, 64)]
+)
+def test_a_sample_is_of_no_more_than_it_says(
+    generator, monkeypatch, values, count
+):
+    monkeypatch.setattr(scaling, "MOST_VALUES", values)
     data = GroupedData.of(
         generator.normal(size=(9000, 2)), np.arange(9000) % 4000
     )
     sample = scaling.Sample.of(data)
-    assert 0.9 * scaling.LOOKED_AT < len(sample.values) <= scaling.LOOKED_AT
+    assert 0.9 * count < len(sample.values) <= count
     (group_index,) = sample.group_indices.values()
     assert (np.unique(group_index, return_counts=True)[1] > 1).mean() > 0.9

@@ -12,7 +12,9 @@ from mlvae_tf import checks, noise
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
 
-LOOKED_AT = 2000  # Observations.
+LOOKED_AT = 2000  # Observations, or fewer ...
+MOST_VALUES = 1 << 24  # ... of so many values in all, but ...
+LEAST_LOOKED_AT = 64  # ... so many of them.
 LEAST_SCALE, LARGEST_SCALE = 0.02, 1.0
 LEAST_CHANGE = 1e-7  # Of a channel, as a share of its size.
 SWEEPS = 20  # Over several levels.
@@ -47,12 +49,14 @@ class Sample(NamedTuple):
 
     @classmethod
     def of(cls, data: GroupedData) -> Sample:
-        """Of at most `LOOKED_AT`, most of them beside another of their group.
+        """Of some, most of which are beside another of their group.
 
         Raises:
             InputError: If observations are no numbers, or not within float32.
         """
-        some = data if len(data) <= LOOKED_AT else data[_in_pairs(data)]
+        size = math.prod(data.observations.shape[1:])
+        count = min(LOOKED_AT, max(MOST_VALUES // size, LEAST_LOOKED_AT))
+        some = data if len(data) <= count else data[_in_pairs(data, count)]
         stored = np.asarray(some.read(slice(None)))
         if stored.dtype.kind not in "biuf":
             raise InputError(
@@ -103,11 +107,11 @@ def _digit(number: float) -> int:
     return math.floor(math.log10(number))
 
 
-def _in_pairs(data: GroupedData) -> Array:
-    """The rows of some observations, and of another of the group of each."""
+def _in_pairs(data: GroupedData, count: int) -> Array:
+    """The rows of so many: of some, and of another of the group of each."""
     generator = noise.generator(0, noise.Stream.SAMPLE)
     order = np.argsort(data.group_index, kind="stable")
-    chosen = generator.permutation(len(data))[: LOOKED_AT // 2]
+    chosen = generator.permutation(len(data))[: count // 2]
     sizes = np.bincount(data.group_index)
     group = data.group_index[order[chosen]]
     size, start = sizes[group], (np.cumsum(sizes) - sizes)[group]
