@@ -59,7 +59,8 @@ def test_what_was_trained_on_is_not_scored(make_run):
 
 
 def test_commands_have_what_is_no_default(tmp_path):
-    run = config.Config().replace({"epochs": 3, "hidden_units": (5, 4)})
+    made = {"epochs": 3, "steps": 60}  # Both are refused.
+    run = config.Config().replace({**made, "hidden_units": (5, 4)})
     lines = evaluation.commands(tmp_path, run, {"seeds": 2}).splitlines()
     assert lines == [
         f"python train.py --workdir={tmp_path} --hidden_units=5,4 --epochs=3",

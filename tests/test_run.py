@@ -110,11 +110,10 @@ def test_the_commands_of_a_report_give_its_configuration_back(run):
         "import json, sys\n"
         "from absl import flags\n"
         "from mlvae_tf.commands import train\n"
-        "from mlvae_tf.runs import command_line, config\n"
+        "from mlvae_tf.runs import config\n"
         "train._define_flags()\n"
         "flags.FLAGS(['train.py', *sys.argv[1:]])\n"
-        "given = command_line.given_flags(*train.SECTIONS)\n"
-        "print(json.dumps(config.Config().replace(given).flat()))"
+        "print(json.dumps(config.Config().replace(train._settings()).flat()))"
     )
     process = subprocess.run(
         [sys.executable, "-c", code, *arguments],

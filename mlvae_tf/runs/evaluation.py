@@ -221,12 +221,15 @@ def _write(output: pathlib.Path, measured: Measured, page: str) -> None:
 
 
 def commands(folder: pathlib.Path, run: Config, flags: dict[str, Any]) -> str:
-    """The two commands that lead to these results, defaults left out."""
+    """The two commands that lead to these results, defaults left out.
+
+    Steps as well, of which the epochs were made.
+    """
     defaults = Config().flat()
     changed = {
         name: value
         for name, value in run.flat().items()
-        if value != defaults[name]
+        if value != defaults[name] and name != "steps"
     }
     return "\n".join(
         shlex.join(["python", script, f"--workdir={folder}", *_flags(values)])
