@@ -78,13 +78,7 @@ def prepare(
     >>> model.fit_style_flow(images, people)
     """
     config = _config(seed, settings)
-    observations = np.asarray(observations)
-    if observations.ndim < 2:
-        raise InputError(
-            "observations must be [N, ...], each with its values: got "
-            f"{list(observations.shape)}. Pass observations[:, None] if each "
-            "has one."
-        )
+    observations = _with_values(observations)
     data = of_arrays(observations, group_ids, missing_groups, parents)
     config = _with_levels(config, data, parents or {})
     several.check(config)
@@ -113,6 +107,17 @@ def prepare(
     chosen = tuple(choice for choice in choices if choice.settings)
     fitting = {"x": dataset, "epochs": epochs, "shuffle": False}
     return Prepared(model, fitting, chosen)
+
+
+def _with_values(observations: Any) -> np.ndarray:
+    observations = np.asarray(observations)
+    if observations.ndim < 2:
+        raise InputError(
+            "observations must be [N, ...], each with its values: got "
+            f"{list(observations.shape)}. Pass observations[:, None] if each "
+            "has one."
+        )
+    return observations
 
 
 def _with_levels(

@@ -11,6 +11,7 @@ import numpy as np
 from mlvae_tf import checks, noise
 from mlvae_tf.data.grouped import GroupedData
 from mlvae_tf.errors import InputError
+from mlvae_tf.evaluation.guesses import divide, members_of
 
 LOOKED_AT = 2000  # Observations, or fewer ...
 MOST_VALUES = 1 << 24  # ... of so many values in all, but ...
@@ -134,24 +135,16 @@ def _within(values: Array, group_indices: list[Array]) -> float:
     known, rest = ~np.isnan(rows), np.nan_to_num(rows)
     freedom = np.full(rows.shape[1], len(group_indices) - 1)
     freedom += np.count_nonzero(known, axis=0)
-    for sweep in range(SWEEPS if len(group_indices) > 1 else 1):
-        for group_index in group_indices:
-            counts, means = _means(known, rest, group_index)
-            rest = np.where(known, rest - means[group_index], 0)
-            if sweep == 0:
-                freedom -= np.count_nonzero(counts, axis=0)
+    levels = []
+    for group_index in group_indices:
+        groups, found = np.unique(group_index, return_inverse=True)
+        members = members_of(found, len(groups))
+        counts = members @ known.astype(np.float64)
+        freedom -= np.count_nonzero(counts, axis=0)
+        levels.append((found, members, counts))
+    for _ in range(SWEEPS if len(levels) > 1 else 1):
+        for found, members, counts in levels:
+            means = divide(members @ rest, counts)
+            rest = np.where(known, rest - means[found], 0)
     left = np.maximum(freedom, 0).sum()
     return math.sqrt((rest**2).sum() / left) if left else LARGEST_SCALE
-
-
-def _means(
-    known: Array, values: Array, group_index: Array
-) -> tuple[Array, Array]:
-    """How many are known of each group, and their mean, `[G, D]` both."""
-    order = np.argsort(group_index, kind="stable")
-    groups, starts = np.unique(group_index[order], return_index=True)
-    shape = groups[-1] + 1, values.shape[1]
-    counts, sums = np.zeros(shape, np.int64), np.zeros(shape)
-    counts[groups] = np.add.reduceat(known[order], starts, dtype=np.int64)
-    sums[groups] = np.add.reduceat(values[order], starts)
-    return counts, sums / np.maximum(counts, 1)
